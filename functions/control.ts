@@ -1,0 +1,6 @@
+import { control } from '../lib/control.ts';
+import { parseControl } from '../lib/event.ts';
+import { lambda } from './lambda.ts';
+
+/** The handler for a look at the job, and for a pause. */
+export const handler = lambda((event, invocation) => control(parseControl(event), invocation));

@@ -1,0 +1,52 @@
+import * as v from 'valibot';
+import { instant } from '../lib/instant.ts';
+import type { Job } from '../lib/run.ts';
+import { basicAuth, cursorPages } from '../lib/source.ts';
+
+const count = v.pipe(v.number(), v.integer(), v.minValue(0));
+const price = v.pipe(v.number(), v.finite(), v.minValue(0));
+
+/** An id goes into a URL's path: lone surrogates cannot be encoded, and path normalisers eat `.` and `..`. */
+const id = v.pipe(
+  v.string(),
+  v.nonEmpty(),
+  v.check((text) => text.isWellFormed(), 'must be well-formed Unicode'),
+  v.maxBytes(512),
+  v.notValues(['.', '..']),
+);
+
+/** What the source must send for each record; fields that are not named here are dropped. */
+const model = v.object({
+  id,
+  name: v.pipe(v.string(), v.nonEmpty()),
+  updatedAt: instant,
+  limit: v.object({ context: count, output: count }),
+  cost: v.optional(v.object({ input: price, output: price })),
+});
+
+/**
+ * The job: what a record is, how to list records at the source, how to write one to the target. This is the file to edit.
+ * The record's schema may come from any library that follows Standard Schema (valibot, zod, arktype).
+ */
+export const job: Job<v.InferOutput<typeof model>> = {
+  name: 'models',
+  record: model,
+  id: (model) => model.id,
+  source: {
+    authorization: ({ username, password }) => basicAuth(username, password),
+    list: cursorPages({
+      path: '/v1/models',
+      query: ({ since, until }) => ({ limit: 500, updated_since: since, updated_until: until }),
+      records: 'models',
+      next: 'nextCursor',
+    }),
+    one: (id) => `/v1/models/${encodeURIComponent(id)}`,
+  },
+  target: {
+    request: ({ id, ...body }, { regionId }) => ({
+      method: 'PUT',
+      path: `/v1/regions/${encodeURIComponent(regionId)}/models/${encodeURIComponent(id)}`,
+      body,
+    }),
+  },
+};

@@ -1,0 +1,111 @@
+import { rmSync } from 'node:fs';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { artifact, unpack } from '../artifact.ts';
+import { readStageConfig, type StageConfig } from '../stage-config.ts';
+import { catalogue, type Model } from './catalogue.ts';
+import { type LocalEtcd, startEtcd } from './etcd.ts';
+import { createFunction, type LocalFunction } from './runtime.ts';
+import { type LocalSecrets, startSecrets } from './secrets.ts';
+import { type DemoSource, startSource } from './source.ts';
+import { type DemoTarget, startTarget } from './target.ts';
+
+export type FunctionName = 'sync' | 'backfill' | 'control';
+
+interface Options {
+  /** Whose `infra/config/<stage>.yml` gives the settings; what that file says of addresses is replaced by local ones. */
+  stage: string;
+  /** Go before everything else in the functions' environment. */
+  env?: Record<string, string>;
+  /** Is told what happens, a line at a time. */
+  onProgress?: (line: string) => void;
+  /** Is told of every line that a function prints. */
+  onLog?: (name: FunctionName, line: string) => void;
+}
+
+export interface LocalCloud extends AsyncDisposable {
+  config: StageConfig;
+  records: Model[];
+  etcd: LocalEtcd;
+  secrets: LocalSecrets;
+  source: DemoSource;
+  target: DemoTarget;
+  functions: Record<FunctionName, LocalFunction>;
+  /** The keys below the lock: its holder and those who wait for it. */
+  lockKeys(): Promise<string[]>;
+}
+
+/** Starts all that the functions need on loopback, and the functions from the very artifact that is deployed. */
+export async function startCloud({ stage, env = {}, onProgress, onLog }: Options): Promise<LocalCloud> {
+  const config = await readStageConfig(stage);
+  await using stack = new AsyncDisposableStack();
+  const folder = await mkdtemp(join(tmpdir(), 'solotick-cloud-'));
+  const removeNow = () => rmSync(folder, { recursive: true, force: true });
+  // The process may also end by a second Ctrl-C.
+  process.once('exit', removeNow);
+  stack.defer(async () => {
+    await rm(folder, { recursive: true, force: true });
+    process.off('exit', removeNow);
+  });
+
+  const credentials = { username: 'solotick', password: 'demo-password' };
+  const token = 'demo-token';
+  const region = config.settings.TARGET_REGION_ID ?? 'local';
+  const records = catalogue();
+  // Packaging and etcd take the longest, so they start together; where one fails, the other is waited for.
+  const packaging = artifact(folder).then((zipFile) => unpack(zipFile, join(folder, 'task')));
+  const packagingEnded = packaging.catch(() => undefined);
+  stack.defer(() => packagingEnded);
+  const etcd = stack.use(await startEtcd(onProgress && { onProgress }));
+  onProgress?.(etcd.origin);
+  const secrets = stack.use(await startSecrets({ [config.secretId]: { source: credentials, target: { token } } }));
+  const source = stack.use(await startSource({ records, credentials }));
+  const target = stack.use(await startTarget({ token, regions: [region] }));
+  await packaging;
+
+  const lockKey = env.LOCK_KEY ?? config.settings.LOCK_KEY ?? `/solotick/${stage}/models/lock`;
+  const create = (name: FunctionName) =>
+    stack.use(
+      createFunction({
+        folder: join(folder, 'task'),
+        handler: `dist/${name}.handler`,
+        name: `solotick-${stage}-${name}`,
+        timeoutMs: config.timeoutSeconds * 1000,
+        memoryMb: config.memoryMb,
+        env: {
+          ...config.settings,
+          STAGE: stage,
+          SECRET_ID: config.secretId,
+          SOURCE_URL: source.url,
+          TARGET_URL: target.url,
+          TARGET_REGION_ID: region,
+          ETCD_ENDPOINTS: etcd.endpoints.join(','),
+          LOCK_KEY: lockKey,
+          AWS_REGION: 'us-east-1',
+          AWS_ACCESS_KEY_ID: 'local',
+          AWS_SECRET_ACCESS_KEY: 'local',
+          AWS_ENDPOINT_URL_SECRETS_MANAGER: secrets.url,
+          ...env,
+        },
+        onLog: (line) => onLog?.(name, line),
+      }),
+    );
+  const functions = { sync: create('sync'), backfill: create('backfill'), control: create('control') };
+
+  const owned = stack.move();
+  return {
+    config,
+    records,
+    etcd,
+    secrets,
+    source,
+    target,
+    functions,
+    async lockKeys() {
+      const keys = await etcd.etcdctl(['get', `${lockKey}/`, '--prefix', '--keys-only']);
+      return keys.split('\n').filter(Boolean);
+    },
+    [Symbol.asyncDispose]: () => owned.disposeAsync(),
+  };
+}

@@ -1,0 +1,89 @@
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { parseArgs, parseEnv } from 'node:util';
+import { startCloud } from './cloud.ts';
+import { onInterrupt } from './interrupt.ts';
+import { startInvokeApi } from './invoke-api.ts';
+import { readable } from './log-line.ts';
+import { every, parseInterval, parseSchedule, type Schedule } from './schedule.ts';
+
+const USAGE = 'usage: npm run dev [-- --stage <stage>] [--every 10s]';
+
+/** How long a run that was asked to stop may take to save and unlock. */
+const DRAIN_MS = 30_000;
+
+/** Timers of Node hold at most 24.8 days. */
+const LONGEST_SLEEP_MS = 86_400_000;
+
+function readArgs() {
+  try {
+    const { values } = parseArgs({ options: { stage: { type: 'string', default: 'dev' }, every: { type: 'string' } } });
+    return { stage: values.stage, everyMs: values.every === undefined ? undefined : parseInterval(values.every) };
+  } catch (error) {
+    console.error(`${(error as Error).message}\n${USAGE}`);
+    process.exit(1);
+  }
+}
+
+const { stage, everyMs } = readArgs();
+const stop = new AbortController();
+let starting = true;
+onInterrupt(() => {
+  // Before there is anything to drain: what was started already ends with this process.
+  if (starting) process.exit(130);
+  console.log('stopping: a run that is under way saves and unlocks; Ctrl-C again kills');
+  stop.abort();
+});
+
+// For local runs `.env` goes before the stage's settings and the local addresses.
+const dotenv = await readFile(join(import.meta.dirname, '../../.env'), 'utf8').catch(() => '');
+await using cloud = await startCloud({
+  stage,
+  env: parseEnv(dotenv) as Record<string, string>,
+  onProgress: (line) => console.log(line),
+  onLog: (name, line) => console.log(readable(name, line)),
+});
+await using api = await startInvokeApi({ ...cloud.functions });
+starting = false;
+
+const { functions, config, etcd, source, target } = cloud;
+const now = new Date();
+const schedule = everyMs
+  ? every(everyMs, now)
+  : parseSchedule(config.schedule.expression, config.schedule.timezone, now);
+const invoke = (name: string, event: unknown) =>
+  `  curl -d '${JSON.stringify(event)}' ${api.url}/2015-03-31/functions/${name}/invocations`;
+console.log(`source ${source.url}, target ${target.url}, etcd ${etcd.endpoints.join(',')}
+ticks: ${everyMs ? `every ${everyMs / 1000} s` : `${config.schedule.expression}, ${config.schedule.timezone}`}
+by hand:
+${invoke('sync', {})}
+${invoke('backfill', { ids: [cloud.records[0]?.id] })}
+${invoke('control', { action: 'status' })}
+Ctrl-C stops.`);
+
+await tickBy(schedule, stop.signal);
+await Promise.all(Object.values(functions).map((fn) => fn.drain(DRAIN_MS)));
+
+/** Sends ticks until the signal aborts, whether earlier ones have ended or not: that is what the lock is for. */
+async function tickBy(schedule: Schedule, signal: AbortSignal) {
+  // A rate's first tick is at its start.
+  let due = schedule(new Date(now.getTime() - 1));
+  while (due && !signal.aborted) {
+    for (let waitMs = due.getTime() - Date.now(); waitMs > 0 && !signal.aborted; waitMs = due.getTime() - Date.now()) {
+      await sleep(Math.min(waitMs, LONGEST_SLEEP_MS), undefined, { signal }).catch(() => undefined);
+    }
+    if (signal.aborted) return;
+    const scheduledTime = due.toISOString();
+    console.log(`tick of ${scheduledTime}`);
+    functions.sync.invoke({ kind: 'tick', scheduledTime }).then(
+      ({ payload, error }) => console.log(`tick of ${scheduledTime}: ${JSON.stringify(payload ?? error)}`),
+      () => undefined,
+    );
+    // What came due while this machine slept is not made up for.
+    due = schedule(new Date(Math.max(due.getTime(), Date.now() - 1)));
+  }
+  if (signal.aborted) return;
+  console.log('the schedule has no further tick');
+  await new Promise((resolve) => signal.addEventListener('abort', resolve));
+}

@@ -1,0 +1,24 @@
+/** What every line of one run repeats, or only matters where logs of many functions lie together. */
+const QUIET = /^(level|message|timestamp|service|job|sampling_rate|xray_trace_id|cold_start|function_.*)$/;
+
+/** Makes one line for people of a line that a function printed: JSON becomes time, level, message and fields. */
+export function readable(name: string, line: string): string {
+  let parsed: Record<string, unknown>;
+  try {
+    parsed = JSON.parse(line);
+  } catch {
+    return `${name}  ${line}`;
+  }
+  const { timestamp, level, message } = parsed;
+  if (typeof level !== 'string' || typeof message !== 'string') return `${name}  ${line}`;
+  const time = String(timestamp).slice(11, 23);
+  const fields = Object.entries(parsed).flatMap(([key, value]) => (QUIET.test(key) ? [] : [`${key}=${show(value)}`]));
+  return `${time} ${name.padEnd(8)} ${level.padEnd(5)} ${message}  ${fields.join(' ')}`.trimEnd();
+}
+
+function show(value: unknown): string {
+  if (typeof value === 'string' && !/\s/.test(value)) return value;
+  const error = value as { name?: string; message?: string } | null;
+  if (error?.name && error.message) return `${error.name}: ${error.message}`;
+  return JSON.stringify(value);
+}

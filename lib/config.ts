@@ -1,0 +1,103 @@
+import * as v from 'valibot';
+import { SettingsError } from './errors.ts';
+
+const text = v.pipe(v.string(), v.trim(), v.nonEmpty('must not be empty'));
+
+/** A whole number of at least `least` and at most `most`; setTimeout's limit keeps seconds and milliseconds sane. */
+const wholeNumber = (least: number, most = 2_147_483) =>
+  v.pipe(
+    v.string(),
+    v.trim(),
+    v.check(
+      (digits) => /^\d+$/.test(digits) && Number(digits) >= least && Number(digits) <= most,
+      `must be a whole number from ${least} to ${most}`,
+    ),
+    v.transform(Number),
+  );
+
+const isHttpUrl = (candidate: string) => {
+  const url = URL.parse(candidate);
+  return url !== null && /^https?:$/.test(url.protocol) && !(url.username || url.password || url.search || url.hash);
+};
+
+const baseUrl = v.pipe(
+  v.string(),
+  v.trim(),
+  v.check(isHttpUrl, 'must be an http:// or https:// URL without credentials, query or fragment'),
+  v.transform((url) => url.replace(/\/+$/, '')),
+);
+
+const endpoints = v.pipe(
+  v.string(),
+  v.transform((list) => list.split(',').map((endpoint) => endpoint.trim().replace(/\/$/, ''))),
+  v.check(
+    (list) => list.every((endpoint) => isHttpUrl(endpoint) && URL.parse(endpoint)?.pathname === '/'),
+    'must be a comma separated list of http://host:port or https://host:port',
+  ),
+);
+
+const lockKey = v.pipe(text, v.regex(/[^/]$/, 'must not end with a slash'));
+const statePrefix = v.pipe(text, v.regex(/\/$/, 'must end with a slash'));
+
+/**
+ * Every setting by the name of its environment variable: how it is checked and what it is when it is absent. The one
+ * place where defaults live; a stage's configuration file is checked against it before anything is deployed.
+ */
+export const settingsTable = {
+  STAGE: text,
+  SECRET_ID: text,
+  SOURCE_URL: baseUrl,
+  SOURCE_TIMEOUT_MS: v.optional(wholeNumber(1, 900_000), '10000'),
+  TARGET_URL: baseUrl,
+  TARGET_REGION_ID: text,
+  TARGET_TIMEOUT_MS: v.optional(wholeNumber(1, 900_000), '10000'),
+  ETCD_ENDPOINTS: endpoints,
+  LOCK_KEY: v.optional(lockKey),
+  LOCK_TTL_SECONDS: v.optional(wholeNumber(5, 3600), '15'),
+  STATE_PREFIX: v.optional(statePrefix),
+  CONCURRENCY: v.optional(wholeNumber(1, 10_000), '50'),
+  DEADLINE_RESERVE_SECONDS: v.optional(wholeNumber(1, 600), '10'),
+  STARTING_DEADLINE_SECONDS: v.optional(wholeNumber(1)),
+  MIN_INTERVAL_SECONDS: v.optional(wholeNumber(1)),
+  SKIPS_BEFORE_WARNING: v.optional(wholeNumber(1), '3'),
+};
+
+const schema = v.object(settingsTable);
+
+export type Settings = ReturnType<typeof readSettings>;
+
+/**
+ * Reads the settings of one job from the environment's variables; an empty variable counts as absent.
+ * @throws SettingsError that lists every missing or malformed setting by name; nothing has been touched by then.
+ */
+export function readSettings(env: Readonly<Record<string, string | undefined>>, job: string) {
+  const given = Object.fromEntries(
+    Object.keys(settingsTable).flatMap((name) => (env[name]?.trim() ? [[name, env[name]]] : [])),
+  );
+  const parsed = v.safeParse(schema, given);
+  if (!parsed.success) {
+    const faults = parsed.issues.map((issue) => {
+      const name = String(issue.path?.[0]?.key);
+      return name in given ? `${name} ${issue.message}` : `${name} is missing`;
+    });
+    throw new SettingsError(`${faults.length} setting(s) missing or malformed: ${faults.join('; ')}`);
+  }
+  const table = parsed.output;
+  const root = `/solotick/${table.STAGE}/${job}`;
+  return {
+    job,
+    stage: table.STAGE,
+    secretId: table.SECRET_ID,
+    source: { url: table.SOURCE_URL, timeoutMs: table.SOURCE_TIMEOUT_MS },
+    target: { url: table.TARGET_URL, regionId: table.TARGET_REGION_ID, timeoutMs: table.TARGET_TIMEOUT_MS },
+    etcdEndpoints: table.ETCD_ENDPOINTS,
+    lockKey: table.LOCK_KEY ?? `${root}/lock`,
+    lockTtlSeconds: table.LOCK_TTL_SECONDS,
+    statePrefix: table.STATE_PREFIX ?? `${root}/state/`,
+    concurrency: table.CONCURRENCY,
+    deadlineReserveSeconds: table.DEADLINE_RESERVE_SECONDS,
+    startingDeadlineSeconds: table.STARTING_DEADLINE_SECONDS,
+    minIntervalSeconds: table.MIN_INTERVAL_SECONDS,
+    skipsBeforeWarning: table.SKIPS_BEFORE_WARNING,
+  };
+}

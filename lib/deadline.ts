@@ -1,0 +1,45 @@
+import { SettingsError } from './errors.ts';
+
+/** The two moments at which a run is made to end before Lambda ends it. */
+export interface Deadline extends Disposable {
+  /** The reserve is reached: nothing new starts, retries included; what is in flight goes on. */
+  closing: AbortSignal;
+  /** Half the reserve is used up: what is still in flight is aborted, and the rest is for saving and unlocking. */
+  cut: AbortSignal;
+}
+
+/**
+ * Sets both moments from the time that the invocation has left.
+ * @param stop the process was asked to end: the run closes at once, and has half the reserve until the cut.
+ * @throws SettingsError when the function's time-out is not above the reserve.
+ */
+export function setDeadline(options: { remainingMs: number; reserveSeconds: number; stop: AbortSignal }): Deadline {
+  const { remainingMs, reserveSeconds, stop } = options;
+  const reserveMs = reserveSeconds * 1000;
+  if (remainingMs <= reserveMs) {
+    throw new SettingsError(
+      `DEADLINE_RESERVE_SECONDS is ${reserveSeconds}, but the invocation has only ${Math.round(remainingMs / 1000)} s: ` +
+        "the function's time-out must be above the reserve",
+    );
+  }
+  const closing = new AbortController();
+  const cut = new AbortController();
+  const cutNow = () => cut.abort(new DOMException('the deadline of the invocation is near', 'TimeoutError'));
+  const closer = setTimeout(() => closing.abort(), remainingMs - reserveMs);
+  const cutter = setTimeout(cutNow, remainingMs - reserveMs / 2);
+  let stopper: NodeJS.Timeout | undefined;
+  const onStop = () => {
+    closing.abort();
+    stopper = setTimeout(cutNow, reserveMs / 2);
+  };
+  if (stop.aborted) onStop();
+  else stop.addEventListener('abort', onStop, { once: true });
+  return {
+    closing: closing.signal,
+    cut: cut.signal,
+    [Symbol.dispose]() {
+      for (const timer of [closer, cutter, stopper]) clearTimeout(timer);
+      stop.removeEventListener('abort', onStop);
+    },
+  };
+}

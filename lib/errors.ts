@@ -1,0 +1,94 @@
+/**
+ * Every error a run can end with. `name` and `code` are stable and listed in the README; the message says which
+ * operation failed on what, and never contains a secret.
+ */
+export class SolotickError extends Error {
+  readonly code: string;
+
+  constructor(code: string, message: string, options?: ErrorOptions) {
+    super(message, options);
+    this.name = new.target.name;
+    this.code = code;
+  }
+}
+
+/** Settings are missing or malformed; the message lists all of them by name. */
+export class SettingsError extends SolotickError {
+  constructor(message: string, options?: ErrorOptions) {
+    super('SETTINGS', message, options);
+  }
+}
+
+/** The event is of no known shape; nothing was read, locked or written. */
+export class EventError extends SolotickError {
+  constructor(message: string, options?: ErrorOptions) {
+    super('EVENT', message, options);
+  }
+}
+
+/** The secret could not be read or is not of the documented shape. */
+export class SecretError extends SolotickError {
+  constructor(message: string, options?: ErrorOptions) {
+    super('SECRET', message, options);
+  }
+}
+
+/** Source, target or etcd refuses the credentials of the current secret. */
+export class CredentialsError extends SolotickError {
+  constructor(message: string, options?: ErrorOptions) {
+    super('CREDENTIALS', message, options);
+  }
+}
+
+/** No etcd endpoint answered in time, or etcd answered with an error. Never a skip: whether the lock is free is unknown. */
+export class LockServiceError extends SolotickError {
+  constructor(message: string, options?: ErrorOptions) {
+    super('LOCK_SERVICE', message, options);
+  }
+}
+
+/** The lease can have expired, was revoked, or our key is gone: somebody else may hold the lock now. */
+export class LockLostError extends SolotickError {
+  constructor(message: string, options?: ErrorOptions) {
+    super('LOCK_LOST', message, options);
+  }
+}
+
+/** The target has seen a higher fencing token, and the lock is no longer ours: a later run has taken over. */
+export class SupersededError extends SolotickError {
+  constructor(message: string, options?: ErrorOptions) {
+    super('SUPERSEDED', message, options);
+  }
+}
+
+/** The target has seen a higher fencing token although the lock is ours: etcd's revisions went back (a restored snapshot). */
+export class FenceAheadError extends SolotickError {
+  constructor(message: string, options?: ErrorOptions) {
+    super('FENCE_AHEAD', message, options);
+  }
+}
+
+/** The source did not answer, or answered with something that is not a page of the declared shape. */
+export class SourceError extends SolotickError {
+  constructor(message: string, options?: ErrorOptions) {
+    super('SOURCE', message, options);
+  }
+}
+
+/** One write was given up: the target refused the record, or all attempts failed. */
+export class TargetError extends SolotickError {
+  /** HTTP status of the last answer, where there was one. */
+  readonly status: number | undefined;
+
+  constructor(message: string, options?: ErrorOptions & { status?: number }) {
+    super('TARGET', message, options);
+    this.status = options?.status;
+  }
+}
+
+/** What etcd holds under the state prefix is not what this version writes there. */
+export class StateError extends SolotickError {
+  constructor(message: string, options?: ErrorOptions) {
+    super('STATE', message, options);
+  }
+}

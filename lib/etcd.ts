@@ -1,0 +1,208 @@
+import { once } from 'node:events';
+import type { Duplex } from 'node:stream';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { noop } from 'cockatiel';
+import {
+  Etcd3,
+  EtcdAuthenticationFailedError,
+  EtcdInvalidAuthTokenError,
+  EtcdPermissionDeniedError,
+  type ITxnRequest,
+  type ITxnResponse,
+  isRecoverableError,
+} from 'etcd3';
+import { CredentialsError, LockServiceError } from './errors.ts';
+
+/** How long one attempt and all attempts of a call may take, and what ends it sooner. */
+export interface Budget {
+  attemptMs: number;
+  totalMs: number;
+  signal?: AbortSignal | undefined;
+}
+
+/** The few calls that a lock and its state need. Each obeys its budget and tries the endpoints in turn. */
+export interface Etcd extends AsyncDisposable {
+  txn(operation: string, request: ITxnRequest, budget: Budget): Promise<ITxnResponse>;
+  /** Grants the lease `id` for `ttlSeconds`, or for longer if etcd's minimum is longer; gives the granted TTL in seconds. */
+  grant(id: string, ttlSeconds: number, budget: Budget): Promise<number>;
+  /** Gives the lease's new TTL in seconds; 0 when etcd does not know the lease (any more). */
+  keepAlive(id: string, budget: Budget): Promise<number>;
+  revoke(id: string, budget: Budget): Promise<void>;
+  /** Seconds until the lease ends unless it is kept alive; negative when etcd does not know it. */
+  timeToLive(id: string, budget: Budget): Promise<number>;
+}
+
+export interface EtcdCredentials {
+  username?: string | undefined;
+  password?: string | undefined;
+  /** PEM: the authority that signed the servers' certificates. */
+  ca?: string | undefined;
+  /** PEM: the client's certificate and its key. */
+  cert?: string | undefined;
+  key?: string | undefined;
+}
+
+/** An expired auth token is renewed this often within one call, then the call fails: etcd3 itself would go on for ever. */
+const MAX_AUTHENTICATIONS = 3;
+
+/** What etcd says while it has no leader, or has lost one with our request in hand. */
+const LEADERLESS = /etcdserver: (no leader|leader changed|request timed out|too many requests|server stopped)/;
+
+/** etcd3 leaves these two to the caller: the users or roles were changed while we held a token. */
+const STALE_AUTH = /etcdserver: revision of auth store is old|etcdserver: user name is empty/;
+
+/**
+ * Opens a connection per endpoint, lazily, and stays with the one that answers. etcd3's own retries and circuit breakers
+ * are off: they can visit the one dead node again and again, and they know nothing of our deadlines.
+ */
+export function connectEtcd(endpoints: readonly string[], credentials: EtcdCredentials = {}): Etcd {
+  const members = endpoints.map((endpoint) => openMember(endpoint, credentials));
+  let current = Math.floor(Math.random() * members.length);
+
+  async function call<T>(operation: string, budget: Budget, send: (client: Etcd3, deadline: number) => Promise<T>) {
+    const { attemptMs, totalMs, signal } = budget;
+    const giveUpAtMs = performance.now() + totalMs;
+    for (let attempt = 1; ; attempt++) {
+      signal?.throwIfAborted();
+      const member = members[current]!;
+      const attemptEndsInMs = Math.min(attemptMs, giveUpAtMs - performance.now());
+      try {
+        member.authentications = 0;
+        return await orAborted(send(member.client, Date.now() + attemptEndsInMs), signal);
+      } catch (error) {
+        signal?.throwIfAborted();
+        const cause = error as Error;
+        if (STALE_AUTH.test(cause.message)) member.reopen();
+        else if (!isTransient(cause)) throw refusal(operation, member.endpoint, cause);
+        current = (current + 1) % members.length;
+        const pauseMs = Math.min(50 * 2 ** attempt, 500);
+        if (performance.now() + pauseMs >= giveUpAtMs) {
+          throw new LockServiceError(
+            `etcd did not answer "${operation}" in ${attempt} attempt(s) within ${totalMs} ms at ${endpoints.join(', ')}: ${cause.message}`,
+            { cause },
+          );
+        }
+        await sleep(pauseMs, undefined, signal ? { signal } : {});
+      }
+    }
+  }
+
+  return {
+    txn: (operation, request, budget) =>
+      call(operation, budget, (client, deadline) => client.kv.txn(request, { deadline })),
+
+    grant: (id, ttlSeconds, budget) =>
+      call('grant lease', budget, async (client, deadline) => {
+        try {
+          const granted = await client.leaseClient.leaseGrant({ ID: id, TTL: ttlSeconds }, { deadline });
+          return Number(granted.TTL);
+        } catch (error) {
+          // We chose the id, so a lease that exists is our own first attempt whose answer was lost.
+          if (/lease already exists/.test((error as Error).message)) return keepAliveOnce(client, id, deadline);
+          throw error;
+        }
+      }),
+
+    keepAlive: (id, budget) =>
+      call('keep lease alive', budget, (client, deadline) => keepAliveOnce(client, id, deadline)),
+
+    revoke: async (id, budget) => {
+      await call('revoke lease', budget, async (client, deadline) => {
+        try {
+          await client.leaseClient.leaseRevoke({ ID: id }, { deadline });
+        } catch (error) {
+          if (!/lease not found/.test((error as Error).message)) throw error;
+        }
+      });
+    },
+
+    timeToLive: (id, budget) =>
+      call('read lease', budget, async (client, deadline) =>
+        Number((await client.leaseClient.leaseTimeToLive({ ID: id, keys: false }, { deadline })).TTL),
+      ),
+
+    async [Symbol.asyncDispose]() {
+      for (const member of members) member.client.close();
+    },
+  };
+}
+
+/** One endpoint: its client, and how often it has authenticated within the call under way. */
+function openMember(endpoint: string, { username, password, ca, cert, key }: EtcdCredentials) {
+  const open = () =>
+    new Etcd3({
+      hosts: endpoint,
+      faultHandling: { host: () => noop, global: noop },
+      // A node that comes back is found at the next attempt, not after gRPC's default of up to two minutes.
+      grpcOptions: { 'grpc.initial_reconnect_backoff_ms': 100, 'grpc.max_reconnect_backoff_ms': 500 },
+      ...(endpoint.startsWith('https:') && (ca || cert) ? { credentials: tlsCredentials(ca, cert, key) } : {}),
+      ...(username !== undefined && password !== undefined
+        ? {
+            auth: {
+              username,
+              password,
+              callOptions: () => {
+                if (++member.authentications > MAX_AUTHENTICATIONS) throw new EtcdInvalidAuthTokenError();
+                return { deadline: Date.now() + 2000 };
+              },
+            },
+          }
+        : {}),
+    });
+  const member = {
+    endpoint,
+    authentications: 0,
+    client: open(),
+    reopen() {
+      member.client.close();
+      member.client = open();
+    },
+  };
+  return member;
+}
+
+function tlsCredentials(ca?: string, cert?: string, key?: string) {
+  return {
+    // gRPC takes null for "the system's authorities"; etcd3's type does not say so.
+    rootCertificate: (ca === undefined ? null : Buffer.from(ca)) as Buffer,
+    ...(cert !== undefined && key !== undefined ? { privateKey: Buffer.from(key), certChain: Buffer.from(cert) } : {}),
+  };
+}
+
+/** A stream for each keepalive, so that it has a deadline and moves to another endpoint like every other call. */
+async function keepAliveOnce(client: Etcd3, id: string, deadline: number): Promise<number> {
+  // The stream is a Node Duplex, which etcd3's narrower type hides.
+  const stream = (await client.leaseClient.leaseKeepAlive({ deadline })) as unknown as Duplex;
+  try {
+    stream.write({ ID: id });
+    const [answer] = await once(stream, 'data');
+    return Number(answer.TTL);
+  } finally {
+    stream.end();
+    stream.resume();
+  }
+}
+
+const isTransient = (error: Error) => isRecoverableError(error) || LEADERLESS.test(error.message);
+
+/** An answer that no repetition will change. */
+function refusal(operation: string, endpoint: string, cause: Error) {
+  const refused =
+    cause instanceof EtcdAuthenticationFailedError ||
+    cause instanceof EtcdInvalidAuthTokenError ||
+    cause instanceof EtcdPermissionDeniedError;
+  const Kind = refused ? CredentialsError : LockServiceError;
+  return new Kind(`etcd at ${endpoint} refused "${operation}": ${cause.message}`, { cause });
+}
+
+/** Stops waiting when the signal fires; the call itself ends at its deadline. */
+async function orAborted<T>(call: Promise<T>, signal: AbortSignal | undefined): Promise<T> {
+  if (!signal) return call;
+  using stack = new DisposableStack();
+  const aborted = new Promise<never>((_, reject) => {
+    const abort = () => reject(signal.reason);
+    signal.addEventListener('abort', abort, { once: true });
+    stack.defer(() => signal.removeEventListener('abort', abort));
+  });
+  return await Promise.race([call, aborted]);
+}

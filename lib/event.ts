@@ -1,0 +1,90 @@
+import * as v from 'valibot';
+import { EventError } from './errors.ts';
+import { utcInstant } from './instant.ts';
+
+/** A tick of the timer. Without a scheduled time it is neither a duplicate nor stale. */
+export interface Tick {
+  kind: 'tick';
+  scheduledTime?: string | undefined;
+}
+
+/** A run by hand over a window of time, over single records, or (neither given) over everything. */
+export interface Backfill {
+  kind: 'backfill';
+  since?: string | undefined;
+  until?: string | undefined;
+  ids?: string[] | undefined;
+  /** How long to queue for the lock; 0 skips at once. */
+  waitSeconds: number;
+  concurrency?: number | undefined;
+}
+
+export type Control = { action: 'status' } | { action: 'pause'; note?: string | undefined } | { action: 'resume' };
+
+const tick = v.strictObject({ kind: v.optional(v.literal('tick')), scheduledTime: v.optional(utcInstant) });
+
+/** EventBridge's own event, from a rule or from a schedule without an input of its own. */
+const scheduledEvent = v.object({
+  source: v.picklist(['aws.events', 'aws.scheduler']),
+  'detail-type': v.literal('Scheduled Event'),
+  time: utcInstant,
+});
+
+const seconds = v.pipe(v.number(), v.integer('must be a whole number of seconds'), v.minValue(0), v.maxValue(900));
+
+const backfill = v.pipe(
+  v.strictObject({
+    kind: v.optional(v.literal('backfill')),
+    since: v.optional(utcInstant),
+    until: v.optional(utcInstant),
+    ids: v.optional(
+      v.pipe(v.array(v.pipe(v.string(), v.nonEmpty('must not be empty'))), v.nonEmpty('must name an id')),
+    ),
+    waitSeconds: v.optional(seconds, 0),
+    concurrency: v.optional(v.pipe(v.number(), v.integer(), v.minValue(1), v.maxValue(10_000))),
+  }),
+  v.check(({ since, until }) => !since || !until || since < until, 'since must be before until'),
+  v.check(({ since, until, ids }) => !ids || !(since || until), 'ids and a window (since, until) exclude each other'),
+);
+
+const control = v.variant(
+  'action',
+  [
+    v.strictObject({ action: v.literal('status') }),
+    v.strictObject({ action: v.literal('pause'), note: v.optional(v.pipe(v.string(), v.maxLength(500))) }),
+    v.strictObject({ action: v.literal('resume') }),
+  ],
+  'must be "status", "pause" or "resume"',
+);
+
+/**
+ * Reads the timer's event: our own, EventBridge's, or `{}` from a hand.
+ * @throws EventError that says what is wrong where.
+ */
+export function parseTick(event: unknown): Tick {
+  if (v.is(v.object({ source: v.string(), 'detail-type': v.string() }), event)) {
+    return { kind: 'tick', scheduledTime: parse('tick', scheduledEvent, event).time };
+  }
+  return { ...parse('tick', tick, event), kind: 'tick' };
+}
+
+/** @throws EventError that says what is wrong where. */
+export function parseBackfill(event: unknown): Backfill {
+  return { ...parse('backfill', backfill, event), kind: 'backfill' };
+}
+
+/** @throws EventError that says what is wrong where. */
+export function parseControl(event: unknown): Control {
+  return parse('control', control, event);
+}
+
+function parse<T>(name: string, schema: v.GenericSchema<unknown, T>, event: unknown): T {
+  const parsed = v.safeParse(schema, event ?? {});
+  if (parsed.success) return parsed.output;
+  const faults = parsed.issues.map((issue) => {
+    const path = v.getDotPath(issue);
+    if (issue.expected === 'never') return `unknown key ${path}`;
+    return path ? `${path}: ${issue.message}` : issue.message;
+  });
+  throw new EventError(`the ${name} event was refused: ${faults.join('; ')}`);
+}

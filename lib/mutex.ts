@@ -1,0 +1,203 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { IKeyValue, IRequestOp, IResponseOp } from 'etcd3';
+import { LockLostError } from './errors.ts';
+import type { Budget, Etcd } from './etcd.ts';
+import type { Session } from './session.ts';
+
+/** Who holds a lock, as far as its key tells: the value that Go and `etcdctl lock` leave is empty. */
+export interface Holder {
+  runId?: string;
+  kind?: string;
+  startedAt?: string;
+  host?: string;
+  requestId?: string;
+  /** The whole key; a program that is not ours may have put any key under the lock. */
+  key: string;
+  /** Lower-case hex, as `etcdctl` prints it; 0 for a key without a lease. */
+  leaseId: string;
+  createRevision: string;
+}
+
+/** The lock while it is held. */
+export interface Lock {
+  /** The key's create revision, a decimal string: higher for each later holder of the same lock. */
+  readonly fencingToken: string;
+  /** What etcd answered to the reads that were sent along with the acquisition. */
+  readonly reads: readonly IResponseOp[];
+  /** Asks etcd whether the key is still there and the first of all. */
+  isOwner(budget: Budget): Promise<boolean>;
+  /**
+   * Applies `operations` in one transaction, if the key is still ours.
+   * @throws LockLostError when it is not; nothing was written then.
+   */
+  save(operations: IRequestOp[], budget: Budget): Promise<void>;
+  /**
+   * Applies `operations` and deletes the own key in one transaction, so that no later holder can see a state that is not
+   * final. The first operation must put a value that only this run can have put: when the answer was lost and this was
+   * sent again, finding that value tells that it had been done.
+   * @throws LockLostError when the key was no longer ours; nothing was written then.
+   */
+  unlock(operations: [Put, ...IRequestOp[]], budget: Budget): Promise<void>;
+}
+
+export interface Put {
+  request_put: { key: Buffer; value: Buffer };
+}
+
+export type Attempt = { lock: Lock } | { heldBy: Holder };
+
+/** The operation that reads the holder: the lowest create revision, not the first key. */
+export function readHolder(lockKey: string): IRequestOp {
+  return { request_range: { ...rangeOf(lockKey), sort_target: 'Create', sort_order: 'Ascend', limit: 1 } };
+}
+
+/** What `readHolder` found; undefined when the lock is free. */
+export function holderOf(answer: IResponseOp | undefined): Holder | undefined {
+  const first = answer?.response_range.kvs[0];
+  return first && describe(first);
+}
+
+/**
+ * Takes the lock if it is free, with the key layout of Go's `concurrency.Mutex` (`<lockKey>/<lease in hex>`, owner is the
+ * lowest create revision), so that each excludes the other. Unlike Go's TryLock it puts the key only where there is none:
+ * it never makes a third contender wait for a loser, and can be sent again when its answer was lost.
+ * `reads` are answered as of the same revision, on both ways.
+ */
+export async function tryLock(
+  etcd: Etcd,
+  session: Session,
+  options: { lockKey: string; value: string; reads: IRequestOp[] },
+): Promise<Attempt> {
+  const { lockKey, value, reads } = options;
+  const key = ownKey(lockKey, session);
+  const answer = await etcd.txn(
+    'take the lock',
+    {
+      // A range compare on an empty range sees a create revision of 0; any key under the lock makes it fail.
+      compare: [{ ...rangeOf(lockKey), target: 'Create', result: 'Equal', create_revision: '0' }],
+      success: [{ request_put: { key, value: Buffer.from(value), lease: session.leaseId } }, ...reads],
+      failure: [readHolder(lockKey), ...reads],
+    },
+    session.budget(),
+  );
+  session.check();
+  const [first, ...answers] = answer.responses;
+  if (answer.succeeded) return { lock: held(etcd, lockKey, key, answer.header.revision, answers) };
+  const owner = first?.response_range.kvs[0];
+  // Our own key is there when this was sent again because the first answer was lost.
+  if (owner?.key.equals(key)) return { lock: held(etcd, lockKey, key, owner.create_revision, answers) };
+  if (!owner) throw new LockLostError('etcd deleted the lock key while it was being taken');
+  return { heldBy: describe(owner) };
+}
+
+/**
+ * Waits for the lock in Go's own queue, for at most `waitMs`: puts the own key, then asks twice a second who is first.
+ * Gives the holder when the wait was in vain; the own key is deleted then.
+ * @throws LockLostError when the session expires or its lease is revoked while waiting.
+ */
+export async function lock(
+  etcd: Etcd,
+  session: Session,
+  options: { lockKey: string; value: string; reads: IRequestOp[]; waitMs: number; signal: AbortSignal },
+): Promise<Attempt> {
+  const { lockKey, value, reads, waitMs, signal } = options;
+  const key = ownKey(lockKey, session);
+  const giveUpAtMs = performance.now() + waitMs;
+  try {
+    await etcd.txn(
+      'queue for the lock',
+      {
+        compare: [{ key, target: 'Create', result: 'Equal', create_revision: '0' }],
+        success: [{ request_put: { key, value: Buffer.from(value), lease: session.leaseId } }],
+      },
+      session.budget(),
+    );
+    for (;;) {
+      const answer = await etcd.txn(
+        'ask for the turn',
+        { success: [readHolder(lockKey), { request_range: { key } }, ...reads] },
+        session.budget(),
+      );
+      session.check();
+      const [first, own, ...answers] = answer.responses;
+      const owner = first?.response_range.kvs[0];
+      const mine = own?.response_range.kvs[0];
+      if (!owner || !mine) throw new LockLostError('the key that waits for the lock is gone: its lease has expired');
+      if (owner.key.equals(key)) return { lock: held(etcd, lockKey, key, mine.create_revision, answers) };
+      if (performance.now() >= giveUpAtMs || signal.aborted) {
+        await leave();
+        return { heldBy: describe(owner) };
+      }
+      await sleep(500, undefined, { signal: AbortSignal.any([signal, session.signal]) }).catch(() => undefined);
+      session.check();
+    }
+  } catch (error) {
+    await leave().catch(() => undefined);
+    throw error;
+  }
+
+  async function leave() {
+    await etcd.txn('leave the queue', { success: [{ request_delete_range: { key } }] }, session.budget());
+  }
+}
+
+function held(etcd: Etcd, lockKey: string, key: Buffer, revision: string, reads: readonly IResponseOp[]): Lock {
+  const stillOurs = { key, target: 'Create', result: 'Equal', create_revision: revision } as const;
+  return {
+    fencingToken: revision,
+    reads,
+    async isOwner(budget) {
+      const answer = await etcd.txn('check the lock', { success: [readHolder(lockKey)] }, budget);
+      return answer.responses[0]?.response_range.kvs[0]?.key.equals(key) ?? false;
+    },
+    async save(operations, budget) {
+      const answer = await etcd.txn('save the state', { compare: [stillOurs], success: operations }, budget);
+      if (!answer.succeeded) throw new LockLostError('the lock key is gone, so the state was not saved');
+    },
+    async unlock(operations, budget) {
+      const { key: recordKey, value: record } = operations[0].request_put;
+      const answer = await etcd.txn(
+        'unlock',
+        {
+          compare: [stillOurs],
+          success: [...operations, { request_delete_range: { key } }],
+          failure: [{ request_range: { key: recordKey } }],
+        },
+        budget,
+      );
+      const landed = answer.responses[0]?.response_range?.kvs[0]?.value.equals(record);
+      if (!answer.succeeded && !landed) {
+        throw new LockLostError('the lock key was gone before the final state was saved');
+      }
+    },
+  };
+}
+
+const ownKey = (lockKey: string, session: Session) => Buffer.from(`${lockKey}/${hex(session.leaseId)}`);
+
+/** All keys under `<lockKey>/`; '0' is the character after '/'. */
+const rangeOf = (lockKey: string) => ({ key: Buffer.from(`${lockKey}/`), range_end: Buffer.from(`${lockKey}0`) });
+
+/** Go's `%x` of a lease id. */
+const hex = (leaseId: string) => BigInt(leaseId).toString(16);
+
+function describe(first: IKeyValue): Holder {
+  return {
+    ...told(first.value.toString()),
+    key: first.key.toString(),
+    leaseId: hex(first.lease),
+    createRevision: first.create_revision,
+  };
+}
+
+/** The strings of our own value; whatever else a foreign holder wrote tells nothing. */
+function told(value: string): Partial<Holder> {
+  try {
+    const { runId, kind, startedAt, host, requestId } = JSON.parse(value);
+    return Object.fromEntries(
+      Object.entries({ runId, kind, startedAt, host, requestId }).filter(([, part]) => typeof part === 'string'),
+    );
+  } catch {
+    return {};
+  }
+}

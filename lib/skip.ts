@@ -1,0 +1,65 @@
+import type { Settings } from './config.ts';
+import type { Backfill, Tick } from './event.ts';
+import type { Holder } from './mutex.ts';
+import type { State } from './state.ts';
+
+/** Why a run does nothing. A value, not an error: a skip is a success for Lambda. */
+export interface Skip {
+  reason: 'paused' | 'duplicate' | 'stale' | 'min-interval' | 'locked';
+  /** One sentence for a reader: who or what is in the way, and since when. */
+  message: string;
+  heldBy?: Holder;
+}
+
+/**
+ * Decides whether a run has to be skipped, in the order of the contract. Everything but the lock concerns ticks only: who
+ * starts a backfill by hand means it. Pure, so that it is the same before the lock (to save work) and under it (to be
+ * right).
+ */
+export function reasonToSkip(
+  request: Tick | Backfill,
+  state: State,
+  settings: Settings,
+  nowMs: number,
+): Skip | undefined {
+  if (request.kind !== 'tick') return;
+  const { scheduledTime } = request;
+  const { pause, run } = state;
+  if (pause) {
+    const note = pause.note ? `: ${pause.note}` : '';
+    return { reason: 'paused', message: `the job has been paused since ${pause.since}${note}` };
+  }
+  const completed = run?.completedScheduledTime;
+  if (scheduledTime && completed && scheduledTime <= completed) {
+    const message = `the tick scheduled for ${scheduledTime} has been done: the last completed one was that of ${completed}`;
+    return { reason: 'duplicate', message };
+  }
+  const { startingDeadlineSeconds, minIntervalSeconds } = settings;
+  if (scheduledTime && startingDeadlineSeconds) {
+    const lateSeconds = secondsBetween(scheduledTime, nowMs);
+    if (lateSeconds > startingDeadlineSeconds) {
+      const message = `the tick scheduled for ${scheduledTime} comes ${lateSeconds} s late, more than ${startingDeadlineSeconds} s`;
+      return { reason: 'stale', message };
+    }
+  }
+  if (run?.completedStartedAt && minIntervalSeconds) {
+    const ageSeconds = secondsBetween(run.completedStartedAt, nowMs);
+    if (ageSeconds < minIntervalSeconds) {
+      const message = `the last completed tick began ${ageSeconds} s ago, less than ${minIntervalSeconds} s`;
+      return { reason: 'min-interval', message };
+    }
+  }
+  return;
+}
+
+/** The skip that a held lock causes: it says who holds it, as far as its key tells. */
+export function lockedBy(heldBy: Holder, nowMs: number): Skip {
+  const { runId, kind, startedAt, host, key, leaseId } = heldBy;
+  const message =
+    runId && startedAt
+      ? `the lock is held by ${kind ?? 'run'} ${runId}, started ${startedAt} (${secondsBetween(startedAt, nowMs)} s ago) on ${host ?? 'an unknown host'}`
+      : `the lock is held by another program: key ${key}, ${leaseId === '0' ? 'without a lease' : `lease ${leaseId}`}`;
+  return { reason: 'locked', message, heldBy };
+}
+
+const secondsBetween = (instant: string, nowMs: number) => Math.round((nowMs - Date.parse(instant)) / 1000);

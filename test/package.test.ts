@@ -1,0 +1,163 @@
+import assert from 'node:assert/strict';
+import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, before, beforeEach, test } from 'node:test';
+import { serverless, serviceFolder, unpack } from '../infra/artifact.ts';
+import { build } from '../infra/build.ts';
+import { readStageConfig } from '../infra/stage-config.ts';
+
+/** A shell in which nothing of AWS is set up: no credentials, no profile, no region. */
+const bareShell = {
+  PATH: process.env.PATH,
+  HOME: '/nonexistent',
+  AWS_EC2_METADATA_DISABLED: 'true',
+};
+
+let folder: string;
+let serviceDir: string;
+
+before(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'solotick-package-'));
+});
+
+after(() => rm(folder, { recursive: true, force: true }));
+
+beforeEach(async () => {
+  await rm(join(folder, 'service'), { recursive: true, force: true });
+  serviceDir = await serviceFolder(folder);
+});
+
+test('The zip holds the bundle that infra/build.ts makes, and nothing else.', async () => {
+  await mkdir(join(serviceDir, 'dist'));
+  await writeFile(join(serviceDir, 'dist/stale.js'), '// of an earlier build');
+  await serverless(serviceDir, ['package'], bareShell);
+
+  const unpacked = join(folder, 'unpacked');
+  await unpack(join(serviceDir, '.serverless/solotick.zip'), unpacked);
+  const built = join(folder, 'built');
+  await build({ outDir: join(built, 'dist') });
+  const files = await filesOf(unpacked);
+  assert.deepEqual(files, await filesOf(built));
+  for (const file of files)
+    assert.deepEqual(await readFile(join(unpacked, file)), await readFile(join(built, file)), file);
+});
+
+for (const stage of ['dev', 'prod']) {
+  test(`The template of ${stage} has the schedule, the settings and the permissions that infra/config/${stage}.yml asks for.`, async () => {
+    await serverless(serviceDir, ['package', '--stage', stage], bareShell);
+    const config = await readStageConfig(stage);
+    const resources = await compiledResources();
+
+    const schedule = resources.SyncSchedule;
+    assert.equal(schedule.Type, 'AWS::Scheduler::Schedule');
+    assert.equal(schedule.Properties.ScheduleExpression, config.schedule.expression);
+    assert.equal(schedule.Properties.ScheduleExpressionTimezone, config.schedule.timezone);
+    assert.equal(schedule.Properties.State, config.schedule.enabled ? 'ENABLED' : 'DISABLED');
+    assert.equal(schedule.Properties.GroupName, undefined);
+    const { Target } = schedule.Properties;
+    assert.deepEqual(JSON.parse(Target.Input), { kind: 'tick', scheduledTime: '<aws.scheduler.scheduled-time>' });
+    assert.deepEqual(Target.Arn, { 'Fn::GetAtt': ['SyncLambdaFunction', 'Arn'] });
+
+    for (const name of ['Sync', 'Backfill', 'Control']) {
+      const { Properties } = resources[`${name}LambdaFunction`];
+      assert.equal(Properties.Runtime, 'nodejs24.x');
+      assert.deepEqual(Properties.Architectures, ['arm64']);
+      assert.equal(Properties.Handler, `dist/${name.toLowerCase()}.handler`);
+      assert.deepEqual(Properties.Environment.Variables, {
+        STAGE: stage,
+        SECRET_ID: config.secretId,
+        ...config.settings,
+      });
+      assert.equal(resources[`${name}LambdaEvConf`].Properties.MaximumRetryAttempts, 0);
+    }
+
+    const { Policies } = resources.IamRoleLambdaExecution.Properties;
+    const statements = Policies[0].PolicyDocument.Statement;
+    const beyondLogs = statements.filter(({ Action }: { Action: string[] }) => !Action[0]?.startsWith('logs:'));
+    const secret = `secretsmanager:\${AWS::Region}:\${AWS::AccountId}:secret:${config.secretId}-??????`;
+    assert.deepEqual(beyondLogs, [
+      {
+        Effect: 'Allow',
+        Action: ['secretsmanager:GetSecretValue'],
+        Resource: { 'Fn::Sub': `arn:\${AWS::Partition}:${secret}` },
+      },
+    ]);
+  });
+}
+
+test('A schedule that is switched off and has a window of its own is deployed so.', async () => {
+  await edit('dev', (yaml) =>
+    yaml.replace(/enabled: .*/, 'enabled: false').replace(/flexibleWindowMinutes: .*/, 'flexibleWindowMinutes: 5'),
+  );
+  await serverless(serviceDir, ['package'], bareShell);
+  const { Properties } = (await compiledResources()).SyncSchedule;
+  assert.equal(Properties.State, 'DISABLED');
+  assert.deepEqual(Properties.FlexibleTimeWindow, { Mode: 'FLEXIBLE', MaximumWindowInMinutes: 5 });
+});
+
+test('A wrong file of a stage stops packaging with one message that names the file and every key.', async () => {
+  await edit('dev', (yaml) =>
+    yaml
+      .replace('timezone:', 'timezon:')
+      .replace(/memoryMb: .*/, 'memoryMb: 5')
+      .replace('TARGET_URL:', 'TARGET_URLL:')
+      .concat('  LOCK_TTL_SECONDS: 1\n'),
+  );
+  const output = await failureOf(serverless(serviceDir, ['package'], bareShell));
+  assert.match(output, /infra\/config\/dev\.yml/);
+  for (const fault of [
+    'schedule.timezone is missing',
+    'schedule.timezon is not a key that is known here',
+    'memoryMb must be a whole number from 128 to 10240',
+    'settings.TARGET_URL is missing',
+    'settings.TARGET_URLL is not a key that is known here',
+    'settings.LOCK_TTL_SECONDS must be a whole number from 5 to 3600',
+  ])
+    assert.equal(output.split(fault).length, 2, `"${fault}" should be said once in:\n${output}`);
+  assert.ok(!(await readdir(serviceDir)).includes('dist'));
+});
+
+test('A stage without a file of its own is not deployed.', async () => {
+  const output = await failureOf(serverless(serviceDir, ['deploy', '--stage', 'staging'], bareShell));
+  assert.match(output, /there is no infra\/config\/staging\.yml.*dev, prod/);
+});
+
+test('A setting goes into the environment as it is written, without YAML taking it for a number.', async () => {
+  await edit('dev', (yaml) => yaml.replace(/TARGET_REGION_ID: .*/, 'TARGET_REGION_ID: 0012'));
+  const { settings } = await readStageConfig('dev', join(serviceDir, 'infra/config'));
+  assert.equal(settings.TARGET_REGION_ID, '0012');
+});
+
+test('invoke local runs a fresh bundle with the settings of the shell before those of the stage.', async () => {
+  await mkdir(join(serviceDir, 'dist'));
+  await writeFile(join(serviceDir, 'dist/control.js'), 'throw new Error("this is of an earlier build")');
+  const env = { ...bareShell, LOCK_TTL_SECONDS: '1' };
+  const invocation = ['invoke', 'local', '--function', 'control', '--data', '{"action":"status"}'];
+  const output = await failureOf(serverless(serviceDir, invocation, env));
+  assert.match(output, /"errorType": "SettingsError"/);
+  assert.match(output, /"1 setting\(s\) missing or malformed: LOCK_TTL_SECONDS must be a whole number from 5 to 3600"/);
+});
+
+async function edit(stage: string, change: (yaml: string) => string) {
+  const file = join(serviceDir, `infra/config/${stage}.yml`);
+  await writeFile(file, change(await readFile(file, 'utf8')));
+}
+
+async function compiledResources() {
+  const template = join(serviceDir, '.serverless/cloudformation-template-update-stack.json');
+  return JSON.parse(await readFile(template, 'utf8')).Resources;
+}
+
+async function failureOf(command: Promise<string>): Promise<string> {
+  const output = await command.then(
+    (stdout) => assert.fail(`the command should fail, but said: ${stdout}`),
+    (error: Error) => error.message,
+  );
+  return output;
+}
+
+async function filesOf(of: string): Promise<string[]> {
+  const files = (await readdir(of, { recursive: true, withFileTypes: true })).filter((entry) => entry.isFile());
+  return files.map(({ parentPath, name }) => join(parentPath, name).slice(of.length + 1)).sort();
+}

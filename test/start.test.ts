@@ -1,0 +1,113 @@
+import assert from 'node:assert/strict';
+import { type ChildProcess, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { join } from 'node:path';
+import { createInterface } from 'node:readline';
+import { type TestContext, test } from 'node:test';
+
+const root = join(import.meta.dirname, '..');
+const TIMEOUT_MS = 120_000;
+
+interface Tick {
+  status: string;
+  runId: string;
+  reason?: string;
+  heldBy?: { runId?: string };
+  fencingToken?: string;
+}
+
+/** A child process and the lines it prints; killed at the end of the test if it still runs. */
+function start(t: TestContext, command: string, ...args: string[]) {
+  const child = spawn(command, args, { cwd: root });
+  t.after(() => child.kill('SIGKILL'));
+  const lines: string[] = [];
+  const closed = once(child, 'close') as Promise<[number | null, string | null]>;
+  const waiting = new Set<() => void>();
+  for (const stream of [child.stdout, child.stderr]) {
+    createInterface({ input: stream }).on('line', (line) => {
+      lines.push(line);
+      for (const look of waiting) look();
+    });
+  }
+  return { child, lines, closed, seen: (pattern: RegExp) => seen(child, lines, waiting, pattern) };
+}
+
+/** Resolves with the first line that matches; rejects when the process ends without one. */
+function seen(child: ChildProcess, lines: string[], waiting: Set<() => void>, pattern: RegExp): Promise<string> {
+  return new Promise((resolve, reject) => {
+    const look = () => {
+      const line = lines.find((line) => pattern.test(line));
+      if (line === undefined) return;
+      waiting.delete(look);
+      resolve(line);
+    };
+    waiting.add(look);
+    child.once('close', () => reject(new Error(`ended without ${pattern}:\n${lines.join('\n')}`)));
+    look();
+  });
+}
+
+/** The process that listens on the loopback port of this URL is gone. */
+async function assertGone(url: string) {
+  await assert.rejects(fetch(url), url);
+}
+
+test('npm start does the whole job: one tick completes, the overlapping one is skipped and names the holder', {
+  timeout: TIMEOUT_MS,
+}, async (t) => {
+  const { lines, closed } = start(t, 'npm', 'start', '--', '--json');
+  const [code] = await closed;
+  assert.equal(code, 0, lines.join('\n'));
+  const outcome = JSON.parse(lines.at(-1) ?? '');
+  const [first, second] = outcome.ticks as [Tick, Tick];
+  assert.deepEqual(Object.keys(outcome), ['ticks', 'sourceRecords', 'targetRecords', 'peakInFlight', 'locksLeft']);
+  assert.equal(first.status, 'completed');
+  assert.match(first.fencingToken ?? '', /^\d+$/);
+  assert.deepEqual([second.status, second.reason, second.heldBy?.runId], ['skipped', 'locked', first.runId]);
+  assert.notEqual(second.runId, first.runId);
+  assert.ok(outcome.sourceRecords > 500);
+  assert.equal(outcome.targetRecords, outcome.sourceRecords);
+  assert.ok(outcome.peakInFlight > 1 && outcome.peakInFlight <= 50, `${outcome.peakInFlight} in flight`);
+  assert.equal(outcome.locksLeft, 0);
+  assert.ok(lines.some((line) => /^etcd \S+ from /.test(line)));
+});
+
+test('npm start and npm run dev refuse an option they do not know', async (t) => {
+  for (const script of ['start', 'dev']) {
+    const { lines, closed } = start(t, process.execPath, `infra/local/${script}.ts`, '--jsno');
+    assert.deepEqual(await closed, [1, null]);
+    assert.match(lines.join('\n'), /Unknown option '--jsno'[\s\S]*usage: npm/);
+  }
+});
+
+test('npm start stops everything on Ctrl-C', { timeout: TIMEOUT_MS }, async (t) => {
+  const { child, lines, closed, seen } = start(t, process.execPath, 'infra/local/start.ts');
+  await seen(/^tick 1:/);
+  child.kill('SIGINT');
+  assert.deepEqual(await closed, [1, null], lines.join('\n'));
+  assert.match(lines.join('\n'), /stopped by SIGINT/);
+});
+
+test('npm run dev ticks until Ctrl-C, answers invocations by hand, and then lets the run finish', {
+  timeout: TIMEOUT_MS,
+}, async (t) => {
+  const { child, lines, closed, seen } = start(t, process.execPath, 'infra/local/dev.ts', '--every', '2s');
+  const byHand = await seen(/functions\/control\/invocations/);
+  await seen(/^tick of .*"status":"completed"/);
+  const url = /http:\S+/.exec(byHand)?.[0] ?? '';
+  const status = await fetch(url, { method: 'POST', body: '{"action":"status"}' });
+  assert.partialDeepStrictEqual(await status.json(), {
+    job: 'models',
+    paused: false,
+    lastRun: { status: 'completed' },
+  });
+  const refused = await fetch(url, { method: 'POST', body: '{"action":"dance"}' });
+  assert.equal(refused.headers.get('x-amz-function-error'), 'Unhandled');
+  assert.equal(((await refused.json()) as { errorType: string }).errorType, 'EventError');
+
+  child.kill('SIGINT');
+  assert.deepEqual(await closed, [0, null], lines.join('\n'));
+  await assertGone(url);
+  const etcd = /etcd (http:[^,\s]+)/.exec(lines.join('\n'))?.[1] ?? '';
+  await assertGone(`${etcd}/health`);
+});
