@@ -1,4 +1,4 @@
-import { SettingsError } from './errors.ts';
+import { Interrupted, SettingsError } from './errors.ts';
 
 /** The two moments at which a run is made to end before Lambda ends it. */
 export interface Deadline extends Disposable {
@@ -24,12 +24,13 @@ export function setDeadline(options: { remainingMs: number; reserveSeconds: numb
   }
   const closing = new AbortController();
   const cut = new AbortController();
-  const cutNow = () => cut.abort(new DOMException('the deadline of the invocation is near', 'TimeoutError'));
-  const closer = setTimeout(() => closing.abort(), remainingMs - reserveMs);
+  const close = () => closing.abort(new Interrupted('deadline', 'the deadline reserve is reached'));
+  const cutNow = () => cut.abort(new Interrupted('deadline', 'half the deadline reserve is used up'));
+  const closer = setTimeout(close, remainingMs - reserveMs);
   const cutter = setTimeout(cutNow, remainingMs - reserveMs / 2);
   let stopper: NodeJS.Timeout | undefined;
   const onStop = () => {
-    closing.abort();
+    close();
     stopper = setTimeout(cutNow, reserveMs / 2);
   };
   if (stop.aborted) onStop();

@@ -92,3 +92,14 @@ export class StateError extends SolotickError {
     super('STATE', message, options);
   }
 }
+
+/** Why a record or a run stops half-way without anybody's fault; what it had not finished is unsettled, not failed. */
+export class Interrupted extends Error {
+  readonly reason: 'deadline' | 'throttled';
+
+  constructor(reason: 'deadline' | 'throttled', message: string) {
+    super(message);
+    this.name = 'Interrupted';
+    this.reason = reason;
+  }
+}

@@ -11,6 +11,7 @@ import {
   type ITxnResponse,
   isRecoverableError,
 } from 'etcd3';
+import { orAborted } from './abort.ts';
 import { CredentialsError, LockServiceError } from './errors.ts';
 
 /** How long one attempt and all attempts of a call may take, and what ends it sooner. */
@@ -193,16 +194,4 @@ function refusal(operation: string, endpoint: string, cause: Error) {
     cause instanceof EtcdPermissionDeniedError;
   const Kind = refused ? CredentialsError : LockServiceError;
   return new Kind(`etcd at ${endpoint} refused "${operation}": ${cause.message}`, { cause });
-}
-
-/** Stops waiting when the signal fires; the call itself ends at its deadline. */
-async function orAborted<T>(call: Promise<T>, signal: AbortSignal | undefined): Promise<T> {
-  if (!signal) return call;
-  using stack = new DisposableStack();
-  const aborted = new Promise<never>((_, reject) => {
-    const abort = () => reject(signal.reason);
-    signal.addEventListener('abort', abort, { once: true });
-    stack.defer(() => signal.removeEventListener('abort', abort));
-  });
-  return await Promise.race([call, aborted]);
 }

@@ -9,12 +9,13 @@ import { type Budget, connectEtcd, type Etcd } from './etcd.ts';
 import type { Backfill, Tick } from './event.ts';
 import type { Log } from './log.ts';
 import { type Attempt, type Holder, holderOf, type Put, lock as queueForLock, readHolder, tryLock } from './mutex.ts';
-import { newReport, type Report } from './report.ts';
+import { newReport, type Problem, type Report } from './report.ts';
 import { type Credentials, openCredentials, type SecretStore } from './secrets.ts';
 import { openSession } from './session.ts';
 import { lockedBy, reasonToSkip, type Skip } from './skip.ts';
 import type { SourceJob } from './source.ts';
 import { countSkip, deleteState, putState, type RunRecord, readState, type State, stateOf } from './state.ts';
+import type { Ending } from './sync.ts';
 import type { TargetJob } from './target.ts';
 
 /** What a user declares in `functions/job.ts`. */
@@ -41,11 +42,13 @@ export interface Result {
   status: 'completed' | 'partial' | 'skipped';
   job: string;
   runId: string;
-  reason?: Skip['reason'] | 'deadline';
+  reason?: Skip['reason'] | Exclude<Ending, 'complete'>;
   message?: string;
   heldBy?: Holder;
   fencingToken?: string;
   report: Report;
+  /** The first records that were not written, and why. */
+  problems?: Problem[];
 }
 
 /** Before the lock there is no lease to keep, but an answer that takes longer than this is no answer. */
@@ -107,26 +110,35 @@ export async function run<R>(job: Job<R>, request: Tick | Backfill, invocation: 
 
   log.info('started: the lock is ours', { scheduledTime: request.kind === 'tick' ? request.scheduledTime : undefined });
   const report = newReport();
+  const problems: Problem[] = [];
   const conclude = (status: RunRecord['status'], error?: unknown) => {
-    const endedAt = new Date().toISOString();
-    const record = { runId, kind: request.kind, status, startedAt, endedAt, fencingToken: lock.fencingToken, report };
-    const last = error === undefined ? record : { ...record, error: told(error) };
+    const endedMs = Date.now();
+    report.durationMs = endedMs - startedMs;
+    const last: RunRecord = {
+      ...{ runId, kind: request.kind, status, startedAt, endedAt: new Date(endedMs).toISOString() },
+      ...{ fencingToken: lock.fencingToken, report },
+      ...(error !== undefined && { error: told(error) }),
+    };
     return lock.unlock(finalState(settings.statePrefix, request, lockedState, last), session.budget());
   };
-  let ended: 'complete' | 'closing';
+  let ending: Ending;
   try {
     // Loaded only now, because a skip needs none of it.
     const { copy } = await import('./copy.ts');
-    ended = await copy(job, request, { ...invocation, runId, etcd, session, lock, deadline, credentials, report });
+    ending = await copy(job, request, { ...invocation, runId, session, lock, deadline, credentials, report, problems });
   } catch (error) {
+    log.error('the run failed', { report });
     await conclude('failed', error).catch((cause) => log.warn('the failure was not recorded', { error: cause }));
     throw error;
   }
-  const status = ended === 'complete' ? 'completed' : 'partial';
+  const status = ending === 'complete' ? 'completed' : 'partial';
   await conclude(status);
   log.info(status, { report });
-  const reason = status === 'partial' ? { reason: 'deadline' as const } : {};
-  return { status, job: job.name, runId, ...reason, fencingToken: lock.fencingToken, report };
+  return {
+    ...{ status, job: job.name, runId, fencingToken: lock.fencingToken, report },
+    ...(ending !== 'complete' && { reason: ending }),
+    ...(problems.length > 0 && { problems }),
+  };
 }
 
 /**

@@ -1,0 +1,95 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import { Interrupted } from './errors.ts';
+import { type Http, type HttpAnswer, HttpError, type HttpRequest } from './http.ts';
+import type { Credentials, Secret } from './secrets.ts';
+
+/** What every attempt of a run has to respect. */
+export interface Guard {
+  /** Called before each attempt. @throws LockLostError once the lease can have expired */
+  check(): void;
+  /** Fires when nothing new may start, retries included. */
+  closing: AbortSignal;
+  /** Fires when what is in flight has to stop. */
+  signal: AbortSignal;
+}
+
+/** Makes one request with everything that belongs to it; gives the last answer, whatever its status. */
+export type Send = (
+  request: Omit<HttpRequest, 'headers'> & { headers?: Record<string, string> },
+) => Promise<HttpAnswer>;
+
+const MAX_ATTEMPTS = 5;
+const FIRST_BACKOFF_MS = 100;
+/** A server that wants a longer pause has the rest of the run to itself. */
+const MAX_RETRY_AFTER_MS = 30_000;
+
+/**
+ * Makes `Send` for one server: up to five attempts on 429, 5xx, time-outs and broken connections, with exponential
+ * backoff and full jitter (https://aws.amazon.com/blogs/architecture/exponential-backoff-and-jitter/), honouring
+ * `Retry-After`. A 401 renews the credentials, once a run, and does not count as an attempt.
+ * `Send` throws HttpError after the last attempt, CredentialsError, LockLostError, and Interrupted when the run ends or
+ * the server asks for a pause of more than 30 s.
+ */
+export function createSend(options: {
+  name: string;
+  http: Http;
+  credentials: Credentials;
+  authorization: (secret: Secret) => string;
+  guard: Guard;
+  maxBytes: number;
+}): Send {
+  const { name, http, credentials, authorization, guard, maxBytes } = options;
+
+  return async (request) => {
+    for (let attempt = 1; ; ) {
+      if (attempt > 1) guard.closing.throwIfAborted();
+      guard.signal.throwIfAborted();
+      guard.check();
+      const secret = credentials.current();
+      const headers = { ...request.headers, authorization: authorization(secret) };
+      let answer: HttpAnswer | HttpError;
+      try {
+        answer = await http.send({ ...request, headers }, { signal: guard.signal, maxBytes });
+      } catch (error) {
+        if (!(error instanceof HttpError)) throw error;
+        answer = error;
+      }
+      if ('status' in answer && answer.status === 401) {
+        await credentials.renew(secret, guard.signal, new Error(`the ${name} answered 401`));
+        continue;
+      }
+      if (!isTransient(answer) || attempt === MAX_ATTEMPTS) {
+        if (answer instanceof HttpError) throw answer;
+        return answer;
+      }
+      await pause(name, answer, attempt, guard);
+      attempt++;
+    }
+  };
+}
+
+function isTransient(answer: HttpAnswer | HttpError) {
+  return answer instanceof HttpError ? answer.transient : answer.status === 429 || answer.status >= 500;
+}
+
+async function pause(name: string, answer: HttpAnswer | HttpError, attempt: number, guard: Guard) {
+  const asked = answer instanceof HttpError ? undefined : retryAfterMs(answer.headers['retry-after'], Date.now());
+  if (asked !== undefined && asked > MAX_RETRY_AFTER_MS) {
+    throw new Interrupted('throttled', `the ${name} asks for a pause of ${Math.ceil(asked / 1000)} s`);
+  }
+  const waitMs = asked ?? Math.random() * FIRST_BACKOFF_MS * 2 ** attempt;
+  try {
+    await sleep(waitMs, undefined, { signal: AbortSignal.any([guard.closing, guard.signal]) });
+  } catch {
+    guard.signal.throwIfAborted();
+    guard.closing.throwIfAborted();
+  }
+}
+
+/** `Retry-After` is a number of seconds or a date (RFC 9110, 10.2.3); anything else says nothing. */
+export function retryAfterMs(header: string | string[] | undefined, nowMs: number): number | undefined {
+  if (typeof header !== 'string') return;
+  if (/^\d+$/.test(header.trim())) return Number(header) * 1000;
+  const dateMs = Date.parse(header);
+  return Number.isNaN(dateMs) ? undefined : Math.max(0, dateMs - nowMs);
+}

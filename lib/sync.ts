@@ -1,0 +1,190 @@
+import type { StandardSchemaV1 } from '@standard-schema/spec';
+import pLimit from 'p-limit';
+import { orAborted } from './abort.ts';
+import { Interrupted, TargetError } from './errors.ts';
+import type { Log } from './log.ts';
+import type { Problem, Report } from './report.ts';
+import type { Page } from './source.ts';
+
+/** How a pass ended: the list was read to its end, or why not. */
+export type Ending = 'complete' | Interrupted['reason'];
+
+export interface SyncOptions<R> {
+  pages: AsyncIterable<Page>;
+  schema: StandardSchemaV1<unknown, R>;
+  id(record: R): string;
+  /** Writes one record. A TargetError fails the record, Interrupted leaves it unsettled, anything else ends the run. */
+  write(record: R): Promise<void>;
+  /** The most writes in flight at any moment. */
+  concurrency: number;
+  /** Fires when nothing new may start; aborted by the engine itself when the run has to end. */
+  closing: AbortController;
+  log: Log;
+  /** Counts, kept by the caller so that an error does not lose them. */
+  report: Report;
+  problems: Problem[];
+  /** Called when another page has been settled and so have all before it: a resumed run may begin at `cursor`. */
+  settled?(cursor: string | null): void;
+}
+
+/** How many problems are listed and logged; the counts are always complete. */
+const MAX_PROBLEMS = 20;
+
+/** A page of which records are still to settle; it holds no record, so a straggler keeps only itself. */
+interface OpenPage {
+  cursor: string | null;
+  number: number;
+  open: number;
+}
+
+/**
+ * Copies records from pages to writes with bounded concurrency and constant memory. The next page is fetched while the
+ * current one is written; a record starts as soon as any write has finished, so no page waits for the stragglers of the
+ * one before. Records of the same id are written one after the other, in the order read.
+ *
+ * Everything in flight has settled when this returns or throws.
+ * @throws what the pages threw, or what a write threw that concerns the run.
+ */
+export async function sync<R>(options: SyncOptions<R>): Promise<Ending> {
+  const { schema, write, closing, log, report, problems } = options;
+  const limit = pLimit(options.concurrency);
+  const inFlight = new Map<string, Promise<void>>();
+  const openPages: OpenPage[] = [];
+  let wake = () => {};
+  let ending: Ending = 'complete';
+  let failure: { error: unknown } | undefined;
+  let listEnded = false;
+
+  function end(error: unknown) {
+    if (error instanceof Interrupted) {
+      if (ending === 'complete') ending = error.reason;
+    } else {
+      failure ??= { error };
+    }
+    closing.abort(error);
+  }
+
+  /** Resolves when a write has finished; only the feeding loop below waits. */
+  const oneFinished = () =>
+    new Promise<void>((resolve) => {
+      wake = resolve;
+    });
+
+  function note(problem: Problem) {
+    if (problems.length >= MAX_PROBLEMS) return;
+    problems.push(problem);
+    log.warn(`a record was not written: ${problem.kind}`, { problem });
+    if (problems.length === MAX_PROBLEMS) log.warn('further records that are not written are counted, but not listed');
+  }
+
+  function settle(page: OpenPage) {
+    page.open--;
+    for (let first = openPages[0]; first?.open === 0; first = openPages[0]) {
+      openPages.shift();
+      options.settled?.(first.cursor);
+    }
+  }
+
+  async function attempt(record: R, id: string, page: OpenPage, earlier: Promise<void> | undefined) {
+    try {
+      if (earlier) await earlier;
+      closing.signal.throwIfAborted();
+      report.peakInFlight = Math.max(report.peakInFlight, limit.activeCount);
+      await write(record);
+      report.written++;
+      settle(page);
+    } catch (error) {
+      if (error instanceof TargetError) {
+        report.failed++;
+        note({ id, kind: 'failed', reason: error.message });
+        settle(page);
+      } else {
+        report.unsettled++;
+        end(error);
+      }
+    }
+  }
+
+  function start(record: R, page: OpenPage) {
+    const id = options.id(record);
+    const task = limit(attempt, record, id, page, inFlight.get(id));
+    inFlight.set(id, task);
+    task.then(() => {
+      if (inFlight.get(id) === task) inFlight.delete(id);
+      wake();
+    });
+  }
+
+  async function feed({ records, cursor }: Page) {
+    const page: OpenPage = { cursor, number: ++report.pages, open: records.length + 1 };
+    openPages.push(page);
+    for (const [index, raw] of records.entries()) {
+      while (limit.activeCount >= limit.concurrency && !closing.signal.aborted) await oneFinished();
+      if (closing.signal.aborted) {
+        const left = records.length - index;
+        report.read += left;
+        report.unsettled += left;
+        return;
+      }
+      report.read++;
+      const checked = schema['~standard'].validate(raw);
+      const { issues, value } = (checked instanceof Promise ? await checked : checked) as Checked<R>;
+      if (issues) {
+        report.invalid++;
+        note({ id: nameOf(raw, page.number, index), kind: 'invalid', reason: issues.map(describe).join('; ') });
+        settle(page);
+      } else {
+        start(value, page);
+      }
+    }
+    // The page itself counted as one, so that it could not settle before it was read to its end.
+    settle(page);
+  }
+
+  const pages = options.pages[Symbol.asyncIterator]();
+  const fetchPage = () => {
+    const next = Promise.resolve(pages.next());
+    // It may be given up while it waits its turn.
+    next.catch(() => undefined);
+    return next;
+  };
+  const wakeUp = () => wake();
+  closing.signal.addEventListener('abort', wakeUp);
+  try {
+    for (let next = fetchPage(); ; ) {
+      const { done, value: page } = await orAborted(next, closing.signal);
+      if (done) {
+        listEnded = true;
+        break;
+      }
+      // At the end of the list this asks a generator that has ended, which costs nothing.
+      next = fetchPage();
+      await feed(page);
+      if (closing.signal.aborted) break;
+    }
+  } catch (error) {
+    end(error);
+  }
+  closing.signal.removeEventListener('abort', wakeUp);
+  while (limit.activeCount > 0) await oneFinished();
+  // A deadline that came while the last writes were finishing has interrupted nothing.
+  if (closing.signal.aborted && !(listEnded && report.unsettled === 0)) end(closing.signal.reason);
+  if (failure) throw failure.error;
+  return ending;
+}
+
+interface Checked<R> {
+  issues?: readonly StandardSchemaV1.Issue[];
+  value: R;
+}
+
+/** Where a record is wrong and what was expected there, but not what it holds. */
+function describe({ path, message }: StandardSchemaV1.Issue) {
+  const place = path?.map((part) => String(typeof part === 'object' ? part.key : part)).join('.') || 'the record';
+  return `${place}: ${message.replace(/,?( but)? received .*$/s, '')}`.slice(0, 200);
+}
+
+function nameOf(raw: unknown, page: number, index: number) {
+  const { id } = Object(raw);
+  return typeof id === 'string' && id !== '' ? id.slice(0, 512) : `record ${index + 1} of page ${page}`;
+}

@@ -1,0 +1,79 @@
+import { hash } from 'node:crypto';
+import { TargetError } from './errors.ts';
+import { HttpError } from './http.ts';
+import type { Send } from './request.ts';
+
+/** One idempotent request that writes one record. */
+export interface TargetRequest {
+  method: 'PUT' | 'POST' | 'PATCH' | 'DELETE';
+  path: string;
+  /** Sent as JSON. */
+  body: unknown;
+}
+
+/** How a job writes a record: a pure function, so that the same record is always the same request. */
+export interface TargetJob<R> {
+  request(record: R, region: { regionId: string }): TargetRequest;
+}
+
+/** What a target compares to keep an older holder of the lock out. */
+export interface Fence {
+  token: string;
+  /** Tokens are comparable within one scope only, because etcd's revisions are cluster-wide. */
+  scope: string;
+  /** What a 412 means; asked when there was one. */
+  refused(): Promise<Error>;
+}
+
+/**
+ * Makes the function that writes one record and resolves once the target has answered 2xx and its answer was read to the
+ * end.
+ * @throws TargetError for a record that the target refuses or that no attempt got through: that record has failed.
+ * Everything else it throws (see `createSend`, and `fence.refused`) concerns the run.
+ */
+export function openTarget<R>(options: {
+  job: TargetJob<R>;
+  send: Send;
+  regionId: string;
+  runId: string;
+  id: (record: R) => string;
+  fence: Fence;
+}): (record: R) => Promise<void> {
+  const { job, send, regionId, runId, id, fence } = options;
+  const fixedHeaders = {
+    'content-type': 'application/json',
+    'x-fencing-token': fence.token,
+    'x-fencing-scope': encodeHeader(fence.scope),
+  };
+
+  return async (record) => {
+    const { method, path, body } = requestFor(record);
+    const { status } = await send({
+      method,
+      path,
+      headers: { ...fixedHeaders, 'idempotency-key': idempotencyKey(runId, id(record), body) },
+      body,
+    }).catch((cause) => {
+      if (cause instanceof HttpError) throw new TargetError(cause.message, { cause });
+      throw cause;
+    });
+    if (status === 412) throw await fence.refused();
+    if (status < 200 || status > 299) throw new TargetError(`the target answered ${status}`, { status });
+  };
+
+  function requestFor(record: R) {
+    try {
+      const { method, path, body } = job.request(record, { regionId });
+      return { method, path, body: JSON.stringify(body) };
+    } catch (cause) {
+      throw new TargetError('the job could not make a request of the record', { cause });
+    }
+  }
+}
+
+/** The same record with the same content in the same run has the same key, so a target can recognise a repetition. */
+const idempotencyKey = (runId: string, id: string, body: string) =>
+  encodeURIComponent(`${runId}:${id}:${hash('sha256', body).slice(0, 16)}`);
+
+/** A header holds no more than Latin-1; a lock key of other characters is sent URL-encoded. */
+const encodeHeader = (text: string) => (/^[\x21-\x7e]+$/.test(text) ? text : encodeURIComponent(text));
