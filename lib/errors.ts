@@ -103,3 +103,15 @@ export class Interrupted extends Error {
     this.reason = reason;
   }
 }
+
+/** There was no complete answer. */
+export class HttpError extends Error {
+  /** Whether the same request may fare better later. */
+  readonly transient: boolean;
+
+  constructor(message: string, transient: boolean, options?: ErrorOptions) {
+    super(message, options);
+    this.name = 'HttpError';
+    this.transient = transient;
+  }
+}

@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { Interrupted } from './errors.ts';
-import { type Http, type HttpAnswer, HttpError, type HttpRequest } from './http.ts';
+import { HttpError, Interrupted } from './errors.ts';
+import type { Http, HttpAnswer, HttpRequest } from './http.ts';
 import type { Credentials, Secret } from './secrets.ts';
 
 /** What every attempt of a run has to respect. */

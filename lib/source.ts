@@ -1,5 +1,4 @@
-import { SourceError } from './errors.ts';
-import { HttpError } from './http.ts';
+import { HttpError, SourceError } from './errors.ts';
 import type { Send } from './request.ts';
 import type { Secret } from './secrets.ts';
 

@@ -1,6 +1,5 @@
 import { hash } from 'node:crypto';
-import { TargetError } from './errors.ts';
-import { HttpError } from './http.ts';
+import { HttpError, TargetError } from './errors.ts';
 import type { Send } from './request.ts';
 
 /** One idempotent request that writes one record. */
