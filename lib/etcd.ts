@@ -83,7 +83,8 @@ export function connectEtcd(endpoints: readonly string[], credentials: EtcdCrede
             { cause },
           );
         }
-        await sleep(pauseMs, undefined, signal ? { signal } : {});
+        // An abort ends the pause; the loop then throws the signal's own reason.
+        await sleep(pauseMs, undefined, signal && { signal }).catch(() => undefined);
       }
     }
   }

@@ -81,7 +81,7 @@ export async function run<R>(job: Job<R>, request: Tick | Backfill, invocation: 
   const early = reasonToSkip(request, state, settings, Date.now());
   if (early) return skipped(early);
   const waitMs = request.kind === 'backfill' ? request.waitSeconds * 1000 : 0;
-  if (holder && waitMs === 0) return locked(holder);
+  if (holder && waitMs === 0) return await locked(holder);
 
   const acquire = { ...ACQUIRE, signal: deadline.cut };
   const session = resources.use(await openSession(etcd, { ttlSeconds: settings.lockTtlSeconds, acquire }));
@@ -99,7 +99,7 @@ export async function run<R>(job: Job<R>, request: Tick | Backfill, invocation: 
     waitMs === 0
       ? await tryLock(etcd, session, options)
       : await queueForLock(etcd, session, { ...options, waitMs, signal: deadline.closing });
-  if ('heldBy' in attempt) return locked(attempt.heldBy);
+  if ('heldBy' in attempt) return await locked(attempt.heldBy);
 
   const { lock } = attempt;
   log.appendKeys({ fencingToken: lock.fencingToken });

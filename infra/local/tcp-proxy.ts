@@ -1,0 +1,74 @@
+import { once } from 'node:events';
+import { type AddressInfo, connect, createServer, type Socket } from 'node:net';
+
+/** What gets through: everything, nothing, or only what the client sends (`half-open`). */
+export type ProxyMode = 'pass' | 'black-hole' | 'half-open';
+
+/** A TCP proxy on loopback that loses the network on demand. */
+export interface TcpProxy extends AsyncDisposable {
+  /** Of the proxy, with the scheme of the server's. */
+  readonly url: string;
+  /**
+   * May be changed at any time. What does not get through is held back, as a network's retransmissions would do, and
+   * arrives when the mode changes, unless the connection has been cut by then.
+   */
+  mode: ProxyMode;
+  /** Resets all connections; what was held back is lost. */
+  cut(): void;
+}
+
+/** Starts a proxy before `server`, a URL such as etcd's endpoints. */
+export async function startTcpProxy(server: string): Promise<TcpProxy> {
+  const { protocol, hostname, port } = new URL(server);
+  const pairs = new Set<{ client: Socket; upstream: Socket }>();
+  let mode: ProxyMode = 'pass';
+
+  /** Not reading is what makes a network silent: the sender's bytes stay under way. */
+  const flow = (socket: Socket, open: boolean) => (open ? socket.resume() : socket.pause());
+  const apply = ({ client, upstream }: { client: Socket; upstream: Socket }) => {
+    flow(client, mode !== 'black-hole');
+    flow(upstream, mode === 'pass');
+  };
+
+  const listener = createServer((client) => {
+    const upstream = connect(Number(port), hostname);
+    const pair = { client, upstream };
+    pairs.add(pair);
+    const end = () => {
+      pairs.delete(pair);
+      client.destroy();
+      upstream.destroy();
+    };
+    for (const socket of [client, upstream]) socket.on('error', end).on('close', end);
+    client.on('data', (data) => upstream.write(data));
+    upstream.on('data', (data) => client.write(data));
+    apply(pair);
+  });
+  listener.listen(0, '127.0.0.1');
+  await once(listener, 'listening');
+
+  function cut() {
+    for (const { client, upstream } of pairs) {
+      client.resetAndDestroy();
+      upstream.resetAndDestroy();
+    }
+    pairs.clear();
+  }
+
+  return {
+    url: `${protocol}//127.0.0.1:${(listener.address() as AddressInfo).port}`,
+    get mode() {
+      return mode;
+    },
+    set mode(wanted) {
+      mode = wanted;
+      for (const pair of pairs) apply(pair);
+    },
+    cut,
+    async [Symbol.asyncDispose]() {
+      cut();
+      listener.close();
+      await once(listener, 'close');
+    },
+  };
+}

@@ -1,0 +1,26 @@
+/**
+ * A process that competes for one lock: each message is a tick, each answer its result. It can be killed and stopped like
+ * an execution environment, and costs less than one to start.
+ */
+import { job } from '../../functions/job.ts';
+import { readSettings } from '../../lib/config.ts';
+import { parseTick } from '../../lib/event.ts';
+import { createLog } from '../../lib/log.ts';
+import { run } from '../../lib/run.ts';
+import { secretStore } from '../../lib/secrets.ts';
+
+const settings = readSettings(process.env, job.name);
+const secrets = secretStore(settings.secretId);
+const log = createLog(job.name);
+const never = new AbortController().signal;
+
+process.on('message', async (event: unknown) => {
+  const invocation = { settings, secrets, log, requestId: String(process.pid), remainingMs: 60_000, stop: never };
+  const answer = await run(job, parseTick(event), invocation).then(
+    (result) => ({ result }),
+    ({ name, message }: Error) => ({ error: { name, message } }),
+  );
+  process.send?.(answer);
+});
+process.on('disconnect', () => process.exit());
+process.send?.('ready');
