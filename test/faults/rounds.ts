@@ -1,14 +1,7 @@
-import { type ChildProcess, fork } from 'node:child_process';
 import { once } from 'node:events';
-import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { startEtcd } from '../../infra/local/etcd.ts';
-import { startSecrets } from '../../infra/local/secrets.ts';
-import { startSource } from '../../infra/local/source.ts';
-import { type DemoTarget, startTarget, type Write } from '../../infra/local/target.ts';
-import { startTcpProxy, type TcpProxy } from '../../infra/local/tcp-proxy.ts';
-import { connectEtcd } from '../../lib/etcd.ts';
-import { holderOf, readHolder } from '../../lib/mutex.ts';
+import type { Write } from '../../infra/local/target.ts';
+import { type Contender, type Outcome, type Stage, startStage } from './stage.ts';
 
 const TTL_SECONDS = 5;
 const RECORDS = 40;
@@ -34,17 +27,10 @@ export interface Summary {
   faults: Record<string, number>;
   /** How often each outcome was seen: a status, a skip's reason, an error's name, or `killed`. */
   outcomes: Record<string, number>;
+  /** Writes that the target refused because it had seen a higher token: they were under way when the lease ended. */
+  fenced: number;
   /** What must never happen, in words. */
   violations: string[];
-}
-
-interface World {
-  seed: number;
-  target: DemoTarget;
-  startContender(scope: string): Promise<Contender>;
-  startRival(scope: string): ChildProcess;
-  isFree(scope: string): Promise<boolean>;
-  summary: Summary;
 }
 
 /**
@@ -53,92 +39,48 @@ interface World {
  */
 export async function playRounds(options: { rounds: number; lanes: number; seed: number }): Promise<Summary> {
   const { rounds, lanes, seed } = options;
-  await using stack = new AsyncDisposableStack();
-  const etcd = stack.use(await startEtcd());
-  const credentials = { username: 'faults', password: 'faults' };
-  const records = Array.from({ length: RECORDS }, (_, index) => ({
-    id: `record-${index}`,
-    name: `Record ${index}`,
-    updatedAt: '2026-01-01T00:00:00Z',
-    limit: { context: index, output: index },
-  }));
-  const source = stack.use(await startSource({ records, credentials }));
-  const target = stack.use(await startTarget({ token: 'faults', regions: ['faults'], latencyMs: 50 }));
-  const secrets = stack.use(await startSecrets({ faults: { source: credentials, target: { token: 'faults' } } }));
-  const observer = stack.use(connectEtcd(etcd.endpoints));
-  const budget = { attemptMs: 5000, totalMs: 10_000 };
-  const summary: Summary = { rounds: 0, faults: {}, outcomes: {}, violations: [] };
-  const env = {
-    STAGE: 'faults',
-    SECRET_ID: 'faults',
-    SOURCE_URL: source.url,
-    TARGET_URL: target.url,
-    TARGET_REGION_ID: 'faults',
-    CONCURRENCY: '3',
-    LOCK_TTL_SECONDS: String(TTL_SECONDS),
-    POWERTOOLS_LOG_LEVEL: 'SILENT',
-    AWS_REGION: 'us-east-1',
-    AWS_ACCESS_KEY_ID: 'local',
-    AWS_SECRET_ACCESS_KEY: 'local',
-    AWS_ENDPOINT_URL_SECRETS_MANAGER: secrets.url,
-  };
-  const world: World = {
-    seed,
-    target,
-    summary,
-    startContender: async (scope) => {
-      const proxy = stack.use(await startTcpProxy(etcd.endpoints[0]!));
-      const state = { LOCK_KEY: scope, STATE_PREFIX: `${scope}-state/`, ETCD_ENDPOINTS: proxy.url };
-      const contender = await startContender({ ...env, ...state }, proxy);
-      stack.defer(() => contender.kill());
-      return contender;
-    },
-    startRival: (scope) => etcd.spawnEtcdctl(['lock', `--ttl=${TTL_SECONDS}`, scope]),
-    async isFree(scope) {
-      const answer = await observer.txn('look', { success: [readHolder(scope)] }, budget);
-      return holderOf(answer.responses[0]) === undefined;
-    },
-  };
-
+  await using stage = await startStage({ records: RECORDS, latencyMs: 50, ttlSeconds: TTL_SECONDS });
+  const summary: Summary = { rounds: 0, faults: {}, outcomes: {}, fenced: 0, violations: [] };
   const perLane = Array.from({ length: lanes }, (_, lane) => Math.floor((rounds + lane) / lanes));
-  await Promise.all(perLane.map((count, lane) => playLane(world, `/faults/lock-${lane}`, lane, count)));
-  for (let tries = 0; tries < 40 && (await leases(etcd.etcdctl)) > 0; tries++) await sleep(500);
-  const left = await leases(etcd.etcdctl);
+  await Promise.all(
+    perLane.map((count, lane) =>
+      playLane(stage, summary, `/faults/lock-${lane}`, mulberry32(seed * 1000 + lane), count),
+    ),
+  );
+  summary.fenced = stage.target.refusals.filter((status) => status === 412).length;
+  for (let tries = 0; tries < 40 && (await stage.leases()) > 0; tries++) await sleep(500);
+  const left = await stage.leases();
   if (left > 0) summary.violations.push(`${left} leases are left`);
-  const keys = await etcd.etcdctl(['get', '/faults/lock-', '--prefix', '--keys-only']);
+  const keys = await stage.etcd.etcdctl(['get', '/faults/lock-', '--prefix', '--keys-only']);
   const locks = keys.split('\n').filter((key) => /^\/faults\/lock-\d+\//.test(key));
   if (locks.length > 0) summary.violations.push(`locks are left: ${locks}`);
   return summary;
 }
 
-const leases = async (etcdctl: (args: string[]) => Promise<string>) =>
-  (await etcdctl(['lease', 'list'])).split('\n').filter((line) => /^[0-9a-f]{8,}$/.test(line.trim())).length;
-
-async function playLane(world: World, scope: string, lane: number, rounds: number) {
-  const random = mulberry32(world.seed * 1000 + lane);
-  const contenders = await Promise.all([world.startContender(scope), world.startContender(scope)]);
+async function playLane(stage: Stage, summary: Summary, scope: string, random: () => number, rounds: number) {
+  const contenders = await Promise.all([stage.startContender(scope), stage.startContender(scope)]);
   const completed: string[] = [];
   for (let round = 0; round < rounds; round++) {
     const draw = drawRound(random);
     const name = `${scope} round ${round} (${draw.fault})`;
-    await until(`${name}: the lock was never freed`, () => world.isFree(scope));
+    await until(`${name}: the lock was never freed`, () => stage.isFree(scope));
     for (const index of [0, 1] as const) {
-      if (!contenders[index].alive) contenders[index] = await world.startContender(scope);
+      if (!contenders[index].alive) contenders[index] = await stage.startContender(scope);
     }
-    const outcomes = await playRound(world, scope, contenders, draw, round, name);
-    world.summary.rounds++;
-    count(world.summary.faults, draw.fault);
+    const outcomes = await playRound(stage, summary, scope, contenders, draw, round, name);
+    summary.rounds++;
+    count(summary.faults, draw.fault);
     for (const { label, token } of outcomes) {
-      count(world.summary.outcomes, label);
+      count(summary.outcomes, label);
       if (label === 'completed' && token) completed.push(token);
     }
     const quiet = draw.fault === 'none' && draw.rivalHoldsMs === undefined;
     if (quiet && !outcomes.some(({ label }) => label === 'completed')) {
-      world.summary.violations.push(`${name}: nobody completed, but ${outcomes.map(({ label }) => label)}`);
+      summary.violations.push(`${name}: nobody completed, but ${outcomes.map(({ label }) => label)}`);
     }
   }
-  const writes = world.target.writes.filter((write) => write.scope === scope);
-  world.summary.violations.push(...checkWrites(scope, writes, completed));
+  const writes = stage.target.writes.filter((write) => write.scope === scope);
+  summary.violations.push(...checkWrites(scope, writes, completed));
 }
 
 /** Tokens never go back, so no two runs wrote at the same time; and a run that says it completed has written all. */
@@ -158,20 +100,16 @@ function checkWrites(scope: string, writes: Write[], completed: string[]): strin
   return violations;
 }
 
-interface Outcome {
-  label: string;
-  token?: string;
-}
-
 async function playRound(
-  world: World,
+  stage: Stage,
+  summary: Summary,
   scope: string,
   contenders: [Contender, Contender],
   draw: Draw,
   round: number,
   name: string,
 ): Promise<Outcome[]> {
-  const rival = draw.rivalHoldsMs === undefined ? undefined : playRival(world, scope, draw.rivalHoldsMs, name);
+  const rival = draw.rivalHoldsMs === undefined ? undefined : playRival(stage, summary, scope, draw.rivalHoldsMs, name);
   const ticks = contenders.map(async (contender, index) => {
     await sleep(draw.offsetsMs[index]);
     // A later round's tick is scheduled later, so that a completed one makes none of them a duplicate.
@@ -187,9 +125,9 @@ async function playRound(
     victim.signal('SIGCONT');
   }
   if (draw.fault === 'partition' || draw.fault === 'half-open') {
-    victim.proxy.mode = draw.fault === 'partition' ? 'black-hole' : 'half-open';
+    for (const proxy of victim.proxies) proxy.mode = draw.fault === 'partition' ? 'black-hole' : 'half-open';
     await sleep(draw.lastsMs);
-    victim.proxy.mode = 'pass';
+    for (const proxy of victim.proxies) proxy.mode = 'pass';
   }
   const outcomes = await within(name, Promise.all(ticks));
   await rival;
@@ -197,57 +135,19 @@ async function playRound(
 }
 
 /** `etcdctl lock` waits for its turn and then holds the lock; while it does, the target must not accept a write. */
-async function playRival(world: World, scope: string, holdsMs: number, name: string) {
-  const rival = world.startRival(scope);
+async function playRival(stage: Stage, summary: Summary, scope: string, holdsMs: number, name: string) {
+  const rival = stage.etcd.spawnEtcdctl(['lock', `--ttl=${TTL_SECONDS}`, scope]);
   try {
     await within(`${name}, etcdctl lock`, once(rival.stdout!, 'data'));
-    const writes = () => world.target.writes.filter((write) => write.scope === scope).length;
+    const writes = () => stage.target.writes.filter((write) => write.scope === scope).length;
     const before = writes();
     await sleep(holdsMs);
-    if (writes() > before) world.summary.violations.push(`${name}: a write was accepted while etcdctl held the lock`);
-    count(world.summary.outcomes, 'etcdctl held the lock');
+    if (writes() > before) summary.violations.push(`${name}: a write was accepted while etcdctl held the lock`);
+    count(summary.outcomes, 'etcdctl held the lock');
   } finally {
     rival.kill('SIGTERM');
     if (rival.exitCode === null && rival.signalCode === null) await once(rival, 'exit');
   }
-}
-
-interface Contender {
-  readonly alive: boolean;
-  proxy: TcpProxy;
-  tick(event: unknown): Promise<Outcome>;
-  signal(signal: NodeJS.Signals): void;
-  kill(): Promise<void>;
-}
-
-async function startContender(env: Record<string, string>, proxy: TcpProxy): Promise<Contender> {
-  const child = fork(join(import.meta.dirname, 'contender.ts'), {
-    env: { PATH: process.env.PATH ?? '', ...env },
-    stdio: ['ignore', 'ignore', 'inherit', 'ipc'],
-    execArgv: [],
-  });
-  const exited = once(child, 'exit');
-  await once(child, 'message');
-  return {
-    proxy,
-    get alive() {
-      return child.exitCode === null && child.signalCode === null;
-    },
-    async tick(event) {
-      const answered = once(child, 'message');
-      child.send(event as object, () => undefined);
-      const answer = await Promise.race([answered, exited.then(() => undefined)]);
-      if (!answer) return { label: 'killed' };
-      const [{ result, error }] = answer;
-      if (error) return { label: error.name };
-      return { label: result.status === 'skipped' ? result.reason : result.status, token: result.fencingToken };
-    },
-    signal: (signal) => child.kill(signal),
-    async kill() {
-      child.kill('SIGKILL');
-      await exited;
-    },
-  };
 }
 
 function drawRound(random: () => number): Draw {

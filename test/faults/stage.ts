@@ -1,0 +1,127 @@
+import { fork } from 'node:child_process';
+import { once } from 'node:events';
+import { join } from 'node:path';
+import { type LocalEtcd, startEtcd } from '../../infra/local/etcd.ts';
+import { startSecrets } from '../../infra/local/secrets.ts';
+import { startSource } from '../../infra/local/source.ts';
+import { type DemoTarget, startTarget } from '../../infra/local/target.ts';
+import { startTcpProxy, type TcpProxy } from '../../infra/local/tcp-proxy.ts';
+import { connectEtcd } from '../../lib/etcd.ts';
+import { holderOf, readHolder } from '../../lib/mutex.ts';
+
+/** How a tick ended: a status, a skip's reason, an error's name, or `killed`. */
+export interface Outcome {
+  label: string;
+  token?: string;
+}
+
+/** A process that runs ticks, with a network of its own to etcd. */
+export interface Contender {
+  readonly alive: boolean;
+  /** One for each of etcd's nodes. */
+  proxies: TcpProxy[];
+  tick(event?: unknown): Promise<Outcome>;
+  signal(signal: NodeJS.Signals): void;
+  kill(): Promise<void>;
+}
+
+/** What contenders for locks need around them, all real and on loopback. */
+export interface Stage extends AsyncDisposable {
+  etcd: LocalEtcd;
+  target: DemoTarget;
+  startContender(lockKey: string): Promise<Contender>;
+  isFree(lockKey: string): Promise<boolean>;
+  leases(): Promise<number>;
+}
+
+/** Starts etcd, a source of `records` records, a target that compares fencing tokens, and the secret. */
+export async function startStage(options: {
+  records: number;
+  latencyMs: number;
+  ttlSeconds: number;
+  nodes?: 1 | 3;
+}): Promise<Stage> {
+  const { records: count, latencyMs, ttlSeconds, nodes = 1 } = options;
+  await using stack = new AsyncDisposableStack();
+  const etcd = stack.use(await startEtcd({ nodes }));
+  const credentials = { username: 'faults', password: 'faults' };
+  const records = Array.from({ length: count }, (_, index) => ({
+    id: `record-${index}`,
+    name: `Record ${index}`,
+    updatedAt: '2026-01-01T00:00:00Z',
+    limit: { context: index, output: index },
+  }));
+  const source = stack.use(await startSource({ records, credentials }));
+  const target = stack.use(await startTarget({ token: 'faults', regions: ['faults'], latencyMs }));
+  const secrets = stack.use(await startSecrets({ faults: { source: credentials, target: { token: 'faults' } } }));
+  const observer = stack.use(connectEtcd(etcd.endpoints));
+  const env = {
+    PATH: process.env.PATH ?? '',
+    STAGE: 'faults',
+    SECRET_ID: 'faults',
+    SOURCE_URL: source.url,
+    TARGET_URL: target.url,
+    TARGET_REGION_ID: 'faults',
+    CONCURRENCY: '3',
+    LOCK_TTL_SECONDS: String(ttlSeconds),
+    POWERTOOLS_LOG_LEVEL: 'SILENT',
+    AWS_REGION: 'us-east-1',
+    AWS_ACCESS_KEY_ID: 'local',
+    AWS_SECRET_ACCESS_KEY: 'local',
+    AWS_ENDPOINT_URL_SECRETS_MANAGER: secrets.url,
+  };
+  const owned = stack.move();
+  return {
+    etcd,
+    target,
+    async startContender(lockKey) {
+      const proxies = await Promise.all(etcd.endpoints.map(startTcpProxy));
+      for (const proxy of proxies) owned.use(proxy);
+      const endpoints = proxies.map(({ url }) => url).join(',');
+      const own = { LOCK_KEY: lockKey, STATE_PREFIX: `${lockKey}-state/`, ETCD_ENDPOINTS: endpoints };
+      const contender = await startContender({ ...env, ...own }, proxies);
+      owned.defer(() => contender.kill());
+      return contender;
+    },
+    async isFree(lockKey) {
+      const budget = { attemptMs: 5000, totalMs: 10_000 };
+      const answer = await observer.txn('look', { success: [readHolder(lockKey)] }, budget);
+      return holderOf(answer.responses[0]) === undefined;
+    },
+    async leases() {
+      const lines = (await etcd.etcdctl(['lease', 'list'])).split('\n');
+      return lines.filter((line) => /^[0-9a-f]{8,}$/.test(line.trim())).length;
+    },
+    [Symbol.asyncDispose]: () => owned.disposeAsync(),
+  };
+}
+
+async function startContender(env: Record<string, string>, proxies: TcpProxy[]): Promise<Contender> {
+  const child = fork(join(import.meta.dirname, 'contender.ts'), {
+    env,
+    stdio: ['ignore', 'ignore', 'inherit', 'ipc'],
+    execArgv: [],
+  });
+  const exited = once(child, 'exit');
+  await once(child, 'message');
+  return {
+    proxies,
+    get alive() {
+      return child.exitCode === null && child.signalCode === null;
+    },
+    async tick(event = {}) {
+      const answered = once(child, 'message');
+      child.send(event as object, () => undefined);
+      const answer = await Promise.race([answered, exited.then(() => undefined)]);
+      if (!answer) return { label: 'killed' };
+      const [{ result, error }] = answer;
+      if (error) return { label: error.name };
+      return { label: result.status === 'skipped' ? result.reason : result.status, token: result.fencingToken };
+    },
+    signal: (signal) => child.kill(signal),
+    async kill() {
+      child.kill('SIGKILL');
+      await exited;
+    },
+  };
+}
