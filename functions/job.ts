@@ -32,6 +32,7 @@ export const job: Job<v.InferOutput<typeof model>> = {
   name: 'models',
   record: model,
   id: (model) => model.id,
+  updatedAt: (model) => model.updatedAt,
   source: {
     authorization: ({ username, password }) => basicAuth(username, password),
     list: cursorPages({

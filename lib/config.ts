@@ -1,5 +1,6 @@
 import * as v from 'valibot';
 import { SettingsError } from './errors.ts';
+import { utcInstant } from './instant.ts';
 
 const text = v.pipe(v.string(), v.trim(), v.nonEmpty('must not be empty'));
 
@@ -60,6 +61,10 @@ export const settingsTable = {
   STARTING_DEADLINE_SECONDS: v.optional(wholeNumber(1)),
   MIN_INTERVAL_SECONDS: v.optional(wholeNumber(1)),
   SKIPS_BEFORE_WARNING: v.optional(wholeNumber(1), '3'),
+  FAILURES_BEFORE_STOP: v.optional(wholeNumber(1), '100'),
+  INITIAL_SINCE: v.optional(utcInstant),
+  FULL_EVERY_HOURS: v.optional(wholeNumber(1, 87_600)),
+  WATERMARK_OVERLAP_SECONDS: v.optional(wholeNumber(0), '60'),
 };
 
 const schema = v.object(settingsTable);
@@ -99,5 +104,9 @@ export function readSettings(env: Readonly<Record<string, string | undefined>>, 
     startingDeadlineSeconds: table.STARTING_DEADLINE_SECONDS,
     minIntervalSeconds: table.MIN_INTERVAL_SECONDS,
     skipsBeforeWarning: table.SKIPS_BEFORE_WARNING,
+    failuresBeforeStop: table.FAILURES_BEFORE_STOP,
+    initialSince: table.INITIAL_SINCE,
+    fullEveryHours: table.FULL_EVERY_HOURS,
+    watermarkOverlapSeconds: table.WATERMARK_OVERLAP_SECONDS,
   };
 }

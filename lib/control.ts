@@ -1,9 +1,13 @@
+import { randomUUID } from 'node:crypto';
+import { hostname } from 'node:os';
+import { ACQUIRE, look, takeLock } from './acquire.ts';
 import { setDeadline } from './deadline.ts';
-import { type Budget, connectEtcd, type Etcd } from './etcd.ts';
+import type { Budget, Etcd } from './etcd.ts';
 import type { Control } from './event.ts';
 import { type Holder, holderOf, readHolder } from './mutex.ts';
 import type { Invocation } from './run.ts';
 import { openCredentials } from './secrets.ts';
+import { lockedBy } from './skip.ts';
 import { deleteState, putState, type RunRecord, readState, type State, stateOf } from './state.ts';
 
 /** What `status` tells; the other actions answer with it too, so that their effect is seen at once. */
@@ -21,18 +25,25 @@ export interface Status {
   lastRun?: RunRecord;
   lastCompletedStartedAt?: string;
   lastBackfill?: RunRecord;
+  /** From when the next pass reads, and when the last full one began. */
+  watermark?: State['watermark'];
+  /** The pass that the next tick goes on with. */
+  unfinishedPass?: NonNullable<State['checkpoint']>['pass'];
+  /** The records that the timer's runs could not write. */
+  failed: { id: string; attempts: number }[];
 }
 
 /**
- * Looks at the job, pauses or resumes it; none of it needs the lock, and doing it twice is doing it once.
+ * Looks at the job, pauses or resumes it, or resets a part of its state; doing it twice is doing it once.
  * @throws LockServiceError, CredentialsError, SecretError, StateError
  */
-export async function control(request: Control, invocation: Invocation): Promise<Status> {
+export async function control(request: Control, invocation: Invocation): Promise<Status | LockedOut> {
   const { settings, secrets, log, remainingMs, stop } = invocation;
   using deadline = setDeadline({ remainingMs, reserveSeconds: settings.deadlineReserveSeconds, stop });
   const credentials = await openCredentials(secrets, deadline.cut);
-  await using etcd = connectEtcd(settings.etcdEndpoints, credentials.current().etcd);
-  const budget = { attemptMs: 2000, totalMs: 5000, signal: deadline.cut };
+  await using resources = new AsyncDisposableStack();
+  const { etcd } = await look(settings, credentials, resources, deadline.cut);
+  const budget = { ...ACQUIRE, signal: deadline.cut };
 
   if (request.action === 'pause') {
     const pause = { since: new Date().toISOString(), note: request.note };
@@ -43,14 +54,59 @@ export async function control(request: Control, invocation: Invocation): Promise
     await etcd.txn('resume', { success: [deleteState(settings.statePrefix, 'pause')] }, budget);
     log.info('resumed');
   }
+  if (request.action === 'reset') {
+    const heldBy = await reset(etcd, request, invocation, deadline.closing);
+    if (heldBy) return heldBy;
+  }
   return await readStatus(etcd, invocation, budget);
+}
+
+/** A reset that was not made, because a run holds the lock. */
+export interface LockedOut {
+  job: string;
+  reset: false;
+  reason: 'locked';
+  message: string;
+  heldBy: Holder;
+}
+
+/** The timer's own state is fenced, so it is changed under the lock like a run would. */
+async function reset(
+  etcd: Etcd,
+  request: Extract<Control, { action: 'reset' }>,
+  { settings, log, requestId }: Invocation,
+  signal: AbortSignal,
+): Promise<LockedOut | undefined> {
+  const { job, statePrefix } = settings;
+  await using resources = new AsyncDisposableStack();
+  const now = new Date().toISOString();
+  const value = { runId: randomUUID(), job, kind: 'reset', startedAt: now, requestId, host: hostname() };
+  const reads = readState(statePrefix);
+  const { session, attempt } = await takeLock(etcd, resources, { settings, value, reads, waitMs: 0, signal });
+  if ('heldBy' in attempt) {
+    const { message, heldBy } = lockedBy(attempt.heldBy, Date.now());
+    return { job, reset: false, reason: 'locked', message, heldBy };
+  }
+  const { checkpoint, watermark } = stateOf(statePrefix, attempt.lock.reads);
+  const operation = {
+    checkpoint: () => putState(statePrefix, 'checkpoint', { failed: checkpoint?.failed }),
+    failed: () => putState(statePrefix, 'checkpoint', { pass: checkpoint?.pass, failed: [] }),
+    watermark: () =>
+      request.to === undefined
+        ? deleteState(statePrefix, 'watermark')
+        : putState(statePrefix, 'watermark', { at: request.to, fullAt: watermark?.fullAt ?? now }),
+  }[request.what]();
+  // The key goes with the lease, when the resources are disposed of.
+  await attempt.lock.save([operation], session.budget());
+  log.info('reset', { what: request.what, to: request.to });
+  return;
 }
 
 async function readStatus(etcd: Etcd, { settings }: Invocation, budget: Budget): Promise<Status> {
   const { job, stage, lockKey, statePrefix } = settings;
   const reads = [readHolder(lockKey), ...readState(statePrefix)];
   const [first, ...answers] = (await etcd.txn('read status', { success: reads }, budget)).responses;
-  const { run, backfill, pause, consecutiveSkips } = stateOf(statePrefix, answers);
+  const { run, backfill, pause, consecutiveSkips, checkpoint, watermark } = stateOf(statePrefix, answers);
   const holder = holderOf(first);
   return {
     job,
@@ -63,6 +119,9 @@ async function readStatus(etcd: Etcd, { settings }: Invocation, budget: Budget):
     ...(run && { lastRun: run.last }),
     ...(run?.completedStartedAt && { lastCompletedStartedAt: run.completedStartedAt }),
     ...(backfill && { lastBackfill: backfill.last }),
+    ...(watermark && { watermark }),
+    ...(checkpoint?.pass && { unfinishedPass: checkpoint.pass }),
+    failed: checkpoint?.failed ?? [],
   };
 }
 

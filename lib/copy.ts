@@ -1,38 +1,44 @@
 import { setMaxListeners } from 'node:events';
-import type { Deadline } from './deadline.ts';
-import { FenceAheadError, SupersededError } from './errors.ts';
+import { FenceAheadError, SourceError, SupersededError } from './errors.ts';
 import type { Backfill, Tick } from './event.ts';
 import { createHttp } from './http.ts';
 import type { Lock } from './mutex.ts';
-import type { Problem, Report } from './report.ts';
+import { type Pass, startOver } from './pass.ts';
+import { type Problem, problemNotes, type Report } from './report.ts';
 import { createSend, type Guard } from './request.ts';
-import type { Invocation, Job } from './run.ts';
-import type { Credentials } from './secrets.ts';
+import type { Job } from './run.ts';
 import type { Session } from './session.ts';
-import { MAX_PAGE_BYTES, openSource, type Page, type Source } from './source.ts';
-import { type Ending, sync } from './sync.ts';
+import { instantOf, MAX_PAGE_BYTES, openSource, type Page } from './source.ts';
+import { type Ending, type SettledPage, sync } from './sync.ts';
 import { openTarget } from './target.ts';
+import type { Held } from './work.ts';
 
-/** What a run that holds the lock has in hand. */
-export interface Held extends Invocation {
-  runId: string;
-  session: Session;
-  lock: Lock;
-  deadline: Deadline;
-  credentials: Credentials;
+/** What the work brings along, and where it is told how things go. */
+export interface Copying<R> extends Held {
+  request: Tick | Backfill;
+  pass: Pass;
   report: Report;
   problems: Problem[];
+  /** The record is written, or does not exist any more. */
+  recordDone(id: string): void;
+  recordFailed(id: string, record: R): void;
+  pageSettled(page: SettledPage): void;
+  saveFailed: AbortSignal;
 }
+
+/** Records that are read by id come in pages of so many, read side by side. */
+const IDS_PER_PAGE = 20;
 
 /** An answer to a write is read to its end, but nothing in it is needed. */
 const MAX_ANSWER_BYTES = 1024 * 1024;
 
 /**
- * The work under the lock: reads what `request` asks for and writes it.
+ * Reads what the pass asks for, after the records of `failedBefore`, and writes it.
  * @throws the errors of `sync`; nothing is in flight any more by then.
  */
-export async function copy<R>(job: Job<R>, request: Tick | Backfill, held: Held): Promise<Ending> {
-  const { settings, session, lock, deadline, credentials, log, report, problems, runId } = held;
+export async function copy<R>(job: Job<R>, copying: Copying<R>, failedBefore: string[]): Promise<Ending> {
+  const { settings, session, lock, deadline, credentials, request, pass, report, runId, log, saveFailed } = copying;
+  const noteProblem = problemNotes(copying.problems, log);
   const concurrency = (request.kind === 'backfill' && request.concurrency) || settings.concurrency;
   const closing = new AbortController();
   const close = (reason: unknown) => closing.abort(reason);
@@ -43,15 +49,22 @@ export async function copy<R>(job: Job<R>, request: Tick | Backfill, held: Held)
   };
   // Each write in flight listens to it.
   setMaxListeners(0, guard.signal, guard.closing);
-  for (const signal of [deadline.closing, session.signal]) {
+  for (const signal of [deadline.closing, session.signal, saveFailed]) {
     if (signal.aborted) close(signal.reason);
     signal.addEventListener('abort', () => close(signal.reason), { once: true });
   }
 
-  await using sourceHttp = createHttp(settings.source.url, { timeoutMs: settings.source.timeoutMs, connections: 4 });
+  await using sourceHttp = createHttp(settings.source.url, {
+    timeoutMs: settings.source.timeoutMs,
+    connections: 4,
+    maxBytes: MAX_PAGE_BYTES,
+    signal: guard.signal,
+  });
   await using targetHttp = createHttp(settings.target.url, {
     timeoutMs: settings.target.timeoutMs,
     connections: concurrency,
+    maxBytes: MAX_ANSWER_BYTES,
+    signal: guard.signal,
   });
   const source = openSource(
     job.source,
@@ -61,7 +74,6 @@ export async function copy<R>(job: Job<R>, request: Tick | Backfill, held: Held)
       credentials,
       authorization: (secret) => job.source.authorization(secret.source),
       guard,
-      maxBytes: MAX_PAGE_BYTES,
     }),
   );
   const write = openTarget({
@@ -72,7 +84,6 @@ export async function copy<R>(job: Job<R>, request: Tick | Backfill, held: Held)
       credentials,
       authorization: (secret) => `Bearer ${secret.target.token}`,
       guard,
-      maxBytes: MAX_ANSWER_BYTES,
     }),
     regionId: settings.target.regionId,
     runId,
@@ -83,37 +94,63 @@ export async function copy<R>(job: Job<R>, request: Tick | Backfill, held: Held)
       refused: () => whyFenced(lock, session),
     },
   });
+  const { updatedAt } = job;
   return await sync({
-    pages: pagesFor(request, source, report, problems),
-    schema: job.record,
-    id: job.id,
-    write,
-    concurrency,
-    closing,
-    log,
-    report,
-    problems,
+    ...{ pages: pagesOf(), schema: job.record, id: job.id, write, concurrency, closing },
+    ...{ log, report, note: noteProblem },
+    ...{ recordDone: copying.recordDone, recordFailed: copying.recordFailed, pageSettled: copying.pageSettled },
+    updatedAt: updatedAt && ((record: R) => instantOf(updatedAt(record))),
+    failuresBeforeStop: settings.failuresBeforeStop,
   });
-}
 
-function pagesFor(request: Tick | Backfill, source: Source, report: Report, problems: Problem[]): AsyncIterable<Page> {
-  if (request.kind === 'tick') return source.pages({}, null);
-  const { since, until, ids } = request;
-  return ids ? recordsById(source, ids, report, problems) : source.pages({ since, until }, null);
-}
-
-/** Reads one record after the other while the ones before are written; one that the source does not know is missing. */
-async function* recordsById(source: Source, ids: string[], report: Report, problems: Problem[]): AsyncGenerator<Page> {
-  for (const id of new Set(ids)) {
-    const record = await source.one(id);
-    if (record !== undefined) {
-      yield { records: [record], cursor: id };
+  async function* pagesOf(): AsyncGenerator<Page> {
+    // Records that failed before are read again first; the cursor stays where it is.
+    yield* recordsById(failedBefore, () => pass.cursor);
+    if (request.kind === 'backfill' && request.ids) {
+      const ids = [...new Set(request.ids)];
+      const todo = pass.cursor === null ? ids : ids.slice(ids.indexOf(pass.cursor) + 1);
+      yield* recordsById(todo, (last) => (last === ids.at(-1) ? null : last));
     } else {
-      report.missing++;
-      problems.push({ id, kind: 'missing', reason: 'the source knows no record of this id' });
+      yield* listedPages();
+    }
+  }
+
+  async function* recordsById(ids: string[], cursorAfter: (last: string) => string | null): AsyncGenerator<Page> {
+    for (let start = 0; start < ids.length; start += IDS_PER_PAGE) {
+      const chunk = ids.slice(start, start + IDS_PER_PAGE);
+      const answers = await Promise.all(chunk.map((id) => source.one(id)));
+      const missing = chunk.filter((_, index) => answers[index] === undefined);
+      for (const id of missing) {
+        copying.recordDone(id);
+        noteProblem({ id, kind: 'missing', reason: 'the source knows no record of this id' });
+      }
+      const records = answers.filter((record) => record !== undefined);
+      yield { records, cursor: cursorAfter(chunk.at(-1)!), missing: missing.length };
+    }
+  }
+
+  async function* listedPages(): AsyncGenerator<Page> {
+    if (pass.cursor !== null) {
+      const pages = source.pages(pass, pass.cursor)[Symbol.asyncIterator]();
+      const first = await pages.next().catch((error) => {
+        if (!isRefusal(error)) throw error;
+        log.warn('the source no longer takes the saved cursor: the same window starts over', { error });
+      });
+      if (first) {
+        if (!first.done) yield first.value;
+        return yield* { [Symbol.asyncIterator]: () => pages };
+      }
+      Object.assign(pass, startOver(pass));
+    }
+    for await (const page of source.pages(pass, null)) {
+      pass.sourceClock ??= source.clock;
+      yield page;
     }
   }
 }
+
+/** An answer to the request as such; another status says nothing about the cursor. */
+const isRefusal = (error: unknown) => error instanceof SourceError && [400, 404, 410, 422].includes(error.status ?? 0);
 
 /** The target has seen a higher token than ours: either a later holder's, or one from before etcd's revisions went back. */
 async function whyFenced(lock: Lock, session: Session): Promise<Error> {

@@ -70,8 +70,12 @@ export class FenceAheadError extends SolotickError {
 
 /** The source did not answer, or answered with something that is not a page of the declared shape. */
 export class SourceError extends SolotickError {
-  constructor(message: string, options?: ErrorOptions) {
+  /** HTTP status of the last answer, where that was the reason. */
+  readonly status: number | undefined;
+
+  constructor(message: string, options?: ErrorOptions & { status?: number }) {
     super('SOURCE', message, options);
+    this.status = options?.status;
   }
 }
 
@@ -79,10 +83,13 @@ export class SourceError extends SolotickError {
 export class TargetError extends SolotickError {
   /** HTTP status of the last answer, where there was one. */
   readonly status: number | undefined;
+  /** Whether the record is to blame and not the state of the target. */
+  readonly refused: boolean;
 
-  constructor(message: string, options?: ErrorOptions & { status?: number }) {
+  constructor(message: string, options?: ErrorOptions & { status?: number; refused?: boolean }) {
     super('TARGET', message, options);
     this.status = options?.status;
+    this.refused = options?.refused ?? false;
   }
 }
 
@@ -90,6 +97,20 @@ export class TargetError extends SolotickError {
 export class StateError extends SolotickError {
   constructor(message: string, options?: ErrorOptions) {
     super('STATE', message, options);
+  }
+}
+
+/** So many records in a row failed that the target must be down; what failed in that row is read again. */
+export class TargetDownError extends SolotickError {
+  constructor(message: string, options?: ErrorOptions) {
+    super('TARGET_DOWN', message, options);
+  }
+}
+
+/** The run reached its deadline without settling a single page or record: it would never get on. */
+export class NoProgressError extends SolotickError {
+  constructor(message: string, options?: ErrorOptions) {
+    super('NO_PROGRESS', message, options);
   }
 }
 

@@ -17,9 +17,14 @@ export interface Backfill {
   /** How long to queue for the lock; 0 skips at once. */
   waitSeconds: number;
   concurrency?: number | undefined;
+  /** Of a partial one that is to be continued. */
+  backfillId?: string | undefined;
 }
 
-export type Control = { action: 'status' } | { action: 'pause'; note?: string | undefined } | { action: 'resume' };
+export type Control =
+  | { action: 'status' | 'resume' }
+  | { action: 'pause'; note?: string | undefined }
+  | { action: 'reset'; what: 'checkpoint' | 'watermark' | 'failed'; to?: string | undefined };
 
 const tick = v.strictObject({ kind: v.optional(v.literal('tick')), scheduledTime: v.optional(utcInstant) });
 
@@ -41,6 +46,7 @@ const backfill = v.pipe(
       v.pipe(v.array(v.pipe(v.string(), v.nonEmpty('must not be empty'))), v.nonEmpty('must name an id')),
     ),
     waitSeconds: v.optional(seconds, 0),
+    backfillId: v.optional(v.pipe(v.string(), v.regex(/^[\w-]{1,64}$/, 'must be an id from an earlier result'))),
     concurrency: v.optional(v.pipe(v.number(), v.integer(), v.minValue(1), v.maxValue(10_000))),
   }),
   v.check(({ since, until }) => !since || !until || since < until, 'since must be before until'),
@@ -53,8 +59,16 @@ const control = v.variant(
     v.strictObject({ action: v.literal('status') }),
     v.strictObject({ action: v.literal('pause'), note: v.optional(v.pipe(v.string(), v.maxLength(500))) }),
     v.strictObject({ action: v.literal('resume') }),
+    v.pipe(
+      v.strictObject({
+        action: v.literal('reset'),
+        what: v.picklist(['checkpoint', 'watermark', 'failed']),
+        to: v.optional(utcInstant),
+      }),
+      v.check(({ what, to }) => to === undefined || what === 'watermark', 'to belongs to a reset of the watermark'),
+    ),
   ],
-  'must be "status", "pause" or "resume"',
+  'must be "status", "pause", "resume" or "reset"',
 );
 
 /**

@@ -1,5 +1,5 @@
 import type { IncomingHttpHeaders } from 'node:http';
-import { type Dispatcher, errors, Pool } from 'undici';
+import { errors, Pool } from 'undici';
 import { HttpError } from './errors.ts';
 
 export interface HttpRequest {
@@ -14,21 +14,25 @@ export interface HttpRequest {
 export interface HttpAnswer {
   status: number;
   headers: IncomingHttpHeaders;
-  body: Buffer;
+  body: Uint8Array;
 }
 
 /** A client for one server. */
 export interface Http extends AsyncDisposable {
   /** @throws HttpError, or the signal's reason once it has fired */
-  send(request: HttpRequest, options: { signal: AbortSignal; maxBytes: number }): Promise<HttpAnswer>;
+  send(request: HttpRequest): Promise<HttpAnswer>;
 }
 
 /**
  * Opens a client that keeps up to `connections` connections alive. `timeoutMs` holds for the connection, for the headers of
- * an answer, and between two pieces of its body.
+ * an answer, and between two pieces of its body; `maxBytes` is the most that this body may have. When `signal` fires,
+ * everything in flight is aborted and nothing is sent any more.
  */
-export function createHttp(baseUrl: string, options: { timeoutMs: number; connections: number }): Http {
-  const { timeoutMs, connections } = options;
+export function createHttp(
+  baseUrl: string,
+  options: { timeoutMs: number; connections: number; maxBytes: number; signal: AbortSignal },
+): Http {
+  const { timeoutMs, connections, maxBytes, signal } = options;
   const { origin, pathname } = new URL(baseUrl);
   const basePath = pathname.replace(/\/$/, '');
   const pool = new Pool(origin, {
@@ -36,40 +40,34 @@ export function createHttp(baseUrl: string, options: { timeoutMs: number; connec
     connect: { timeout: timeoutMs },
     headersTimeout: timeoutMs,
     bodyTimeout: timeoutMs,
+    maxResponseSize: maxBytes,
   });
+  // Once for the client: a listener for each request costs as much as the rest of the engine.
+  const abort = () => pool.destroy(signal.reason);
+  signal.addEventListener('abort', abort, { once: true });
   return {
-    async send({ method, path, headers, body }, { signal, maxBytes }) {
+    async send({ method, path, headers, body = null }) {
+      signal.throwIfAborted();
       try {
-        const answer = await pool.request({ method, path: basePath + path, headers, body: body ?? null, signal });
-        return {
-          status: answer.statusCode,
-          headers: answer.headers,
-          body: await readToEnd(answer.body, maxBytes),
-        };
+        const answer = await pool.request({ method, path: basePath + path, headers, body });
+        // This throws when the connection closes before the end; undici's `dump()` would not.
+        return { status: answer.statusCode, headers: answer.headers, body: await answer.body.bytes() };
       } catch (error) {
         signal.throwIfAborted();
-        throw error instanceof HttpError ? error : describe(error as Error);
+        throw describe(error as Error, maxBytes);
       }
     },
     async [Symbol.asyncDispose]() {
+      signal.removeEventListener('abort', abort);
       await pool.destroy();
     },
   };
 }
 
-/** Reading throws when the connection closes before the end; undici's `dump()` would not. */
-async function readToEnd(body: Dispatcher.ResponseData['body'], maxBytes: number): Promise<Buffer> {
-  const parts: Buffer[] = [];
-  let bytes = 0;
-  for await (const part of body) {
-    bytes += part.length;
-    if (bytes > maxBytes) throw new HttpError(`the answer is larger than ${maxBytes} bytes`, false);
-    parts.push(part);
+function describe(cause: Error & { code?: string }, maxBytes: number): HttpError {
+  if (cause instanceof errors.ResponseExceededMaxSizeError) {
+    return new HttpError(`the answer is larger than ${maxBytes} bytes`, false, { cause });
   }
-  return parts.length === 1 ? parts[0]! : Buffer.concat(parts, bytes);
-}
-
-function describe(cause: Error & { code?: string }): HttpError {
   const refused = cause instanceof errors.InvalidArgumentError || cause instanceof errors.NotSupportedError;
   return new HttpError(`${cause.code ?? cause.name}: ${cause.message}`, !refused, { cause });
 }

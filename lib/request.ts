@@ -36,9 +36,8 @@ export function createSend(options: {
   credentials: Credentials;
   authorization: (secret: Secret) => string;
   guard: Guard;
-  maxBytes: number;
 }): Send {
-  const { name, http, credentials, authorization, guard, maxBytes } = options;
+  const { name, http, credentials, authorization, guard } = options;
 
   return async (request) => {
     for (let attempt = 1; ; ) {
@@ -49,13 +48,14 @@ export function createSend(options: {
       const headers = { ...request.headers, authorization: authorization(secret) };
       let answer: HttpAnswer | HttpError;
       try {
-        answer = await http.send({ ...request, headers }, { signal: guard.signal, maxBytes });
+        answer = await http.send({ ...request, headers });
       } catch (error) {
         if (!(error instanceof HttpError)) throw error;
         answer = error;
       }
       if ('status' in answer && answer.status === 401) {
         await credentials.renew(secret, guard.signal, new Error(`the ${name} answered 401`));
+        guard.closing.throwIfAborted();
         continue;
       }
       if (!isTransient(answer) || attempt === MAX_ATTEMPTS) {

@@ -1,28 +1,29 @@
 import { randomUUID } from 'node:crypto';
 import { hostname } from 'node:os';
 import type { StandardSchemaV1 } from '@standard-schema/spec';
-import type { IRequestOp } from 'etcd3';
+import { ACQUIRE, look, takeLock } from './acquire.ts';
 import type { Settings } from './config.ts';
 import { setDeadline } from './deadline.ts';
-import { CredentialsError, SolotickError } from './errors.ts';
-import { type Budget, connectEtcd, type Etcd } from './etcd.ts';
+import type { Etcd } from './etcd.ts';
 import type { Backfill, Tick } from './event.ts';
 import type { Log } from './log.ts';
-import { type Attempt, type Holder, holderOf, type Put, lock as queueForLock, readHolder, tryLock } from './mutex.ts';
+import type { Holder } from './mutex.ts';
 import { newReport, type Problem, type Report } from './report.ts';
-import { type Credentials, openCredentials, type SecretStore } from './secrets.ts';
-import { openSession } from './session.ts';
+import { openCredentials, type SecretStore } from './secrets.ts';
 import { lockedBy, reasonToSkip, type Skip } from './skip.ts';
 import type { SourceJob } from './source.ts';
-import { countSkip, deleteState, putState, type RunRecord, readState, type State, stateOf } from './state.ts';
+import { countSkip, readState, stateOf } from './state.ts';
 import type { Ending } from './sync.ts';
 import type { TargetJob } from './target.ts';
+import { work } from './work.ts';
 
 /** What a user declares in `functions/job.ts`. */
 export interface Job<R> {
   name: string;
   record: StandardSchemaV1<unknown, R>;
   id(record: R): string;
+  /** When a record was changed, ISO 8601 with a zone. A job that tells reads only what changed since the last pass. */
+  updatedAt?(record: R): string;
   source: SourceJob;
   target: TargetJob<R>;
 }
@@ -46,20 +47,22 @@ export interface Result {
   message?: string;
   heldBy?: Holder;
   fencingToken?: string;
+  /** Of this invocation. */
   report: Report;
+  /** Of the whole pass, over all its invocations. */
+  pass?: Report;
+  /** What a later `backfill` event names to go on with this one. */
+  backfillId?: string;
   /** The first records that were not written, and why. */
   problems?: Problem[];
 }
-
-/** Before the lock there is no lease to keep, but an answer that takes longer than this is no answer. */
-const ACQUIRE: Budget = { attemptMs: 2000, totalMs: 5000 };
 
 /**
  * One run from start to end: look, take the lock or skip, copy, save and unlock.
  * @throws a SolotickError whose name and code the README lists; the lock is released by then, or ends with its lease.
  */
 export async function run<R>(job: Job<R>, request: Tick | Backfill, invocation: Invocation): Promise<Result> {
-  const { settings, secrets, log, remainingMs, stop } = invocation;
+  const { settings, secrets, log, requestId, remainingMs, stop } = invocation;
   const startedMs = Date.now();
   const runId = randomUUID();
   log.appendKeys({ runId, kind: request.kind });
@@ -83,22 +86,13 @@ export async function run<R>(job: Job<R>, request: Tick | Backfill, invocation: 
   const waitMs = request.kind === 'backfill' ? request.waitSeconds * 1000 : 0;
   if (holder && waitMs === 0) return await locked(holder);
 
-  const acquire = { ...ACQUIRE, signal: deadline.cut };
-  const session = resources.use(await openSession(etcd, { ttlSeconds: settings.lockTtlSeconds, acquire }));
   const startedAt = new Date(startedMs).toISOString();
-  const value = JSON.stringify({
-    runId,
-    job: job.name,
-    kind: request.kind,
-    startedAt,
-    requestId: invocation.requestId,
-    host: hostname(),
+  const backfillId = request.kind === 'backfill' ? request.backfillId : undefined;
+  const value = { runId, job: job.name, kind: request.kind, startedAt, requestId, host: hostname() };
+  const { session, attempt } = await takeLock(etcd, resources, {
+    ...{ settings, value, waitMs, signal: deadline.closing },
+    reads: readState(settings.statePrefix, backfillId),
   });
-  const options = { lockKey: settings.lockKey, value, reads: readState(settings.statePrefix) };
-  const attempt: Attempt =
-    waitMs === 0
-      ? await tryLock(etcd, session, options)
-      : await queueForLock(etcd, session, { ...options, waitMs, signal: deadline.closing });
   if ('heldBy' in attempt) return await locked(attempt.heldBy);
 
   const { lock } = attempt;
@@ -109,62 +103,8 @@ export async function run<R>(job: Job<R>, request: Tick | Backfill, invocation: 
   if (late) return skipped(late);
 
   log.info('started: the lock is ours', { scheduledTime: request.kind === 'tick' ? request.scheduledTime : undefined });
-  const report = newReport();
-  const problems: Problem[] = [];
-  const conclude = (status: RunRecord['status'], error?: unknown) => {
-    const endedMs = Date.now();
-    report.durationMs = endedMs - startedMs;
-    const last: RunRecord = {
-      ...{ runId, kind: request.kind, status, startedAt, endedAt: new Date(endedMs).toISOString() },
-      ...{ fencingToken: lock.fencingToken, report },
-      ...(error !== undefined && { error: told(error) }),
-    };
-    return lock.unlock(finalState(settings.statePrefix, request, lockedState, last), session.budget());
-  };
-  let ending: Ending;
-  try {
-    // Loaded only now, because a skip needs none of it.
-    const { copy } = await import('./copy.ts');
-    ending = await copy(job, request, { ...invocation, runId, session, lock, deadline, credentials, report, problems });
-  } catch (error) {
-    log.error('the run failed', { report });
-    await conclude('failed', error).catch((cause) => log.warn('the failure was not recorded', { error: cause }));
-    throw error;
-  }
-  const status = ending === 'complete' ? 'completed' : 'partial';
-  await conclude(status);
-  log.info(status, { report });
-  return {
-    ...{ status, job: job.name, runId, fencingToken: lock.fencingToken, report },
-    ...(ending !== 'complete' && { reason: ending }),
-    ...(problems.length > 0 && { problems }),
-  };
-}
-
-/**
- * Connects and makes the one read that decides most skips. etcd's credentials are renewed here once, if they are refused:
- * nothing has been taken yet.
- */
-async function look(
-  settings: Settings,
-  credentials: Credentials,
-  resources: AsyncDisposableStack,
-  signal: AbortSignal,
-): Promise<{ etcd: Etcd; holder: Holder | undefined; state: State }> {
-  const connectAndRead = async () => {
-    const etcd = resources.use(connectEtcd(settings.etcdEndpoints, credentials.current().etcd));
-    const reads = [readHolder(settings.lockKey), ...readState(settings.statePrefix)];
-    const answer = await etcd.txn('read lock and state', { success: reads }, { ...ACQUIRE, signal });
-    const [holder, ...state] = answer.responses;
-    return { etcd, holder: holderOf(holder), state: stateOf(settings.statePrefix, state) };
-  };
-  try {
-    return await connectAndRead();
-  } catch (error) {
-    if (!(error instanceof CredentialsError)) throw error;
-    await credentials.renew(credentials.current(), signal, error);
-    return await connectAndRead();
-  }
+  const held = { ...invocation, runId, startedAt, session, lock, state: lockedState, deadline, credentials };
+  return await work(job, request, held);
 }
 
 /** Counts a tick that found the lock held, after the decision and without the lock. */
@@ -176,23 +116,4 @@ async function noteSkip(etcd: Etcd, runId: string, { settings, log }: Invocation
   } catch (error) {
     log.warn('the skip was not counted', { error });
   }
-}
-
-/** What the transaction that unlocks leaves behind. A backfill leaves the timer's own state alone. */
-function finalState(prefix: string, request: Tick | Backfill, before: State, last: RunRecord): [Put, ...IRequestOp[]] {
-  if (request.kind === 'backfill') return [putState(prefix, 'backfill', { last })];
-  const { completedScheduledTime, completedStartedAt } = before.run ?? {};
-  if (last.status !== 'completed')
-    return [putState(prefix, 'run', { last, completedScheduledTime, completedStartedAt })];
-  const { scheduledTime = '' } = request;
-  const highest = scheduledTime > (completedScheduledTime ?? '') ? scheduledTime : completedScheduledTime;
-  return [
-    putState(prefix, 'run', { last, completedScheduledTime: highest, completedStartedAt: last.startedAt }),
-    deleteState(prefix, 'skips'),
-  ];
-}
-
-function told(error: unknown): NonNullable<RunRecord['error']> {
-  const { name, message } = error as Error;
-  return { name, code: error instanceof SolotickError ? error.code : 'UNKNOWN', message };
 }

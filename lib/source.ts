@@ -6,6 +6,8 @@ import type { Secret } from './secrets.ts';
 export interface Page {
   records: readonly unknown[];
   cursor: string | null;
+  /** How many records were asked for by id and do not exist. */
+  missing?: number;
 }
 
 export interface Window {
@@ -29,12 +31,14 @@ export interface Listing extends Window {
 export interface SourceJob {
   authorization(credentials: Secret['source']): string;
   list(listing: Listing): AsyncIterable<Page>;
-  /** The path of a single record. */
-  one(id: string): string;
+  /** The path of a single record. Without it, records that failed are read again with their window, not by id. */
+  one?(id: string): string;
 }
 
 export interface Source {
   pages(window: Window, cursor: string | null): AsyncIterable<Page>;
+  /** The source's own clock at its first answer to `pages`, where it told. */
+  readonly clock: string | undefined;
   /** The record with this id, or undefined where the source knows none. @throws SourceError */
   one(id: string): Promise<unknown>;
 }
@@ -47,17 +51,25 @@ export const basicAuth = (username: string, password: string) =>
 
 /** A job's source, read by `send`. */
 export function openSource(job: SourceJob, send: Send): Source {
+  let clock: string | undefined;
+
   async function getJson(path: string): Promise<unknown> {
-    const { status, body } = await send({ method: 'GET', path }).catch((cause) => {
+    const { status, headers, body } = await send({ method: 'GET', path }).catch((cause) => {
       if (cause instanceof HttpError) throw new SourceError(`GET ${path} at the source: ${cause.message}`, { cause });
       throw cause;
     });
     if (status === 404) return undefined;
-    if (status < 200 || status > 299) throw new SourceError(`GET ${path} at the source was answered with ${status}`);
+    if (status < 200 || status > 299) {
+      throw new SourceError(`GET ${path} at the source was answered with ${status}`, { status });
+    }
+    clock ??= instantOf(headers.date);
     return parseJson(path, body);
   }
 
   return {
+    get clock() {
+      return clock;
+    },
     pages: (window, cursor) =>
       endingPages(
         job.list({
@@ -66,12 +78,16 @@ export function openSource(job: SourceJob, send: Send): Source {
           async getJson(path, query = {}) {
             const target = path + search(query);
             const value = await getJson(target);
-            if (value === undefined) throw new SourceError(`GET ${target} at the source was answered with 404`);
+            if (value === undefined)
+              throw new SourceError(`GET ${target} at the source was answered with 404`, { status: 404 });
             return value;
           },
         }),
       ),
-    one: (id) => getJson(job.one(id)),
+    async one(id) {
+      if (!job.one) throw new SourceError('the job does not tell how to read a single record: it has no source.one');
+      return getJson(job.one(id));
+    },
   };
 }
 
@@ -88,7 +104,7 @@ export function cursorPages(options: {
   next: string;
 }): SourceJob['list'] {
   const { path, query, records: recordsField, next: nextField } = options;
-  return async function* ({ since, until, cursor, getJson }) {
+  return async function* cursorPages({ since, until, cursor, getJson }) {
     let at = cursor;
     do {
       const body = await getJson(path, { ...query({ since, until }), cursor: at ?? undefined });
@@ -121,7 +137,7 @@ async function* endingPages(pages: AsyncIterable<Page>): AsyncGenerator<Page> {
   }
 }
 
-function parseJson(path: string, body: Buffer): unknown {
+function parseJson(path: string, body: Uint8Array): unknown {
   try {
     return JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(body));
   } catch {
@@ -130,6 +146,12 @@ function parseJson(path: string, body: Buffer): unknown {
       `GET ${path} at the source was answered with ${body.length} bytes that are not JSON in UTF-8`,
     );
   }
+}
+
+/** A time in `toISOString()`'s form; undefined where there is none, or none that can be understood. */
+export function instantOf(time: string | undefined): string | undefined {
+  const ms = Date.parse(time ?? '');
+  return Number.isNaN(ms) ? undefined : new Date(ms).toISOString();
 }
 
 function search(query: Query): string {

@@ -5,7 +5,19 @@ import type { Budget, Etcd } from './etcd.ts';
 import { utcInstant } from './instant.ts';
 import type { Put } from './mutex.ts';
 
-const counts = v.record(v.string(), v.number());
+const count = v.pipe(v.number(), v.integer(), v.minValue(0));
+
+const report = v.object({
+  read: count,
+  written: count,
+  invalid: count,
+  failed: count,
+  missing: count,
+  unsettled: count,
+  pages: count,
+  peakInFlight: count,
+  durationMs: count,
+});
 
 const run = v.object({
   runId: v.string(),
@@ -14,8 +26,22 @@ const run = v.object({
   startedAt: utcInstant,
   endedAt: utcInstant,
   fencingToken: v.string(),
-  report: counts,
+  report,
   error: v.optional(v.object({ name: v.string(), code: v.string(), message: v.string() })),
+});
+
+const pass = v.object({
+  runId: v.string(),
+  startedAt: utcInstant,
+  full: v.boolean(),
+  fingerprint: v.string(),
+  since: v.optional(utcInstant),
+  until: v.optional(utcInstant),
+  cursor: v.nullable(v.string()),
+  counts: report,
+  sourceClock: v.optional(utcInstant),
+  newest: v.optional(utcInstant),
+  holdBack: v.optional(utcInstant),
 });
 
 /** What each key under the state prefix holds, as JSON. */
@@ -28,6 +54,13 @@ const schemas = {
     /** When the last completed tick began: the minimum interval counts from there. */
     completedStartedAt: v.optional(utcInstant),
   }),
+  /** Where the timer's pass is to be resumed, and the ids of the records that failed and are read again. */
+  checkpoint: v.object({
+    pass: v.optional(pass),
+    failed: v.optional(v.array(v.object({ id: v.string(), attempts: count })), []),
+  }),
+  /** From when the next pass reads, and when the last full pass began. */
+  watermark: v.object({ at: utcInstant, fullAt: v.optional(utcInstant) }),
   /** The last backfill that held the lock. */
   backfill: v.object({ last: run }),
   /** Written by `control`, without the lock. */
@@ -43,15 +76,22 @@ export type RunRecord = v.InferOutput<typeof run>;
 export type State = {
   [N in Name]?: v.InferOutput<(typeof schemas)[N]>;
 } & {
+  /** Where the backfill that was asked for is to be resumed. */
+  backfillPass?: v.InferOutput<typeof pass>;
   /** How many ticks in a row were skipped because somebody held the lock. */
   consecutiveSkips: number;
 };
 
 const names = Object.keys(schemas) as Name[];
 
-/** The reads that `stateOf` understands: one for each key, so that other keys under the prefix cost nothing. */
-export function readState(prefix: string): IRequestOp[] {
-  return names.map((name) => ({ request_range: { key: Buffer.from(prefix + name) } }));
+/**
+ * The reads that `stateOf` understands: one for each key, so that other keys under the prefix cost nothing.
+ * @param backfillId of a backfill whose checkpoint is wanted as well
+ */
+export function readState(prefix: string, backfillId?: string): IRequestOp[] {
+  const keys = names.map((name) => prefix + name);
+  if (backfillId !== undefined) keys.push(backfillKey(prefix, backfillId));
+  return keys.map((key) => ({ request_range: { key: Buffer.from(key) } }));
 }
 
 /**
@@ -66,6 +106,8 @@ export function stateOf(prefix: string, answers: readonly IResponseOp[]): State 
     state[name] = decode(prefix + name, schemas[name], found.value.toString());
     if (name === 'skips') state.consecutiveSkips = Number(found.version);
   }
+  const backfill = answers[names.length]?.response_range.kvs[0];
+  if (backfill) state.backfillPass = decode(backfill.key.toString(), pass, backfill.value.toString());
   return state as State;
 }
 
@@ -77,6 +119,18 @@ export function putState<N extends Name>(prefix: string, name: N, value: v.Infer
 /** The operation that removes one part of the state, whether it is there or not. */
 export function deleteState(prefix: string, name: Name): IRequestOp {
   return { request_delete_range: { key: Buffer.from(prefix + name) } };
+}
+
+const backfillKey = (prefix: string, id: string) => `${prefix}backfills/${id}`;
+
+/** The operation that stores where a backfill is to be resumed. */
+export function putBackfill(prefix: string, id: string, value: v.InferInput<typeof pass>): Put {
+  return { request_put: { key: Buffer.from(backfillKey(prefix, id)), value: Buffer.from(JSON.stringify(value)) } };
+}
+
+/** The operation that forgets a backfill. */
+export function deleteBackfill(prefix: string, id: string): IRequestOp {
+  return { request_delete_range: { key: Buffer.from(backfillKey(prefix, id)) } };
 }
 
 /**

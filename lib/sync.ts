@@ -1,8 +1,7 @@
 import type { StandardSchemaV1 } from '@standard-schema/spec';
 import pLimit from 'p-limit';
 import { orAborted } from './abort.ts';
-import { Interrupted, TargetError } from './errors.ts';
-import type { Log } from './log.ts';
+import { Interrupted, TargetDownError, TargetError } from './errors.ts';
 import type { Problem, Report } from './report.ts';
 import type { Page } from './source.ts';
 
@@ -19,22 +18,45 @@ export interface SyncOptions<R> {
   concurrency: number;
   /** Fires when nothing new may start; aborted by the engine itself when the run has to end. */
   closing: AbortController;
-  log: Log;
   /** Counts, kept by the caller so that an error does not lose them. */
   report: Report;
-  problems: Problem[];
-  /** Called when another page has been settled and so have all before it: a resumed run may begin at `cursor`. */
-  settled?(cursor: string | null): void;
+  /** Told of every record that is not written. */
+  note(problem: Problem): void;
+  /** When a record was changed at the source, in `toISOString()`'s form; for the newest one of each page. */
+  updatedAt?: ((record: R) => string | undefined) | undefined;
+  /** So many records in a row that no attempt got through mean that the target is down. */
+  failuresBeforeStop: number;
+  /** Told of every record that is written. */
+  recordDone(id: string): void;
+  /** Told of every record that has failed for good. */
+  recordFailed(id: string, record: R): void;
+  /** Told when another page is settled and so are all before it: a resumed run may begin at its cursor. */
+  pageSettled(page: SettledPage): void;
 }
 
-/** How many problems are listed and logged; the counts are always complete. */
-const MAX_PROBLEMS = 20;
+export interface SettledPage {
+  /** Of the page after it. */
+  cursor: Page['cursor'];
+  read: number;
+  written: number;
+  invalid: number;
+  failed: number;
+  missing: number;
+  newest: string | undefined;
+}
 
 /** A page of which records are still to settle; it holds no record, so a straggler keeps only itself. */
-interface OpenPage {
-  cursor: string | null;
+interface OpenPage extends SettledPage {
   number: number;
   open: number;
+}
+
+/** A record that no attempt got through, until it is known whether that was the record's fault or the target's. */
+interface Unreached<R> {
+  record: R;
+  id: string;
+  page: OpenPage;
+  reason: string;
 }
 
 /**
@@ -46,10 +68,11 @@ interface OpenPage {
  * @throws what the pages threw, or what a write threw that concerns the run.
  */
 export async function sync<R>(options: SyncOptions<R>): Promise<Ending> {
-  const { schema, write, closing, log, report, problems } = options;
+  const { schema, write, closing, report, note } = options;
   const limit = pLimit(options.concurrency);
   const inFlight = new Map<string, Promise<void>>();
   const openPages: OpenPage[] = [];
+  let streak: Unreached<R>[] = [];
   let wake = () => {};
   let ending: Ending = 'complete';
   let failure: { error: unknown } | undefined;
@@ -70,18 +93,11 @@ export async function sync<R>(options: SyncOptions<R>): Promise<Ending> {
       wake = resolve;
     });
 
-  function note(problem: Problem) {
-    if (problems.length >= MAX_PROBLEMS) return;
-    problems.push(problem);
-    log.warn(`a record was not written: ${problem.kind}`, { problem });
-    if (problems.length === MAX_PROBLEMS) log.warn('further records that are not written are counted, but not listed');
-  }
-
   function settle(page: OpenPage) {
     page.open--;
     for (let first = openPages[0]; first?.open === 0; first = openPages[0]) {
       openPages.shift();
-      options.settled?.(first.cursor);
+      options.pageSettled(first);
     }
   }
 
@@ -92,17 +108,40 @@ export async function sync<R>(options: SyncOptions<R>): Promise<Ending> {
       report.peakInFlight = Math.max(report.peakInFlight, limit.activeCount);
       await write(record);
       report.written++;
+      page.written++;
+      options.recordDone(id);
       settle(page);
+      if (streak.length > 0) blameRecords();
     } catch (error) {
-      if (error instanceof TargetError) {
-        report.failed++;
-        note({ id, kind: 'failed', reason: error.message });
-        settle(page);
-      } else {
+      if (!(error instanceof TargetError)) {
         report.unsettled++;
         end(error);
+        return;
       }
+      streak.push({ record, id, page, reason: error.message });
+      // An answer that refuses the record shows that the target is up.
+      if (error.refused) blameRecords();
+      else if (streak.length >= options.failuresBeforeStop) blameTarget(error);
     }
+  }
+
+  /** The target is up, so what failed before has failed for good. */
+  function blameRecords() {
+    for (const { record, id, page, reason } of streak) {
+      report.failed++;
+      page.failed++;
+      note({ id, kind: 'failed', reason });
+      options.recordFailed(id, record);
+      settle(page);
+    }
+    streak = [];
+  }
+
+  /** The streak stays unsettled, so that it is read again. */
+  function blameTarget(cause: Error) {
+    report.unsettled += streak.length;
+    end(new TargetDownError(`${streak.length} records in a row failed, the last one so: ${cause.message}`, { cause }));
+    streak = [];
   }
 
   function start(record: R, page: OpenPage) {
@@ -115,8 +154,12 @@ export async function sync<R>(options: SyncOptions<R>): Promise<Ending> {
     });
   }
 
-  async function feed({ records, cursor }: Page) {
-    const page: OpenPage = { cursor, number: ++report.pages, open: records.length + 1 };
+  async function feed({ records, cursor, missing = 0 }: Page) {
+    const page: OpenPage = {
+      ...{ cursor, number: ++report.pages, open: records.length + 1, newest: undefined },
+      ...{ read: records.length, written: 0, invalid: 0, failed: 0, missing },
+    };
+    report.missing += missing;
     openPages.push(page);
     for (const [index, raw] of records.entries()) {
       while (limit.activeCount >= limit.concurrency && !closing.signal.aborted) await oneFinished();
@@ -126,16 +169,19 @@ export async function sync<R>(options: SyncOptions<R>): Promise<Ending> {
         report.unsettled += left;
         return;
       }
-      report.read++;
       const checked = schema['~standard'].validate(raw);
       const { issues, value } = (checked instanceof Promise ? await checked : checked) as Checked<R>;
       if (issues) {
         report.invalid++;
+        page.invalid++;
         note({ id: nameOf(raw, page.number, index), kind: 'invalid', reason: issues.map(describe).join('; ') });
         settle(page);
       } else {
+        const updatedAt = options.updatedAt?.(value);
+        if (updatedAt !== undefined && !(page.newest && page.newest >= updatedAt)) page.newest = updatedAt;
         start(value, page);
       }
+      report.read++;
     }
     // The page itself counted as one, so that it could not settle before it was read to its end.
     settle(page);
@@ -166,7 +212,11 @@ export async function sync<R>(options: SyncOptions<R>): Promise<Ending> {
     end(error);
   }
   closing.signal.removeEventListener('abort', wakeUp);
+  // The listing may hold something open. It is not waited for: what it still fetches ends with its client.
+  Promise.resolve(pages.return?.()).catch(() => undefined);
   while (limit.activeCount > 0) await oneFinished();
+  if (failure?.error instanceof TargetDownError) report.unsettled += streak.length;
+  else blameRecords();
   // A deadline that came while the last writes were finishing has interrupted nothing.
   if (closing.signal.aborted && !(listEnded && report.unsettled === 0)) end(closing.signal.reason);
   if (failure) throw failure.error;
@@ -181,7 +231,7 @@ interface Checked<R> {
 /** Where a record is wrong and what was expected there, but not what it holds. */
 function describe({ path, message }: StandardSchemaV1.Issue) {
   const place = path?.map((part) => String(typeof part === 'object' ? part.key : part)).join('.') || 'the record';
-  return `${place}: ${message.replace(/,?( but)? received .*$/s, '')}`.slice(0, 200);
+  return `${place}: ${message.replace(/,?( but)? received .*$| \(was .*$/s, '')}`.slice(0, 200);
 }
 
 function nameOf(raw: unknown, page: number, index: number) {

@@ -6,7 +6,7 @@ import type { Send } from './request.ts';
 export interface TargetRequest {
   method: 'PUT' | 'POST' | 'PATCH' | 'DELETE';
   path: string;
-  /** Sent as JSON. */
+  /** Sent as JSON; nothing is sent where it is undefined. */
   body: unknown;
 }
 
@@ -46,26 +46,25 @@ export function openTarget<R>(options: {
   };
 
   return async (record) => {
-    const { method, path, body } = requestFor(record);
-    const { status } = await send({
-      method,
-      path,
-      headers: { ...fixedHeaders, 'idempotency-key': idempotencyKey(runId, id(record), body) },
-      body,
-    }).catch((cause) => {
+    const { status } = await send(requestFor(record)).catch((cause) => {
       if (cause instanceof HttpError) throw new TargetError(cause.message, { cause });
       throw cause;
     });
     if (status === 412) throw await fence.refused();
-    if (status < 200 || status > 299) throw new TargetError(`the target answered ${status}`, { status });
+    if (status < 200 || status > 299) {
+      const refused = status !== 429 && status < 500;
+      throw new TargetError(`the target answered ${status}`, { status, refused });
+    }
   };
 
   function requestFor(record: R) {
     try {
       const { method, path, body } = job.request(record, { regionId });
-      return { method, path, body: JSON.stringify(body) };
+      const json: string | undefined = JSON.stringify(body);
+      const headers = { ...fixedHeaders, 'idempotency-key': idempotencyKey(runId, id(record), json ?? '') };
+      return { method, path, headers, body: json };
     } catch (cause) {
-      throw new TargetError('the job could not make a request of the record', { cause });
+      throw new TargetError('the job could not make a request of the record', { cause, refused: true });
     }
   }
 }

@@ -1,0 +1,63 @@
+import type { IRequestOp } from 'etcd3';
+import type { Settings } from './config.ts';
+import { CredentialsError } from './errors.ts';
+import { type Budget, connectEtcd, type Etcd } from './etcd.ts';
+import { type Attempt, type Holder, holderOf, lock, readHolder, tryLock } from './mutex.ts';
+import type { Credentials } from './secrets.ts';
+import { openSession, type Session } from './session.ts';
+import { readState, type State, stateOf } from './state.ts';
+
+/** Before the lock there is no lease to keep, but an answer that takes longer than this is no answer. */
+export const ACQUIRE: Budget = { attemptMs: 2000, totalMs: 5000 };
+
+/**
+ * Connects and makes the one read that decides most skips. etcd's credentials are renewed here once, if they are refused:
+ * nothing has been taken yet.
+ */
+export async function look(
+  settings: Settings,
+  credentials: Credentials,
+  resources: AsyncDisposableStack,
+  signal: AbortSignal,
+): Promise<{ etcd: Etcd; holder: Holder | undefined; state: State }> {
+  const connectAndRead = async () => {
+    const etcd = resources.use(connectEtcd(settings.etcdEndpoints, credentials.current().etcd));
+    const reads = [readHolder(settings.lockKey), ...readState(settings.statePrefix)];
+    const answer = await etcd.txn('read lock and state', { success: reads }, { ...ACQUIRE, signal });
+    const [holder, ...state] = answer.responses;
+    return { etcd, holder: holderOf(holder), state: stateOf(settings.statePrefix, state) };
+  };
+  try {
+    return await connectAndRead();
+  } catch (error) {
+    if (!(error instanceof CredentialsError)) throw error;
+    await credentials.renew(credentials.current(), signal, error);
+    return await connectAndRead();
+  }
+}
+
+/**
+ * Opens a session and takes the lock, or waits for it for at most `waitMs`. The session belongs to `resources`: its end
+ * revokes the lease, and a key that is still there goes with it.
+ */
+export async function takeLock(
+  etcd: Etcd,
+  resources: AsyncDisposableStack,
+  options: {
+    settings: Settings;
+    /** What the lock's key tells of us. */
+    value: object;
+    /** Answered as of the moment the lock was taken. */
+    reads: IRequestOp[];
+    waitMs: number;
+    signal: AbortSignal;
+  },
+): Promise<{ session: Session; attempt: Attempt }> {
+  const { settings, value, reads, waitMs, signal } = options;
+  const acquire = { ...ACQUIRE, signal };
+  const session = resources.use(await openSession(etcd, { ttlSeconds: settings.lockTtlSeconds, acquire }));
+  const wanted = { lockKey: settings.lockKey, value: JSON.stringify(value), reads };
+  const attempt =
+    waitMs === 0 ? await tryLock(etcd, session, wanted) : await lock(etcd, session, { ...wanted, waitMs, signal });
+  return { session, attempt };
+}

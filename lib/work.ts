@@ -1,0 +1,197 @@
+import type { IRequestOp } from 'etcd3';
+import type { Deadline } from './deadline.ts';
+import { EventError, NoProgressError, SolotickError } from './errors.ts';
+import type { Backfill, Tick } from './event.ts';
+import { type Failures, openFailures } from './failures.ts';
+import type { Lock, Put } from './mutex.ts';
+import { beginPass, type Pass, resumePass, watermarkAfter, windowOfTick } from './pass.ts';
+import { newReport, type Problem, type Report } from './report.ts';
+import type { Invocation, Job, Result } from './run.ts';
+import type { Credentials } from './secrets.ts';
+import type { Session } from './session.ts';
+import { instantOf } from './source.ts';
+import { deleteBackfill, deleteState, putBackfill, putState, type RunRecord, type State } from './state.ts';
+import type { Ending, SettledPage } from './sync.ts';
+
+/** What a run that holds the lock has in hand. */
+export interface Held extends Invocation {
+  runId: string;
+  startedAt: string;
+  session: Session;
+  lock: Lock;
+  /** As it was read when the lock was taken. */
+  state: State;
+  deadline: Deadline;
+  credentials: Credentials;
+}
+
+interface Plan {
+  request: Tick | Backfill;
+  held: Held;
+  pass: Pass;
+  failures: Failures;
+  report: Report;
+}
+
+/** A checkpoint is saved after this many pages, or sooner when this much time has passed since the last one. */
+const PAGES_PER_CHECKPOINT = 4;
+const CHECKPOINT_MS = 5000;
+
+/**
+ * The run under the lock: plans the pass, copies it, saves checkpoints on the way, and leaves the final state in the
+ * transaction that unlocks.
+ * @throws the errors of `copy`, once what was reached by then is saved and the lock is released.
+ */
+export async function work<R>(job: Job<R>, request: Tick | Backfill, held: Held): Promise<Result> {
+  const { lock, session, state, runId, startedAt, log, stop } = held;
+  const report = newReport();
+  const problems: Problem[] = [];
+  const pass = planPass(job, request, held);
+  const failures = openFailures(request.kind === 'tick' ? (state.checkpoint?.failed ?? []) : []);
+  const plan: Plan = { request, held, pass, failures, report };
+  const checkpoints = keepCheckpoints(pass, () => progress(plan), held);
+  const cursorBefore = pass.cursor;
+  const recordFailed = (id: string, record: R) => {
+    if (job.source.one !== undefined && failures.failed(id)) return;
+    // What cannot be read again by id has to be read again by time.
+    const updatedAt = instantOf(job.updatedAt?.(record));
+    if (updatedAt !== undefined && !(pass.holdBack && pass.holdBack <= updatedAt)) pass.holdBack = updatedAt;
+  };
+
+  const conclude = (status: RunRecord['status'], error?: unknown) => {
+    const endedMs = Date.now();
+    report.durationMs = endedMs - Date.parse(startedAt);
+    const last: RunRecord = {
+      ...{ runId, kind: request.kind, status, startedAt, endedAt: new Date(endedMs).toISOString() },
+      ...{ fencingToken: lock.fencingToken, report },
+      ...(error !== undefined && { error: told(error) }),
+    };
+    return lock.unlock(finalState(plan, last), session.budget());
+  };
+
+  let ending: Ending;
+  try {
+    // Loaded only now, because a skip needs none of it.
+    const { copy } = await import('./copy.ts');
+    const told = { pageSettled: checkpoints.pageSettled, recordDone: failures.done, recordFailed };
+    const { saveFailed } = checkpoints;
+    ending = await copy(job, { ...held, ...told, saveFailed, request, pass, report, problems }, failures.due());
+    await checkpoints.saved();
+    if (ending !== 'complete' && pass.cursor === cursorBefore && !stop.aborted) {
+      throw new NoProgressError(`the run ended (${ending}) before a single page was settled, so it would never get on`);
+    }
+  } catch (error) {
+    log.error('the run failed', { report });
+    await conclude('failed', error).catch((cause) => log.warn('the failure was not recorded', { error: cause }));
+    throw error;
+  }
+  const status = ending === 'complete' ? 'completed' : 'partial';
+  await conclude(status);
+  log.info(status, { report, pass: pass.counts });
+  return {
+    ...{ status, job: job.name, runId, fencingToken: lock.fencingToken, report, pass: pass.counts },
+    ...(ending !== 'complete' && { reason: ending }),
+    ...(request.kind === 'backfill' && { backfillId: request.backfillId ?? runId }),
+    ...(problems.length > 0 && { problems }),
+  };
+}
+
+/** The pass that this run goes on with, or begins. */
+function planPass<R>(job: Job<R>, request: Tick | Backfill, held: Held): Pass {
+  const { settings, state, runId, startedAt, log } = held;
+  const saved = request.kind === 'tick' ? state.checkpoint?.pass : state.backfillPass;
+  const style = request.kind === 'backfill' && request.ids ? `ids ${request.ids.join('\n')}` : job.source.list.name;
+  const identity = { sourceUrl: settings.source.url, style };
+  if (request.kind === 'backfill') checkContinuation(request, saved);
+  if (saved) return resumePass(saved, identity, log);
+  const window =
+    request.kind === 'tick'
+      ? windowOfTick(state.watermark, settings, job.updatedAt !== undefined, Date.parse(startedAt))
+      : { since: request.since, until: request.until, full: false };
+  return beginPass(identity, window, { runId, startedAt });
+}
+
+/** A backfill that names an earlier one must mean it: otherwise a slip of the pen would copy everything. */
+function checkContinuation({ backfillId, since, until, ids }: Backfill, saved: Pass | undefined) {
+  if (backfillId === undefined) return;
+  if (!saved && !(since || until || ids)) {
+    throw new EventError(`there is no partial backfill ${backfillId}: it was completed, or it never began`);
+  }
+  if (saved && ((since && since !== saved.since) || (until && until !== saved.until))) {
+    const window = `${saved.since ?? 'the beginning'} until ${saved.until ?? 'the end'}`;
+    throw new EventError(`backfill ${backfillId} is one from ${window}, not the one that the event describes`);
+  }
+}
+
+/** Saves what is settled, one save at a time, as often as the constants above say. */
+function keepCheckpoints(pass: Pass, operations: () => Put[], { lock, session }: Held) {
+  const failed = new AbortController();
+  let pages = 0;
+  let savedAtMs = performance.now();
+  let saving: Promise<void> | undefined;
+
+  async function save() {
+    pages = 0;
+    savedAtMs = performance.now();
+    try {
+      await lock.save(operations(), session.budget());
+    } catch (error) {
+      failed.abort(error);
+    }
+    saving = undefined;
+  }
+
+  return {
+    /** Aborts when a checkpoint could not be saved: the lock is lost then, or etcd is. */
+    saveFailed: failed.signal,
+    pageSettled(page: SettledPage) {
+      pass.cursor = page.cursor;
+      for (const name of ['read', 'written', 'invalid', 'failed', 'missing'] as const) pass.counts[name] += page[name];
+      pass.counts.pages++;
+      if (page.newest !== undefined && !(pass.newest && pass.newest >= page.newest)) pass.newest = page.newest;
+      const due = ++pages >= PAGES_PER_CHECKPOINT || performance.now() - savedAtMs >= CHECKPOINT_MS;
+      // After the last page comes the final state, and a cursor of null would mean the beginning.
+      if (due && !saving && page.cursor !== null) saving = save();
+    },
+    /** Resolves when no save is under way. */
+    saved: async () => saving,
+  };
+}
+
+/** What a run that has not come to the end of its pass leaves behind. */
+function progress({ request, held, pass, failures, report }: Plan): [Put] {
+  const { settings, runId } = held;
+  if (request.kind === 'backfill') return [putBackfill(settings.statePrefix, request.backfillId ?? runId, pass)];
+  return [putState(settings.statePrefix, 'checkpoint', { pass, failed: failures.list(report.written > 0) })];
+}
+
+/** What the transaction that unlocks leaves behind. A backfill leaves the timer's own state alone. */
+function finalState(plan: Plan, last: RunRecord): [Put, ...IRequestOp[]] {
+  const { request, held, pass, failures, report } = plan;
+  const { settings, state, runId } = held;
+  const prefix = settings.statePrefix;
+  const completed = last.status === 'completed';
+  if (request.kind === 'backfill') {
+    const rest = completed ? deleteBackfill(prefix, request.backfillId ?? runId) : progress(plan)[0];
+    return [putState(prefix, 'backfill', { last }), rest];
+  }
+  const { completedScheduledTime, completedStartedAt } = state.run ?? {};
+  if (!completed)
+    return [putState(prefix, 'run', { last, completedScheduledTime, completedStartedAt }), ...progress(plan)];
+
+  const { scheduledTime = '' } = request;
+  const highest = scheduledTime > (completedScheduledTime ?? '') ? scheduledTime : completedScheduledTime;
+  const at = watermarkAfter(pass, settings.watermarkOverlapSeconds) ?? state.watermark?.at;
+  const fullAt = pass.full ? pass.startedAt : state.watermark?.fullAt;
+  return [
+    putState(prefix, 'run', { last, completedScheduledTime: highest, completedStartedAt: last.startedAt }),
+    putState(prefix, 'checkpoint', { failed: failures.list(report.written > 0) }),
+    ...(at === undefined ? [] : [putState(prefix, 'watermark', { at, fullAt })]),
+    deleteState(prefix, 'skips'),
+  ];
+}
+
+function told(error: unknown): NonNullable<RunRecord['error']> {
+  const { name, message } = error as Error;
+  return { name, code: error instanceof SolotickError ? error.code : 'UNKNOWN', message };
+}
