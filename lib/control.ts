@@ -7,7 +7,7 @@ import type { Control } from './event.ts';
 import { type Holder, holderOf, readHolder } from './mutex.ts';
 import type { Invocation } from './run.ts';
 import { openCredentials } from './secrets.ts';
-import { lockedBy } from './skip.ts';
+import { lockedBy, type Skip } from './skip.ts';
 import { deleteState, putState, type RunRecord, readState, type State, stateOf } from './state.ts';
 
 /** What `status` tells; the other actions answer with it too, so that their effect is seen at once. */
@@ -31,13 +31,15 @@ export interface Status {
   unfinishedPass?: NonNullable<State['checkpoint']>['pass'];
   /** The records that the timer's runs could not write. */
   failed: { id: string; attempts: number }[];
+  /** Why a reset was not made: a run holds the lock. */
+  skipped?: Skip;
 }
 
 /**
  * Looks at the job, pauses or resumes it, or resets a part of its state; doing it twice is doing it once.
  * @throws LockServiceError, CredentialsError, SecretError, StateError
  */
-export async function control(request: Control, invocation: Invocation): Promise<Status | LockedOut> {
+export async function control(request: Control, invocation: Invocation): Promise<Status> {
   const { settings, secrets, log, remainingMs, stop } = invocation;
   using deadline = setDeadline({ remainingMs, reserveSeconds: settings.deadlineReserveSeconds, stop });
   const credentials = await openCredentials(secrets, deadline.cut);
@@ -54,20 +56,9 @@ export async function control(request: Control, invocation: Invocation): Promise
     await etcd.txn('resume', { success: [deleteState(settings.statePrefix, 'pause')] }, budget);
     log.info('resumed');
   }
-  if (request.action === 'reset') {
-    const heldBy = await reset(etcd, request, invocation, deadline.closing);
-    if (heldBy) return heldBy;
-  }
-  return await readStatus(etcd, invocation, budget);
-}
-
-/** A reset that was not made, because a run holds the lock. */
-export interface LockedOut {
-  job: string;
-  reset: false;
-  reason: 'locked';
-  message: string;
-  heldBy: Holder;
+  const skipped = request.action === 'reset' && (await reset(etcd, request, invocation, deadline.closing));
+  const status = await readStatus(etcd, invocation, budget);
+  return skipped ? { ...status, skipped } : status;
 }
 
 /** The timer's own state is fenced, so it is changed under the lock like a run would. */
@@ -76,17 +67,14 @@ async function reset(
   request: Extract<Control, { action: 'reset' }>,
   { settings, log, requestId }: Invocation,
   signal: AbortSignal,
-): Promise<LockedOut | undefined> {
+): Promise<Skip | undefined> {
   const { job, statePrefix } = settings;
   await using resources = new AsyncDisposableStack();
   const now = new Date().toISOString();
   const value = { runId: randomUUID(), job, kind: 'reset', startedAt: now, requestId, host: hostname() };
   const reads = readState(statePrefix);
   const { session, attempt } = await takeLock(etcd, resources, { settings, value, reads, waitMs: 0, signal });
-  if ('heldBy' in attempt) {
-    const { message, heldBy } = lockedBy(attempt.heldBy, Date.now());
-    return { job, reset: false, reason: 'locked', message, heldBy };
-  }
+  if ('heldBy' in attempt) return lockedBy(attempt.heldBy, Date.now());
   const { checkpoint, watermark } = stateOf(statePrefix, attempt.lock.reads);
   const operation = {
     checkpoint: () => putState(statePrefix, 'checkpoint', { failed: checkpoint?.failed }),

@@ -53,7 +53,7 @@ export function reasonToSkip(
 }
 
 /** The skip that a held lock causes: it says who holds it, as far as its key tells. */
-export function lockedBy(heldBy: Holder, nowMs: number): Skip & { heldBy: Holder } {
+export function lockedBy(heldBy: Holder, nowMs: number): Skip {
   const { runId, kind, startedAt, host, key, leaseId } = heldBy;
   const message =
     runId && startedAt

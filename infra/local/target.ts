@@ -22,6 +22,8 @@ export interface DemoTarget extends Served {
   token: string;
   /** How long an answer takes; may be changed at any time. */
   latencyMs: number;
+  /** Gives the status with which a body is refused, or undefined to accept it; may be changed at any time. */
+  refuse: ((body: unknown) => number | undefined) | undefined;
   /** Resolves when the next request arrives. */
   nextRequest(): Promise<void>;
 }
@@ -46,6 +48,7 @@ export async function startTarget(options: {
     peakInFlight: 0,
     token,
     latencyMs,
+    refuse: undefined as DemoTarget['refuse'],
     nextRequest: () => arrival.promise,
   };
 
@@ -88,6 +91,8 @@ export async function startTarget(options: {
     } catch {
       return refuse(400, 'the body is not JSON');
     }
+    const status = state.refuse?.(model);
+    if (status !== undefined) return refuse(status, 'refused as it was told to');
     fences.set(scope, BigInt(fence));
     const id = decodeURIComponent(encodedId);
     state.models.set(id, model);

@@ -1,0 +1,157 @@
+import assert from 'node:assert/strict';
+import { after, before, test } from 'node:test';
+import { type LocalEtcd, startEtcd } from '../infra/local/etcd.ts';
+import { model, startWorld } from './support/world.ts';
+
+let etcd: LocalEtcd;
+before(async () => {
+  etcd = await startEtcd();
+});
+after(() => etcd[Symbol.asyncDispose]());
+
+const models = (count: number) => Array.from({ length: count }, (_, index) => model(index));
+
+test('A run that reaches its deadline is partial, and the next one goes on behind the pages that were settled.', async () => {
+  await using world = await startWorld({ endpoints: etcd.endpoints, records: models(2000), latencyMs: 40 });
+  const first = await world.tick({}, 2000);
+  assert.equal(first.status, 'partial');
+  assert.equal(first.reason, 'deadline');
+  const { read, written, invalid, failed, unsettled } = first.report;
+  assert.equal(read, written + invalid + failed + unsettled);
+  assert.ok((first.pass?.read ?? 0) >= 500 && (first.pass?.read ?? 0) < 2000);
+  const { unfinishedPass } = await world.control({ action: 'status' });
+  assert.equal(unfinishedPass?.runId, first.runId);
+
+  world.target.latencyMs = 0;
+  const second = await world.tick();
+  assert.equal(second.status, 'completed');
+  assert.equal(second.report.read, 2000 - (first.pass?.read ?? 0));
+  assert.equal(second.pass?.read, 2000);
+  assert.equal(second.pass?.written, 2000);
+  assert.equal(world.target.models.size, 2000);
+  assert.equal((await world.control({ action: 'status' })).unfinishedPass, undefined);
+});
+
+test('A run that settles no page before its deadline is an error, because the next one would get no further.', async () => {
+  await using world = await startWorld({ endpoints: etcd.endpoints, records: models(600), latencyMs: 300 });
+  await assert.rejects(world.tick({}, 2000), { name: 'NoProgressError', code: 'NO_PROGRESS' });
+  const { heldBy, lastRun } = await world.control({ action: 'status' });
+  assert.equal(heldBy, undefined);
+  assert.equal(lastRun?.status, 'failed');
+  assert.equal(lastRun?.error?.name, 'NoProgressError');
+});
+
+test('After a completed pass only what changed since is read, and a record dated 2099 does not end that.', async () => {
+  const records = [model(1), model(2), { ...model(3), updatedAt: '2099-01-01T00:00:00.000Z' }];
+  await using world = await startWorld({ endpoints: etcd.endpoints, records });
+  assert.equal((await world.tick()).report.written, 3);
+  const { watermark } = await world.control({ action: 'status' });
+  assert.ok(watermark && watermark.at < new Date().toISOString());
+  world.source.records.push({ ...model(4), updatedAt: new Date().toISOString() });
+  const second = await world.tick();
+  assert.equal(second.report.read, 2);
+  assert.ok(world.target.models.has('model-00004'));
+});
+
+test('INITIAL_SINCE bounds the first pass, and FULL_EVERY_HOURS makes a full one due again.', async () => {
+  const env = { INITIAL_SINCE: '2026-01-01T00:02:00Z', FULL_EVERY_HOURS: '1' };
+  await using world = await startWorld({ endpoints: etcd.endpoints, records: models(5), env });
+  assert.equal((await world.tick()).report.read, 3);
+  world.env.WATERMARK_OVERLAP_SECONDS = '0';
+  assert.equal((await world.tick()).report.read, 2);
+  // As if the last full pass had been long ago.
+  const key = `${world.prefix}/state/watermark`;
+  await etcd.etcdctl([
+    'put',
+    key,
+    JSON.stringify({ at: '2026-01-01T00:04:00.000Z', fullAt: '2026-01-01T00:00:00.000Z' }),
+  ]);
+  assert.equal((await world.tick()).report.read, 3);
+});
+
+test('A record that failed does not hold the watermark back: it is read again by id until it is written.', async () => {
+  await using world = await startWorld({ endpoints: etcd.endpoints, records: models(10) });
+  world.source.records[3] = { ...model(3), name: 'refused' };
+  world.target.refuse = (body) => (Object(body).name === 'refused' ? 422 : undefined);
+  const first = await world.tick();
+  assert.equal(first.status, 'completed');
+  assert.equal(first.report.failed, 1);
+  assert.deepEqual(
+    first.problems?.map(({ id, kind }) => ({ id, kind })),
+    [{ id: 'model-00003', kind: 'failed' }],
+  );
+  assert.deepEqual((await world.control({ action: 'status' })).failed, [{ id: 'model-00003', attempts: 1 }]);
+
+  world.target.refuse = undefined;
+  await world.tick();
+  assert.deepEqual((await world.control({ action: 'status' })).failed, []);
+  assert.ok(world.target.models.has('model-00003'));
+});
+
+test('A checkpoint of another source, or a cursor that the source refuses, starts the same window over.', async () => {
+  await using world = await startWorld({ endpoints: etcd.endpoints, records: models(2000), latencyMs: 40 });
+  await world.tick({}, 2000);
+  world.target.latencyMs = 0;
+  const key = `${world.prefix}/state/checkpoint`;
+  const saved = JSON.parse((await etcd.etcdctl(['get', '--print-value-only', key])).trim());
+  const wrong = { ...saved, pass: { ...saved.pass, cursor: 'no such cursor' } };
+  await etcd.etcdctl(['put', key, JSON.stringify(wrong)]);
+  const second = await world.tick();
+  assert.equal(second.status, 'completed');
+  assert.equal(second.report.read, 2000);
+  assert.ok(world.lines.some(({ message }) => /no longer takes the saved cursor/.test(message)));
+
+  await etcd.etcdctl(['put', key, JSON.stringify({ ...saved, pass: { ...saved.pass, fingerprint: 'another' } })]);
+  const third = await world.tick();
+  assert.equal(third.report.read, 2000);
+  assert.equal(third.status, 'completed');
+});
+
+test('A target that is down ends the run with an error, and what failed in a row is read again.', async () => {
+  const env = { FAILURES_BEFORE_STOP: '10', CONCURRENCY: '5' };
+  await using world = await startWorld({ endpoints: etcd.endpoints, records: models(1200), env });
+  let writes = 0;
+  world.target.refuse = () => (++writes > 700 ? 503 : undefined);
+  await assert.rejects(world.tick(), { name: 'TargetDownError', code: 'TARGET_DOWN' });
+  const status = await world.control({ action: 'status' });
+  assert.equal(status.lastRun?.report.failed, 0);
+  assert.deepEqual(status.failed, []);
+  world.target.refuse = undefined;
+  assert.equal((await world.tick()).status, 'completed');
+  assert.equal(world.target.models.size, 1200);
+});
+
+test('A partial backfill is continued by its id, and leaves the timer’s own state alone.', async () => {
+  await using world = await startWorld({ endpoints: etcd.endpoints, records: models(2000), latencyMs: 40 });
+  const first = await world.backfill({ since: '2026-01-01T00:00:00Z', until: '2026-01-02T06:00:00Z' }, 2000);
+  assert.equal(first.status, 'partial');
+  world.target.latencyMs = 0;
+  const second = await world.backfill({ backfillId: first.backfillId });
+  assert.equal(second.status, 'completed');
+  assert.equal(second.pass?.read, 1800);
+  assert.equal(world.target.models.size, 1800);
+  const status = await world.control({ action: 'status' });
+  assert.equal(status.watermark, undefined);
+  assert.equal(status.lastRun, undefined);
+  await assert.rejects(world.backfill({ backfillId: first.backfillId }), { name: 'EventError' });
+});
+
+test('A reset moves the watermark, forgets the checkpoint or the failed records, and says who is in its way.', async () => {
+  await using world = await startWorld({ endpoints: etcd.endpoints, records: models(10) });
+  await world.tick();
+  const moved = await world.control({ action: 'reset', what: 'watermark', to: '2026-01-01T00:08:00Z' });
+  assert.equal(moved.watermark?.at, '2026-01-01T00:08:00.000Z');
+  assert.equal(moved.heldBy, undefined);
+  assert.equal((await world.tick()).report.read, 2);
+  await world.control({ action: 'reset', what: 'watermark' });
+  assert.equal((await world.tick()).report.read, 10);
+
+  const writing = world.target.nextRequest();
+  world.target.latencyMs = 300;
+  const running = world.backfill();
+  await writing;
+  const refused = await world.control({ action: 'reset', what: 'failed' });
+  assert.equal(refused.skipped?.reason, 'locked');
+  assert.equal(refused.skipped?.heldBy?.kind, 'backfill');
+  await running;
+});

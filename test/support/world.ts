@@ -1,0 +1,81 @@
+import { randomUUID } from 'node:crypto';
+import { job } from '../../functions/job.ts';
+import { startSecrets } from '../../infra/local/secrets.ts';
+import { startSource } from '../../infra/local/source.ts';
+import { startTarget } from '../../infra/local/target.ts';
+import { readSettings } from '../../lib/config.ts';
+import { control } from '../../lib/control.ts';
+import { parseBackfill, parseControl, parseTick } from '../../lib/event.ts';
+import type { Log } from '../../lib/log.ts';
+import { run } from '../../lib/run.ts';
+import { secretStore } from '../../lib/secrets.ts';
+
+/** A record of the shipped job, changed at the given minute of 2026. */
+export const model = (index: number, minute = index) => ({
+  id: `model-${String(index).padStart(5, '0')}`,
+  name: `Model ${index}`,
+  updatedAt: new Date(Date.UTC(2026, 0, 1, 0, minute)).toISOString(),
+  limit: { context: index, output: index },
+});
+
+/**
+ * The shipped job in this process, between a real source, a real target, a Secrets Manager endpoint and the etcd given, with
+ * a lock and a state of its own.
+ */
+export async function startWorld(options: {
+  endpoints: string[];
+  records: unknown[];
+  latencyMs?: number;
+  env?: Record<string, string>;
+}) {
+  await using stack = new AsyncDisposableStack();
+  const credentials = { username: 'reader', password: 'reader-password' };
+  const source = stack.use(await startSource({ records: options.records, credentials }));
+  const target = stack.use(
+    await startTarget({ token: 'writer-token', regions: ['eu'], latencyMs: options.latencyMs ?? 0 }),
+  );
+  const secrets = stack.use(await startSecrets({ world: { source: credentials, target: { token: 'writer-token' } } }));
+  Object.assign(process.env, {
+    AWS_REGION: 'us-east-1',
+    AWS_ACCESS_KEY_ID: 'local',
+    AWS_SECRET_ACCESS_KEY: 'local',
+    AWS_ENDPOINT_URL_SECRETS_MANAGER: secrets.url,
+  });
+  const prefix = `/world/${randomUUID()}`;
+  const env: Record<string, string> = {
+    STAGE: 'test',
+    SECRET_ID: 'world',
+    SOURCE_URL: source.url,
+    TARGET_URL: target.url,
+    TARGET_REGION_ID: 'eu',
+    ETCD_ENDPOINTS: options.endpoints.join(','),
+    LOCK_KEY: `${prefix}/lock`,
+    STATE_PREFIX: `${prefix}/state/`,
+    LOCK_TTL_SECONDS: '5',
+    DEADLINE_RESERVE_SECONDS: '1',
+    ...options.env,
+  };
+  const store = secretStore('world');
+  const lines: { level: string; message: string; fields: unknown }[] = [];
+  const write = (level: string) => (message: unknown, fields?: unknown) => {
+    lines.push({ level, message: String(message), fields });
+  };
+  const log = {
+    ...{ debug: write('debug'), info: write('info'), warn: write('warn'), error: write('error') },
+    appendKeys() {},
+  } as unknown as Log;
+  const invocation = (remainingMs: number, stop: AbortSignal) => ({
+    ...{ settings: readSettings(env, job.name), secrets: store, log, requestId: randomUUID(), remainingMs, stop },
+  });
+  const never = new AbortController().signal;
+  const owned = stack.move();
+  return {
+    ...{ source, target, secrets, env, lines, prefix },
+    tick: (event: unknown = {}, remainingMs = 60_000, stop = never) =>
+      run(job, parseTick(event), invocation(remainingMs, stop)),
+    backfill: (event: unknown = {}, remainingMs = 60_000, stop = never) =>
+      run(job, parseBackfill(event), invocation(remainingMs, stop)),
+    control: (event: unknown) => control(parseControl(event), invocation(60_000, never)),
+    [Symbol.asyncDispose]: () => owned.disposeAsync(),
+  };
+}
