@@ -1,29 +1,39 @@
 import { setMaxListeners } from 'node:events';
-import { FenceAheadError, SourceError, SupersededError } from './errors.ts';
+import type { Deadline } from './deadline.ts';
+import { SourceError } from './errors.ts';
 import type { Backfill, Tick } from './event.ts';
 import { createHttp } from './http.ts';
-import type { Lock } from './mutex.ts';
 import { type Pass, startOver } from './pass.ts';
 import { type Problem, problemNotes, type Report } from './report.ts';
 import { createSend, type Guard } from './request.ts';
-import type { Job } from './run.ts';
-import type { Session } from './session.ts';
+import type { Invocation, Job } from './run.ts';
+import type { Credentials } from './secrets.ts';
 import { instantOf, MAX_PAGE_BYTES, openSource, type Page } from './source.ts';
 import { type Ending, type SettledPage, sync } from './sync.ts';
-import { openTarget } from './target.ts';
-import type { Held } from './work.ts';
+import { type Fence, openTarget } from './target.ts';
 
-/** What the work brings along, and where it is told how things go. */
-export interface Copying<R> extends Held {
+/** What a pass is copied with, and where it is told how things go. */
+export interface Copying<R> extends Pick<Invocation, 'settings' | 'log'> {
+  runId: string;
   request: Tick | Backfill;
+  credentials: Credentials;
+  deadline: Deadline;
   pass: Pass;
   report: Report;
   problems: Problem[];
-  /** The record is written, or does not exist any more. */
-  recordDone(id: string): void;
+  /** Called before each attempt of each request. @throws LockLostError once the lease can have expired */
+  check(): void;
+  /** Fires when the lock is lost; a rehearsal has none to lose. */
+  lost?: AbortSignal;
+  /** Fires when nothing more should start, because what is done cannot be saved. */
+  saveFailed?: AbortSignal;
+  /** What keeps older holders out of the target; without one this is a rehearsal, and nothing is written. */
+  fence?: Fence;
+  recordWritten(id: string): void;
+  /** The record was asked for by id and does not exist. */
+  recordMissing(id: string): void;
   recordFailed(id: string, record: R): void;
   pageSettled(page: SettledPage): void;
-  saveFailed: AbortSignal;
 }
 
 /** Records that are read by id come in pages of so many, read side by side. */
@@ -37,19 +47,20 @@ const MAX_ANSWER_BYTES = 1024 * 1024;
  * @throws the errors of `sync`; nothing is in flight any more by then.
  */
 export async function copy<R>(job: Job<R>, copying: Copying<R>, failedBefore: string[]): Promise<Ending> {
-  const { settings, session, lock, deadline, credentials, request, pass, report, runId, log, saveFailed } = copying;
+  const { settings, log, runId, request, credentials, deadline, pass, report, lost, saveFailed, fence } = copying;
   const noteProblem = problemNotes(copying.problems, log);
   const concurrency = (request.kind === 'backfill' && request.concurrency) || settings.concurrency;
   const closing = new AbortController();
   const close = (reason: unknown) => closing.abort(reason);
   const guard: Guard = {
-    check: session.check,
+    check: copying.check,
     closing: closing.signal,
-    signal: AbortSignal.any([session.signal, deadline.cut]),
+    signal: AbortSignal.any(lost ? [lost, deadline.cut] : [deadline.cut]),
   };
   // Each write in flight listens to it.
   setMaxListeners(0, guard.signal, guard.closing);
-  for (const signal of [deadline.closing, session.signal, saveFailed]) {
+  for (const signal of [deadline.closing, lost, saveFailed]) {
+    if (!signal) continue;
     if (signal.aborted) close(signal.reason);
     signal.addEventListener('abort', () => close(signal.reason), { once: true });
   }
@@ -76,29 +87,27 @@ export async function copy<R>(job: Job<R>, copying: Copying<R>, failedBefore: st
       guard,
     }),
   );
-  const write = openTarget({
-    job: job.target,
-    send: createSend({
-      name: 'target',
-      http: targetHttp,
-      credentials,
-      authorization: (secret) => `Bearer ${secret.target.token}`,
-      guard,
-    }),
-    regionId: settings.target.regionId,
-    runId,
-    id: job.id,
-    fence: {
-      token: lock.fencingToken,
-      scope: settings.lockKey,
-      refused: () => whyFenced(lock, session),
-    },
-  });
+  const write = !fence
+    ? async () => {}
+    : openTarget({
+        job: job.target,
+        send: createSend({
+          name: 'target',
+          http: targetHttp,
+          credentials,
+          authorization: (secret) => `Bearer ${secret.target.token}`,
+          guard,
+        }),
+        regionId: settings.target.regionId,
+        runId,
+        id: job.id,
+        fence,
+      });
   const { updatedAt } = job;
   return await sync({
     ...{ pages: pagesOf(), schema: job.record, id: job.id, write, concurrency, closing },
     ...{ log, report, note: noteProblem },
-    ...{ recordDone: copying.recordDone, recordFailed: copying.recordFailed, pageSettled: copying.pageSettled },
+    ...{ recordWritten: copying.recordWritten, recordFailed: copying.recordFailed, pageSettled: copying.pageSettled },
     updatedAt: updatedAt && ((record: R) => instantOf(updatedAt(record))),
     failuresBeforeStop: settings.failuresBeforeStop,
   });
@@ -121,7 +130,7 @@ export async function copy<R>(job: Job<R>, copying: Copying<R>, failedBefore: st
       const answers = await Promise.all(chunk.map((id) => source.one(id)));
       const missing = chunk.filter((_, index) => answers[index] === undefined);
       for (const id of missing) {
-        copying.recordDone(id);
+        copying.recordMissing(id);
         noteProblem({ id, kind: 'missing', reason: 'the source knows no record of this id' });
       }
       const records = answers.filter((record) => record !== undefined);
@@ -151,15 +160,3 @@ export async function copy<R>(job: Job<R>, copying: Copying<R>, failedBefore: st
 
 /** An answer to the request as such; another status says nothing about the cursor. */
 const isRefusal = (error: unknown) => error instanceof SourceError && [400, 404, 410, 422].includes(error.status ?? 0);
-
-/** The target has seen a higher token than ours: either a later holder's, or one from before etcd's revisions went back. */
-async function whyFenced(lock: Lock, session: Session): Promise<Error> {
-  if (!(await lock.isOwner(session.budget()))) {
-    return new SupersededError('the target has seen the token of a later run: the lock was lost and taken over');
-  }
-  return new FenceAheadError(
-    `the target has seen a fencing token higher than ${lock.fencingToken}, although the lock is ours: etcd's revisions ` +
-      'went back, as after a restore from a snapshot. Restore it with "etcdutl snapshot restore --bump-revision … ' +
-      '--mark-compacted", or let the target forget the highest token of this scope',
-  );
-}

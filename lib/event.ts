@@ -17,6 +17,8 @@ export interface Backfill {
   /** How long to queue for the lock; 0 skips at once. */
   waitSeconds: number;
   concurrency?: number | undefined;
+  /** Read and check only: no lock, nothing written. */
+  dryRun: boolean;
   /** Of a partial one that is to be continued. */
   backfillId?: string | undefined;
 }
@@ -46,11 +48,13 @@ const backfill = v.pipe(
       v.pipe(v.array(v.pipe(v.string(), v.nonEmpty('must not be empty'))), v.nonEmpty('must name an id')),
     ),
     waitSeconds: v.optional(seconds, 0),
+    dryRun: v.optional(v.boolean(), false),
     backfillId: v.optional(v.pipe(v.string(), v.regex(/^[\w-]{1,64}$/, 'must be an id from an earlier result'))),
     concurrency: v.optional(v.pipe(v.number(), v.integer(), v.minValue(1), v.maxValue(10_000))),
   }),
   v.check(({ since, until }) => !since || !until || since < until, 'since must be before until'),
   v.check(({ since, until, ids }) => !ids || !(since || until), 'ids and a window (since, until) exclude each other'),
+  v.check(({ dryRun, backfillId }) => !dryRun || !backfillId, 'dryRun and backfillId exclude each other'),
 );
 
 const control = v.variant(

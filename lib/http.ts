@@ -1,5 +1,5 @@
 import type { IncomingHttpHeaders } from 'node:http';
-import { errors, Pool } from 'undici';
+import { type Dispatcher, errors, Pool } from 'undici';
 import { HttpError } from './errors.ts';
 
 export interface HttpRequest {
@@ -49,9 +49,7 @@ export function createHttp(
     async send({ method, path, headers, body = null }) {
       signal.throwIfAborted();
       try {
-        const answer = await pool.request({ method, path: basePath + path, headers, body });
-        // This throws when the connection closes before the end; undici's `dump()` would not.
-        return { status: answer.statusCode, headers: answer.headers, body: await answer.body.bytes() };
+        return await exchange(pool, { method, path: basePath + path, headers, body });
       } catch (error) {
         signal.throwIfAborted();
         throw describe(error as Error, maxBytes);
@@ -62,6 +60,32 @@ export function createHttp(
       await pool.destroy();
     },
   };
+}
+
+/**
+ * One request and its answer, read to the end; rejects when the connection closes before. Dispatched directly, because the
+ * stream that undici's `request` makes of each body costs as much as the rest of a write.
+ */
+function exchange(pool: Pool, request: Dispatcher.DispatchOptions): Promise<HttpAnswer> {
+  return new Promise((resolve, reject) => {
+    const answer = { status: 0, headers: {} };
+    const parts: Buffer[] = [];
+    pool.dispatch(request, {
+      onRequestStart() {},
+      onResponseStart(_, status, headers) {
+        Object.assign(answer, { status, headers });
+      },
+      onResponseData(_, part) {
+        parts.push(part);
+      },
+      onResponseEnd() {
+        resolve({ ...answer, body: parts.length === 1 ? parts[0]! : Buffer.concat(parts) });
+      },
+      onResponseError(_, error) {
+        reject(error);
+      },
+    });
+  });
 }
 
 function describe(cause: Error & { code?: string }, maxBytes: number): HttpError {

@@ -53,6 +53,10 @@ export interface Result {
   pass?: Report;
   /** What a later `backfill` event names to go on with this one. */
   backfillId?: string;
+  /** Nothing was written, and the lock was not taken. */
+  dryRun?: true;
+  /** The first records that a rehearsal would have written. */
+  wouldWrite?: string[];
   /** The first records that were not written, and why. */
   problems?: Problem[];
 }
@@ -69,6 +73,11 @@ export async function run<R>(job: Job<R>, request: Tick | Backfill, invocation: 
   using deadline = setDeadline({ remainingMs, reserveSeconds: settings.deadlineReserveSeconds, stop });
 
   const credentials = await openCredentials(secrets, deadline.cut);
+  const startedAt = new Date(startedMs).toISOString();
+  if (request.kind === 'backfill' && request.dryRun) {
+    const { rehearse } = await import('./rehearse.ts');
+    return await rehearse(job, request, { ...invocation, runId, startedAt, deadline, credentials });
+  }
   await using resources = new AsyncDisposableStack();
   const { etcd, holder, state } = await look(settings, credentials, resources, deadline.cut);
 
@@ -86,7 +95,6 @@ export async function run<R>(job: Job<R>, request: Tick | Backfill, invocation: 
   const waitMs = request.kind === 'backfill' ? request.waitSeconds * 1000 : 0;
   if (holder && waitMs === 0) return await locked(holder);
 
-  const startedAt = new Date(startedMs).toISOString();
   const backfillId = request.kind === 'backfill' ? request.backfillId : undefined;
   const value = { runId, job: job.name, kind: request.kind, startedAt, requestId, host: hostname() };
   const { session, attempt } = await takeLock(etcd, resources, {

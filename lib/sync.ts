@@ -27,7 +27,7 @@ export interface SyncOptions<R> {
   /** So many records in a row that no attempt got through mean that the target is down. */
   failuresBeforeStop: number;
   /** Told of every record that is written. */
-  recordDone(id: string): void;
+  recordWritten(id: string): void;
   /** Told of every record that has failed for good. */
   recordFailed(id: string, record: R): void;
   /** Told when another page is settled and so are all before it: a resumed run may begin at its cursor. */
@@ -109,7 +109,7 @@ export async function sync<R>(options: SyncOptions<R>): Promise<Ending> {
       await write(record);
       report.written++;
       page.written++;
-      options.recordDone(id);
+      options.recordWritten(id);
       settle(page);
       if (streak.length > 0) blameRecords();
     } catch (error) {

@@ -1,6 +1,6 @@
 import type { IRequestOp } from 'etcd3';
 import type { Deadline } from './deadline.ts';
-import { EventError, NoProgressError, SolotickError } from './errors.ts';
+import { EventError, FenceAheadError, NoProgressError, SolotickError, SupersededError } from './errors.ts';
 import type { Backfill, Tick } from './event.ts';
 import { type Failures, openFailures } from './failures.ts';
 import type { Lock, Put } from './mutex.ts';
@@ -43,7 +43,7 @@ const CHECKPOINT_MS = 5000;
  * @throws the errors of `copy`, once what was reached by then is saved and the lock is released.
  */
 export async function work<R>(job: Job<R>, request: Tick | Backfill, held: Held): Promise<Result> {
-  const { lock, session, state, runId, startedAt, log, stop } = held;
+  const { settings, lock, session, state, runId, startedAt, log, stop } = held;
   const report = newReport();
   const problems: Problem[] = [];
   const pass = planPass(job, request, held);
@@ -73,9 +73,11 @@ export async function work<R>(job: Job<R>, request: Tick | Backfill, held: Held)
   try {
     // Loaded only now, because a skip needs none of it.
     const { copy } = await import('./copy.ts');
-    const told = { pageSettled: checkpoints.pageSettled, recordDone: failures.done, recordFailed };
-    const { saveFailed } = checkpoints;
-    ending = await copy(job, { ...held, ...told, saveFailed, request, pass, report, problems }, failures.due());
+    const fence = { token: lock.fencingToken, scope: settings.lockKey, refused: () => whyFenced(lock, session) };
+    const { pageSettled, saveFailed } = checkpoints;
+    const hooks = { pageSettled, recordWritten: failures.done, recordMissing: failures.done, recordFailed };
+    const limits = { check: session.check, lost: session.signal, saveFailed, fence };
+    ending = await copy(job, { ...held, request, pass, report, problems, ...limits, ...hooks }, failures.due());
     await checkpoints.saved();
     if (ending !== 'complete' && pass.cursor === cursorBefore && !stop.aborted) {
       throw new NoProgressError(`the run ended (${ending}) before a single page was settled, so it would never get on`);
@@ -194,4 +196,16 @@ function finalState(plan: Plan, last: RunRecord): [Put, ...IRequestOp[]] {
 function told(error: unknown): NonNullable<RunRecord['error']> {
   const { name, message } = error as Error;
   return { name, code: error instanceof SolotickError ? error.code : 'UNKNOWN', message };
+}
+
+/** The target has seen a higher token than ours: either a later holder's, or one from before etcd's revisions went back. */
+async function whyFenced(lock: Lock, session: Session): Promise<Error> {
+  if (!(await lock.isOwner(session.budget()))) {
+    return new SupersededError('the target has seen the token of a later run: the lock was lost and taken over');
+  }
+  return new FenceAheadError(
+    `the target has seen a fencing token higher than ${lock.fencingToken}, although the lock is ours: etcd's revisions ` +
+      'went back, as after a restore from a snapshot. Restore it with "etcdutl snapshot restore --bump-revision … ' +
+      '--mark-compacted", or let the target forget the highest token of this scope',
+  );
 }

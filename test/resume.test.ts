@@ -155,3 +155,14 @@ test('A reset moves the watermark, forgets the checkpoint or the failed records,
   assert.equal(refused.skipped?.heldBy?.kind, 'backfill');
   await running;
 });
+
+test('A dry run reads and checks, says what it would write, takes no lock and writes nothing.', async () => {
+  const records = [...models(30), { id: 'broken' }];
+  await using world = await startWorld({ endpoints: ['http://127.0.0.1:9'], records });
+  const { status, dryRun, report, wouldWrite, fencingToken } = await world.backfill({ dryRun: true });
+  assert.deepEqual({ status, dryRun, fencingToken }, { status: 'completed', dryRun: true, fencingToken: undefined });
+  assert.equal(report.written, 30);
+  assert.equal(report.invalid, 1);
+  assert.equal(wouldWrite?.length, 20);
+  assert.equal(world.target.models.size, 0);
+});
