@@ -22,10 +22,10 @@ export async function look(
 ): Promise<{ etcd: Etcd; holder: Holder | undefined; state: State }> {
   const connectAndRead = async () => {
     const etcd = resources.use(connectEtcd(settings.etcdEndpoints, credentials.current().etcd));
-    const reads = [readHolder(settings.lockKey), ...readState(settings.statePrefix)];
+    const reads = [readHolder(settings.lockKey), ...readState(settings)];
     const answer = await etcd.txn('read lock and state', { success: reads }, { ...ACQUIRE, signal });
     const [holder, ...state] = answer.responses;
-    return { etcd, holder: holderOf(holder), state: stateOf(settings.statePrefix, state) };
+    return { etcd, holder: holderOf(holder), state: stateOf(settings, state) };
   };
   try {
     return await connectAndRead();

@@ -1,12 +1,14 @@
 import { randomUUID } from 'node:crypto';
 import { hostname } from 'node:os';
 import { ACQUIRE, look, takeLock } from './acquire.ts';
+import type { Settings } from './config.ts';
 import { setDeadline } from './deadline.ts';
 import type { Budget, Etcd } from './etcd.ts';
 import type { Control } from './event.ts';
 import { type Holder, holderOf, readHolder } from './mutex.ts';
 import type { Invocation } from './run.ts';
 import { openCredentials } from './secrets.ts';
+import { settingsOfShard, shardsOf } from './shard.ts';
 import { lockedBy, type Skip } from './skip.ts';
 import { deleteState, putState, type RunRecord, readState, type State, stateOf } from './state.ts';
 
@@ -33,6 +35,8 @@ export interface Status {
   failed: { id: string; attempts: number }[];
   /** Why a reset was not made: a run holds the lock. */
   skipped?: Skip;
+  /** Each shard's own, where the job runs in shards. */
+  shards?: Status[];
 }
 
 /**
@@ -49,33 +53,39 @@ export async function control(request: Control, invocation: Invocation): Promise
 
   if (request.action === 'pause') {
     const pause = { since: new Date().toISOString(), note: request.note };
-    await etcd.txn('pause', { success: [putState(settings.statePrefix, 'pause', pause)] }, budget);
+    await etcd.txn('pause', { success: [putState(settings.jobStatePrefix, 'pause', pause)] }, budget);
     log.info('paused', { note: request.note });
   }
   if (request.action === 'resume') {
-    await etcd.txn('resume', { success: [deleteState(settings.statePrefix, 'pause')] }, budget);
+    await etcd.txn('resume', { success: [deleteState(settings.jobStatePrefix, 'pause')] }, budget);
     log.info('resumed');
   }
-  const skipped = request.action === 'reset' && (await reset(etcd, request, invocation, deadline.closing));
-  const status = await readStatus(etcd, invocation, budget);
-  return skipped ? { ...status, skipped } : status;
+  const parts: Status[] = [];
+  for (const shard of shardsOf(settings)) {
+    const own = settingsOfShard(settings, shard);
+    const skipped = request.action === 'reset' && (await reset(etcd, request, own, invocation, deadline.closing));
+    const status = await readStatus(etcd, own, budget);
+    parts.push(skipped ? { ...status, skipped } : status);
+  }
+  return together(settings, parts);
 }
 
 /** The timer's own state is fenced, so it is changed under the lock like a run would. */
 async function reset(
   etcd: Etcd,
   request: Extract<Control, { action: 'reset' }>,
-  { settings, log, requestId }: Invocation,
+  settings: Settings,
+  { log, requestId }: Invocation,
   signal: AbortSignal,
 ): Promise<Skip | undefined> {
   const { job, statePrefix } = settings;
   await using resources = new AsyncDisposableStack();
   const now = new Date().toISOString();
   const value = { runId: randomUUID(), job, kind: 'reset', startedAt: now, requestId, host: hostname() };
-  const reads = readState(statePrefix);
+  const reads = readState(settings);
   const { session, attempt } = await takeLock(etcd, resources, { settings, value, reads, waitMs: 0, signal });
   if ('heldBy' in attempt) return lockedBy(attempt.heldBy, Date.now());
-  const { checkpoint, watermark } = stateOf(statePrefix, attempt.lock.reads);
+  const { checkpoint, watermark } = stateOf(settings, attempt.lock.reads);
   const operation = {
     checkpoint: () => putState(statePrefix, 'checkpoint', { failed: checkpoint?.failed }),
     failed: () => putState(statePrefix, 'checkpoint', { pass: checkpoint?.pass, failed: [] }),
@@ -90,17 +100,30 @@ async function reset(
   return;
 }
 
-async function readStatus(etcd: Etcd, { settings }: Invocation, budget: Budget): Promise<Status> {
-  const { job, stage, lockKey, statePrefix } = settings;
-  const reads = [readHolder(lockKey), ...readState(statePrefix)];
+/** One status for a job that runs in shards: theirs, and what concerns all of them. */
+function together({ job, stage, jobLockKey }: Settings, parts: Status[]): Status {
+  const [first, ...others] = parts as [Status, ...Status[]];
+  if (others.length === 0) return first;
+  return {
+    ...{ job, stage, lockKey: jobLockKey, paused: first.paused },
+    ...(first.pause && { pause: first.pause }),
+    consecutiveSkips: Math.max(...parts.map(({ consecutiveSkips }) => consecutiveSkips)),
+    failed: parts.flatMap(({ failed }) => failed),
+    shards: parts,
+  };
+}
+
+async function readStatus(etcd: Etcd, settings: Settings, budget: Budget): Promise<Status> {
+  const { job, stage, lockKey } = settings;
+  const reads = [readHolder(lockKey), ...readState(settings)];
   const [first, ...answers] = (await etcd.txn('read status', { success: reads }, budget)).responses;
-  const { run, backfill, pause, consecutiveSkips, checkpoint, watermark } = stateOf(statePrefix, answers);
+  const { run, backfill, pause, consecutiveSkips, checkpoint, watermark } = stateOf(settings, answers);
   const holder = holderOf(first);
   return {
     job,
     stage,
     lockKey,
-    ...(holder && (await describeHolder(etcd, holder, budget))),
+    ...(holder && (await describeLease(etcd, holder, budget))),
     paused: pause !== undefined,
     ...(pause && { pause }),
     consecutiveSkips,
@@ -113,7 +136,7 @@ async function readStatus(etcd: Etcd, { settings }: Invocation, budget: Budget):
   };
 }
 
-async function describeHolder(etcd: Etcd, holder: Holder, budget: Budget): Promise<Pick<Status, 'heldBy' | 'advice'>> {
+async function describeLease(etcd: Etcd, holder: Holder, budget: Budget): Promise<Pick<Status, 'heldBy' | 'advice'>> {
   if (holder.leaseId === '0') {
     const advice = `the lock's key has no lease, so it stays until somebody deletes it: etcdctl del '${holder.key}'`;
     return { heldBy: holder, advice };

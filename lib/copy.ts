@@ -8,6 +8,7 @@ import { type Problem, problemNotes, type Report } from './report.ts';
 import { createSend, type Guard } from './request.ts';
 import type { Invocation, Job } from './run.ts';
 import type { Credentials } from './secrets.ts';
+import { shardOf } from './shard.ts';
 import { instantOf, MAX_PAGE_BYTES, openSource, type Page } from './source.ts';
 import { type Ending, type SettledPage, sync } from './sync.ts';
 import { type Fence, openTarget } from './target.ts';
@@ -105,18 +106,30 @@ export async function copy<R>(job: Job<R>, copying: Copying<R>, failedBefore: st
       });
   const { updatedAt } = job;
   return await sync({
-    ...{ pages: pagesOf(), schema: job.record, id: job.id, write, concurrency, closing },
+    ...{ pages: ownPages(), schema: job.record, id: job.id, write, concurrency, closing },
     ...{ log, report, note: noteProblem },
     ...{ recordWritten: copying.recordWritten, recordFailed: copying.recordFailed, pageSettled: copying.pageSettled },
     updatedAt: updatedAt && ((record: R) => instantOf(updatedAt(record))),
     failuresBeforeStop: settings.failuresBeforeStop,
   });
 
+  /** Those records of each page that belong to this shard. */
+  async function* ownPages(): AsyncGenerator<Page> {
+    const { shard } = request;
+    if (!shard || shard.of === 1 || job.source.sharded) return yield* pagesOf();
+    for await (const page of pagesOf()) {
+      const records = page.records.filter((raw) => shardOf(idOf(job, raw), shard.of) === shard.index);
+      yield { ...page, records };
+    }
+  }
+
   async function* pagesOf(): AsyncGenerator<Page> {
     // Records that failed before are read again first; the cursor stays where it is.
     yield* recordsById(failedBefore, () => pass.cursor);
     if (request.kind === 'backfill' && request.ids) {
-      const ids = [...new Set(request.ids)];
+      const ids = [...new Set(request.ids)].filter(
+        (id) => shardOf(id, request.shard?.of ?? 1) === (request.shard?.index ?? 0),
+      );
       const todo = pass.cursor === null ? ids : ids.slice(ids.indexOf(pass.cursor) + 1);
       yield* recordsById(todo, (last) => (last === ids.at(-1) ? null : last));
     } else {
@@ -140,7 +153,7 @@ export async function copy<R>(job: Job<R>, copying: Copying<R>, failedBefore: st
 
   async function* listedPages(): AsyncGenerator<Page> {
     if (pass.cursor !== null) {
-      const pages = source.pages(pass, pass.cursor)[Symbol.asyncIterator]();
+      const pages = source.pages({ ...pass, shard: request.shard }, pass.cursor)[Symbol.asyncIterator]();
       const first = await pages.next().catch((error) => {
         if (!isRefusal(error)) throw error;
         log.warn('the source no longer takes the saved cursor: the same window starts over', { error });
@@ -151,7 +164,7 @@ export async function copy<R>(job: Job<R>, copying: Copying<R>, failedBefore: st
       }
       Object.assign(pass, startOver(pass));
     }
-    for await (const page of source.pages(pass, null)) {
+    for await (const page of source.pages({ ...pass, shard: request.shard }, null)) {
       pass.sourceClock ??= source.clock;
       yield page;
     }
@@ -160,3 +173,12 @@ export async function copy<R>(job: Job<R>, copying: Copying<R>, failedBefore: st
 
 /** An answer to the request as such; another status says nothing about the cursor. */
 const isRefusal = (error: unknown) => error instanceof SourceError && [400, 404, 410, 422].includes(error.status ?? 0);
+
+/** The id of a record that has not been checked yet. */
+function idOf<R>(job: Job<R>, raw: unknown): unknown {
+  try {
+    return job.id(raw as R);
+  } catch {
+    return;
+  }
+}

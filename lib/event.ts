@@ -1,11 +1,13 @@
 import * as v from 'valibot';
 import { EventError } from './errors.ts';
 import { utcInstant } from './instant.ts';
+import type { Shard } from './shard.ts';
 
 /** A tick of the timer. Without a scheduled time it is neither a duplicate nor stale. */
 export interface Tick {
   kind: 'tick';
   scheduledTime?: string | undefined;
+  shard?: Shard | undefined;
 }
 
 /** A run by hand over a window of time, over single records, or (neither given) over everything. */
@@ -17,6 +19,7 @@ export interface Backfill {
   /** How long to queue for the lock; 0 skips at once. */
   waitSeconds: number;
   concurrency?: number | undefined;
+  shard?: Shard | undefined;
   /** Read and check only: no lock, nothing written. */
   dryRun: boolean;
   /** Of a partial one that is to be continued. */
@@ -28,7 +31,18 @@ export type Control =
   | { action: 'pause'; note?: string | undefined }
   | { action: 'reset'; what: 'checkpoint' | 'watermark' | 'failed'; to?: string | undefined };
 
-const tick = v.strictObject({ kind: v.optional(v.literal('tick')), scheduledTime: v.optional(utcInstant) });
+const natural = v.pipe(v.number(), v.integer(), v.minValue(0));
+
+const shard = v.pipe(
+  v.strictObject({ index: natural, of: natural }),
+  v.check(({ index, of }) => index < of, 'index must be below of'),
+);
+
+const tick = v.strictObject({
+  kind: v.optional(v.literal('tick')),
+  scheduledTime: v.optional(utcInstant),
+  shard: v.optional(shard),
+});
 
 /** EventBridge's own event, from a rule or from a schedule without an input of its own. */
 const scheduledEvent = v.object({
@@ -48,6 +62,7 @@ const backfill = v.pipe(
       v.pipe(v.array(v.pipe(v.string(), v.nonEmpty('must not be empty'))), v.nonEmpty('must name an id')),
     ),
     waitSeconds: v.optional(seconds, 0),
+    shard: v.optional(shard),
     dryRun: v.optional(v.boolean(), false),
     backfillId: v.optional(v.pipe(v.string(), v.regex(/^[\w-]{1,64}$/, 'must be an id from an earlier result'))),
     concurrency: v.optional(v.pipe(v.number(), v.integer(), v.minValue(1), v.maxValue(10_000))),
@@ -97,7 +112,7 @@ export function parseControl(event: unknown): Control {
 }
 
 function parse<T>(name: string, schema: v.GenericSchema<unknown, T>, event: unknown): T {
-  const parsed = v.safeParse(schema, event ?? {});
+  const parsed = v.safeParse(schema, event);
   if (parsed.success) return parsed.output;
   const faults = parsed.issues.map((issue) => {
     const path = v.getDotPath(issue);

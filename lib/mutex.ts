@@ -54,7 +54,7 @@ export function readHolder(lockKey: string): IRequestOp {
 /** What `readHolder` found; undefined when the lock is free. */
 export function holderOf(answer: IResponseOp | undefined): Holder | undefined {
   const first = answer?.response_range.kvs[0];
-  return first && describe(first);
+  return first && describeHolder(first);
 }
 
 /**
@@ -87,7 +87,7 @@ export async function tryLock(
   // Our own key is there when this was sent again because the first answer was lost.
   if (owner?.key.equals(key)) return { lock: held(etcd, lockKey, key, owner.create_revision, answers) };
   if (!owner) throw new LockLostError('etcd deleted the lock key while it was being taken');
-  return { heldBy: describe(owner) };
+  return { heldBy: describeHolder(owner) };
 }
 
 /**
@@ -126,7 +126,7 @@ export async function lock(
       if (owner.key.equals(key)) return { lock: held(etcd, lockKey, key, mine.create_revision, answers) };
       if (performance.now() >= giveUpAtMs || signal.aborted) {
         await leave();
-        return { heldBy: describe(owner) };
+        return { heldBy: describeHolder(owner) };
       }
       await sleep(500, undefined, { signal: AbortSignal.any([signal, session.signal]) }).catch(() => undefined);
       session.check();
@@ -181,7 +181,8 @@ const rangeOf = (lockKey: string) => ({ key: Buffer.from(`${lockKey}/`), range_e
 /** Go's `%x` of a lease id. */
 const hex = (leaseId: string) => BigInt(leaseId).toString(16);
 
-function describe(first: IKeyValue): Holder {
+/** What a lock's key tells of its holder. */
+export function describeHolder(first: IKeyValue): Holder {
   return {
     ...told(first.value.toString()),
     key: first.key.toString(),

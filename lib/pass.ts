@@ -34,6 +34,7 @@ export interface Identity {
   sourceUrl: string;
   /** The paging's name: a cursor of one style means nothing to another. */
   style: string;
+  shard: string;
 }
 
 /** Begins a pass over `window`. */
@@ -91,6 +92,6 @@ export function watermarkAfter(pass: Pass, overlapSeconds: number): string | und
   return pass.holdBack !== undefined && pass.holdBack < watermark ? pass.holdBack : watermark;
 }
 
-function fingerprintOf({ sourceUrl, style }: Identity, { since, until }: Window): string {
-  return hash('sha256', JSON.stringify([sourceUrl, style, since ?? null, until ?? null])).slice(0, 16);
+function fingerprintOf({ sourceUrl, style, shard }: Identity, { since, until }: Window): string {
+  return hash('sha256', JSON.stringify([sourceUrl, style, shard, since ?? null, until ?? null])).slice(0, 16);
 }

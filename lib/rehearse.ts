@@ -5,6 +5,7 @@ import { beginPass } from './pass.ts';
 import { newReport, type Problem } from './report.ts';
 import type { Invocation, Job, Result } from './run.ts';
 import type { Credentials } from './secrets.ts';
+import { nameOf } from './shard.ts';
 
 /** How many of the records that would be written are named. */
 const MAX_NAMED = 20;
@@ -24,7 +25,7 @@ export async function rehearse<R>(
   const problems: Problem[] = [];
   const wouldWrite: string[] = [];
   const pass = beginPass(
-    { sourceUrl: settings.source.url, style: 'rehearsal' },
+    { sourceUrl: settings.source.url, style: 'rehearsal', shard: nameOf(request.shard) },
     { since: request.since, until: request.until, full: false },
     { runId, startedAt },
   );

@@ -10,6 +10,7 @@ import type { Log } from './log.ts';
 import type { Holder } from './mutex.ts';
 import { newReport, type Problem, type Report } from './report.ts';
 import { openCredentials, type SecretStore } from './secrets.ts';
+import { checkShard, settingsOfShard } from './shard.ts';
 import { lockedBy, reasonToSkip, type Skip } from './skip.ts';
 import type { SourceJob } from './source.ts';
 import { countSkip, readState, stateOf } from './state.ts';
@@ -65,8 +66,11 @@ export interface Result {
  * One run from start to end: look, take the lock or skip, copy, save and unlock.
  * @throws a SolotickError whose name and code the README lists; the lock is released by then, or ends with its lease.
  */
-export async function run<R>(job: Job<R>, request: Tick | Backfill, invocation: Invocation): Promise<Result> {
-  const { settings, secrets, log, requestId, remainingMs, stop } = invocation;
+export async function run<R>(job: Job<R>, request: Tick | Backfill, invoked: Invocation): Promise<Result> {
+  checkShard(invoked.settings, request);
+  const settings = settingsOfShard(invoked.settings, request.shard);
+  const invocation = { ...invoked, settings };
+  const { secrets, log, requestId, remainingMs, stop } = invocation;
   const startedMs = Date.now();
   const runId = randomUUID();
   log.appendKeys({ runId, kind: request.kind });
@@ -99,13 +103,13 @@ export async function run<R>(job: Job<R>, request: Tick | Backfill, invocation: 
   const value = { runId, job: job.name, kind: request.kind, startedAt, requestId, host: hostname() };
   const { session, attempt } = await takeLock(etcd, resources, {
     ...{ settings, value, waitMs, signal: deadline.closing },
-    reads: readState(settings.statePrefix, backfillId),
+    reads: readState(settings, backfillId),
   });
   if ('heldBy' in attempt) return await locked(attempt.heldBy);
 
   const { lock } = attempt;
   log.appendKeys({ fencingToken: lock.fencingToken });
-  const lockedState = stateOf(settings.statePrefix, lock.reads);
+  const lockedState = stateOf(settings, lock.reads);
   // The lease is revoked on the way out, and the key goes with it.
   const late = reasonToSkip(request, lockedState, settings, Date.now());
   if (late) return skipped(late);

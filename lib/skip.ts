@@ -1,11 +1,12 @@
 import type { Settings } from './config.ts';
 import type { Backfill, Tick } from './event.ts';
 import type { Holder } from './mutex.ts';
+import { nameOf } from './shard.ts';
 import type { State } from './state.ts';
 
 /** Why a run does nothing. A value, not an error: a skip is a success for Lambda. */
 export interface Skip {
-  reason: 'paused' | 'duplicate' | 'stale' | 'min-interval' | 'locked';
+  reason: 'paused' | 'duplicate' | 'stale' | 'min-interval' | 'resharding' | 'locked';
   /** One sentence for a reader: who or what is in the way, and since when. */
   message: string;
   heldBy?: Holder;
@@ -22,7 +23,10 @@ export function reasonToSkip(
   settings: Settings,
   nowMs: number,
 ): Skip | undefined {
-  if (request.kind !== 'tick') return;
+  return (request.kind === 'tick' ? reasonToSkipTick(request, state, settings, nowMs) : undefined) ?? resharding(state);
+}
+
+function reasonToSkipTick(request: Tick, state: State, settings: Settings, nowMs: number): Skip | undefined {
   const { scheduledTime } = request;
   const { pause, run } = state;
   if (pause) {
@@ -33,6 +37,12 @@ export function reasonToSkip(
   if (scheduledTime && completed && scheduledTime <= completed) {
     const message = `the tick scheduled for ${scheduledTime} has been done: the last completed one was that of ${completed}`;
     return { reason: 'duplicate', message };
+  }
+  if ((request.shard?.of ?? 1) !== settings.shards) {
+    return {
+      reason: 'stale',
+      message: `the tick is for ${nameOf(request.shard)}, but SHARDS is ${settings.shards} by now`,
+    };
   }
   const { startingDeadlineSeconds, minIntervalSeconds } = settings;
   if (scheduledTime && startingDeadlineSeconds) {
@@ -50,6 +60,12 @@ export function reasonToSkip(
     }
   }
   return;
+}
+
+/** Runs of two divisions into shards would write the same records side by side. */
+function resharding({ otherDivision: heldBy }: State): Skip | undefined {
+  if (!heldBy) return;
+  return { reason: 'resharding', message: `a run of another number of shards has not ended: ${heldBy.key}`, heldBy };
 }
 
 /** The skip that a held lock causes: it says who holds it, as far as its key tells. */

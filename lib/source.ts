@@ -1,6 +1,7 @@
 import { HttpError, SourceError } from './errors.ts';
 import type { Send } from './request.ts';
 import type { Secret } from './secrets.ts';
+import type { Shard } from './shard.ts';
 
 /** Some records, and the cursor of the page after them; null where there is none. */
 export interface Page {
@@ -15,6 +16,8 @@ export interface Window {
   since?: string | undefined;
   /** Exclusive, in the same form. */
   until?: string | undefined;
+  /** The part that is wanted, where the job runs in shards and its source can be asked for one. */
+  shard?: Shard | undefined;
 }
 
 type Query = Record<string, string | number | undefined>;
@@ -31,6 +34,8 @@ export interface Listing extends Window {
 export interface SourceJob {
   authorization(credentials: Secret['source']): string;
   list(listing: Listing): AsyncIterable<Page>;
+  /** Whether `list` asks the source for the shard; otherwise each shard reads the list and keeps its own records. */
+  sharded?: boolean;
   /** The path of a single record. Without it, records that failed are read again with their window, not by id. */
   one?(id: string): string;
 }
@@ -104,10 +109,10 @@ export function cursorPages(options: {
   next: string;
 }): SourceJob['list'] {
   const { path, query, records: recordsField, next: nextField } = options;
-  return async function* cursorPages({ since, until, cursor, getJson }) {
+  return async function* cursorPages({ since, until, shard, cursor, getJson }) {
     let at = cursor;
     do {
-      const body = await getJson(path, { ...query({ since, until }), cursor: at ?? undefined });
+      const body = await getJson(path, { ...query({ since, until, shard }), cursor: at ?? undefined });
       const { [recordsField]: records, [nextField]: next } = Object(body);
       if (!Array.isArray(records)) throw new SourceError(`the page at ${path} has no array "${recordsField}"`);
       if (next !== null && (typeof next !== 'string' || next === '')) {

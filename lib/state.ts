@@ -1,9 +1,11 @@
 import type { IRequestOp, IResponseOp } from 'etcd3';
 import * as v from 'valibot';
+import type { Settings } from './config.ts';
 import { StateError } from './errors.ts';
 import type { Budget, Etcd } from './etcd.ts';
 import { utcInstant } from './instant.ts';
-import type { Put } from './mutex.ts';
+import { describeHolder, type Holder, type Put } from './mutex.ts';
+import { isOtherDivision } from './shard.ts';
 
 const count = v.pipe(v.number(), v.integer(), v.minValue(0));
 
@@ -78,37 +80,57 @@ export type State = {
 } & {
   /** Where the backfill that was asked for is to be resumed. */
   backfillPass?: v.InferOutput<typeof pass>;
+  /** Who holds a lock of another number of shards. */
+  otherDivision?: Holder;
   /** How many ticks in a row were skipped because somebody held the lock. */
   consecutiveSkips: number;
 };
 
 const names = Object.keys(schemas) as Name[];
 
+/** Where a run's state is; the pause is that of the whole job. */
+type Places = Pick<Settings, 'statePrefix' | 'jobStatePrefix' | 'jobLockKey' | 'shards'>;
+
+const placeOf = ({ statePrefix, jobStatePrefix }: Places, name: Name) =>
+  (name === 'pause' ? jobStatePrefix : statePrefix) + name;
+
 /**
- * The reads that `stateOf` understands: one for each key, so that other keys under the prefix cost nothing.
+ * The reads that `stateOf` understands: one for each key, so that other keys under the prefix cost nothing, and one for
+ * the locks of all divisions into shards.
  * @param backfillId of a backfill whose checkpoint is wanted as well
  */
-export function readState(prefix: string, backfillId?: string): IRequestOp[] {
-  const keys = names.map((name) => prefix + name);
-  if (backfillId !== undefined) keys.push(backfillKey(prefix, backfillId));
-  return keys.map((key) => ({ request_range: { key: Buffer.from(key) } }));
+export function readState(places: Places, backfillId?: string): IRequestOp[] {
+  const keys = names.map((name) => placeOf(places, name));
+  if (backfillId !== undefined) keys.push(backfillKey(places.statePrefix, backfillId));
+  const { jobLockKey } = places;
+  // The keys of `<lock>.shards/…` and `<lock>/…` are neighbours, so one range holds them all.
+  const locks = { key: Buffer.from(`${jobLockKey}.shards/`), range_end: Buffer.from(`${jobLockKey}0`) };
+  return [{ request_range: locks }, ...keys.map((key) => ({ request_range: { key: Buffer.from(key) } }))];
 }
 
 /**
  * The state as `readState` found it.
  * @throws StateError that names the key whose value cannot be understood.
  */
-export function stateOf(prefix: string, answers: readonly IResponseOp[]): State {
-  const state: Record<string, unknown> = { consecutiveSkips: 0 };
+export function stateOf(places: Places, [locks, ...answers]: readonly IResponseOp[]): State {
+  const state: State & Record<string, unknown> = { consecutiveSkips: 0 };
   for (const [index, name] of names.entries()) {
     const found = answers[index]?.response_range.kvs[0];
     if (!found) continue;
-    state[name] = decode(prefix + name, schemas[name], found.value.toString());
+    (state as Record<string, unknown>)[name] = decode(
+      placeOf(places, name),
+      schemas[name] as v.GenericSchema,
+      found.value.toString(),
+    );
     if (name === 'skips') state.consecutiveSkips = Number(found.version);
   }
   const backfill = answers[names.length]?.response_range.kvs[0];
   if (backfill) state.backfillPass = decode(backfill.key.toString(), pass, backfill.value.toString());
-  return state as State;
+  const other = locks?.response_range.kvs.find(({ key }) =>
+    isOtherDivision(key.toString(), places.jobLockKey, places.shards),
+  );
+  if (other) state.otherDivision = describeHolder(other);
+  return state;
 }
 
 /** The operation that stores one part of the state. */
@@ -152,7 +174,7 @@ export async function countSkip(
   return Number(answer.responses[0]?.response_put.prev_kv?.version ?? 0) + 1;
 }
 
-function decode(key: string, schema: v.GenericSchema, text: string): unknown {
+function decode<T>(key: string, schema: v.GenericSchema<unknown, T>, text: string): T {
   let value: unknown;
   try {
     value = JSON.parse(text);

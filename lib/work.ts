@@ -9,6 +9,7 @@ import { newReport, type Problem, type Report } from './report.ts';
 import type { Invocation, Job, Result } from './run.ts';
 import type { Credentials } from './secrets.ts';
 import type { Session } from './session.ts';
+import { nameOf } from './shard.ts';
 import { instantOf } from './source.ts';
 import { deleteBackfill, deleteState, putBackfill, putState, type RunRecord, type State } from './state.ts';
 import type { Ending, SettledPage } from './sync.ts';
@@ -103,7 +104,7 @@ function planPass<R>(job: Job<R>, request: Tick | Backfill, held: Held): Pass {
   const { settings, state, runId, startedAt, log } = held;
   const saved = request.kind === 'tick' ? state.checkpoint?.pass : state.backfillPass;
   const style = request.kind === 'backfill' && request.ids ? `ids ${request.ids.join('\n')}` : job.source.list.name;
-  const identity = { sourceUrl: settings.source.url, style };
+  const identity = { sourceUrl: settings.source.url, style, shard: nameOf(request.shard) };
   if (request.kind === 'backfill') checkContinuation(request, saved);
   if (saved) return resumePass(saved, identity, log);
   const window =
