@@ -57,6 +57,7 @@ export const settingsTable = {
   LOCK_TTL_SECONDS: v.optional(wholeNumber(5, 3600), '15'),
   STATE_PREFIX: v.optional(statePrefix),
   CONCURRENCY: v.optional(wholeNumber(1, 10_000), '50'),
+  MAX_WRITES_PER_SECOND: v.optional(wholeNumber(1)),
   DEADLINE_RESERVE_SECONDS: v.optional(wholeNumber(1, 600), '10'),
   STARTING_DEADLINE_SECONDS: v.optional(wholeNumber(1)),
   MIN_INTERVAL_SECONDS: v.optional(wholeNumber(1)),
@@ -80,7 +81,7 @@ export function readSettings(env: Readonly<Record<string, string | undefined>>, 
   const given = Object.fromEntries(
     Object.keys(settingsTable).flatMap((name) => (env[name]?.trim() ? [[name, env[name]]] : [])),
   );
-  const parsed = v.safeParse(schema, given);
+  const parsed = v.safeParse(schema, given, { abortPipeEarly: true });
   if (!parsed.success) {
     const faults = parsed.issues.map((issue) => {
       const name = String(issue.path?.[0]?.key);
@@ -105,6 +106,7 @@ export function readSettings(env: Readonly<Record<string, string | undefined>>, 
     jobStatePrefix: table.STATE_PREFIX ?? `${root}/state/`,
     shards: table.SHARDS,
     concurrency: table.CONCURRENCY,
+    maxWritesPerSecond: table.MAX_WRITES_PER_SECOND,
     deadlineReserveSeconds: table.DEADLINE_RESERVE_SECONDS,
     startingDeadlineSeconds: table.STARTING_DEADLINE_SECONDS,
     minIntervalSeconds: table.MIN_INTERVAL_SECONDS,

@@ -3,6 +3,7 @@ import type { Deadline } from './deadline.ts';
 import { SourceError } from './errors.ts';
 import type { Backfill, Tick } from './event.ts';
 import { createHttp } from './http.ts';
+import { createPace } from './pace.ts';
 import { type Pass, startOver } from './pass.ts';
 import { type Problem, problemNotes, type Report } from './report.ts';
 import { createSend, type Guard } from './request.ts';
@@ -56,6 +57,7 @@ export async function copy<R>(job: Job<R>, copying: Copying<R>, failedBefore: st
   const guard: Guard = {
     check: copying.check,
     closing: closing.signal,
+    closesInMs: deadline.closesInMs,
     signal: AbortSignal.any(lost ? [lost, deadline.cut] : [deadline.cut]),
   };
   // Each write in flight listens to it.
@@ -78,6 +80,7 @@ export async function copy<R>(job: Job<R>, copying: Copying<R>, failedBefore: st
     maxBytes: MAX_ANSWER_BYTES,
     signal: guard.signal,
   });
+  const pace = createPace({ concurrency, perSecond: settings.maxWritesPerSecond });
   const source = openSource(
     job.source,
     createSend({
@@ -96,6 +99,7 @@ export async function copy<R>(job: Job<R>, copying: Copying<R>, failedBefore: st
           name: 'target',
           http: targetHttp,
           credentials,
+          pace,
           authorization: (secret) => `Bearer ${secret.target.token}`,
           guard,
         }),
@@ -106,7 +110,7 @@ export async function copy<R>(job: Job<R>, copying: Copying<R>, failedBefore: st
       });
   const { updatedAt } = job;
   return await sync({
-    ...{ pages: ownPages(), schema: job.record, id: job.id, write, concurrency, closing },
+    ...{ pages: ownPages(), schema: job.record, id: job.id, write, concurrency, pace, closing },
     ...{ log, report, note: noteProblem },
     ...{ recordWritten: copying.recordWritten, recordFailed: copying.recordFailed, pageSettled: copying.pageSettled },
     updatedAt: updatedAt && ((record: R) => instantOf(updatedAt(record))),

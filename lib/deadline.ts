@@ -4,6 +4,8 @@ import { Interrupted, SettingsError } from './errors.ts';
 export interface Deadline extends Disposable {
   /** The reserve is reached: nothing new starts, retries included; what is in flight goes on. */
   closing: AbortSignal;
+  /** How long that is from now, unless the process is asked to end before. */
+  closesInMs(): number;
   /** Half the reserve is used up: what is still in flight is aborted, and the rest is for saving and unlocking. */
   cut: AbortSignal;
 }
@@ -22,6 +24,7 @@ export function setDeadline(options: { remainingMs: number; reserveSeconds: numb
         "the function's time-out must be above the reserve",
     );
   }
+  const closesAtMs = performance.now() + remainingMs - reserveMs;
   const closing = new AbortController();
   const cut = new AbortController();
   const close = () => closing.abort(new Interrupted('deadline', 'the deadline reserve is reached'));
@@ -37,6 +40,7 @@ export function setDeadline(options: { remainingMs: number; reserveSeconds: numb
   else stop.addEventListener('abort', onStop, { once: true });
   return {
     closing: closing.signal,
+    closesInMs: () => closesAtMs - performance.now(),
     cut: cut.signal,
     [Symbol.dispose]() {
       for (const timer of [closer, cutter, stopper]) clearTimeout(timer);

@@ -175,6 +175,8 @@ function tlsCredentials(ca?: string, cert?: string, key?: string) {
 async function keepAliveOnce(client: Etcd3, id: string, deadline: number): Promise<number> {
   // The stream is a Node Duplex, which etcd3's narrower type hides.
   const stream = (await client.leaseClient.leaseKeepAlive({ deadline })) as unknown as Duplex;
+  // Once the answer is there, a connection that breaks concerns nobody; without a listener it would end the process.
+  stream.on('error', () => undefined);
   try {
     stream.write({ ID: id });
     const [answer] = await once(stream, 'data');

@@ -112,7 +112,9 @@ export function parseControl(event: unknown): Control {
 }
 
 function parse<T>(name: string, schema: v.GenericSchema<unknown, T>, event: unknown): T {
-  const parsed = v.safeParse(schema, event);
+  // To valibot an array is an object.
+  if (Array.isArray(event)) throw new EventError(`the ${name} event was refused: it is a list, not an object`);
+  const parsed = v.safeParse(schema, event, { abortPipeEarly: true });
   if (parsed.success) return parsed.output;
   const faults = parsed.issues.map((issue) => {
     const path = v.getDotPath(issue);

@@ -17,15 +17,25 @@ export interface HttpAnswer {
   body: Uint8Array;
 }
 
+/** An answer whose body is still arriving. Disposing of it gives up what has not arrived. */
+export interface HttpStream extends Disposable {
+  status: number;
+  headers: IncomingHttpHeaders;
+  /** Taken from the connection no faster than it is read here. @throws HttpError, or the signal's reason */
+  body: AsyncIterable<Uint8Array>;
+}
+
 /** A client for one server. */
 export interface Http extends AsyncDisposable {
   /** @throws HttpError, or the signal's reason once it has fired */
   send(request: HttpRequest): Promise<HttpAnswer>;
+  /** As `send`, for a body of any length; that of an answer other than 2xx is dropped. */
+  stream(request: HttpRequest): Promise<HttpStream>;
 }
 
 /**
  * Opens a client that keeps up to `connections` connections alive. `timeoutMs` holds for the connection, for the headers of
- * an answer, and between two pieces of its body; `maxBytes` is the most that this body may have. When `signal` fires,
+ * an answer, and between two pieces of its body; `maxBytes` is the most that a whole body may have. When `signal` fires,
  * everything in flight is aborted and nothing is sent any more.
  */
 export function createHttp(
@@ -40,19 +50,49 @@ export function createHttp(
     connect: { timeout: timeoutMs },
     headersTimeout: timeoutMs,
     bodyTimeout: timeoutMs,
-    maxResponseSize: maxBytes,
   });
   // Once for the client, because a listener for each request costs more than the engine.
   const abort = () => pool.destroy(signal.reason);
   signal.addEventListener('abort', abort, { once: true });
+
+  /** @throws what `error` is to the caller */
+  function fail(error: unknown): never {
+    signal.throwIfAborted();
+    throw describe(error as Error, maxBytes);
+  }
+
+  async function* arriving(body: AsyncIterable<Uint8Array>) {
+    try {
+      yield* body;
+    } catch (error) {
+      fail(error);
+    }
+  }
+
   return {
     async send({ method, path, headers, body = null }) {
       signal.throwIfAborted();
       try {
-        return await exchange(pool, { method, path: basePath + path, headers, body });
+        return await exchange(pool, { method, path: basePath + path, headers, body }, maxBytes);
       } catch (error) {
-        signal.throwIfAborted();
-        throw describe(error as Error, maxBytes);
+        fail(error);
+      }
+    },
+    async stream({ method, path, headers, body = null }) {
+      signal.throwIfAborted();
+      try {
+        const answer = await pool.request({ method, path: basePath + path, headers, body });
+        // It reports its being given up as an error, which nobody waits for.
+        answer.body.on('error', () => undefined);
+        if (answer.statusCode < 200 || answer.statusCode > 299) await answer.body.dump();
+        return {
+          status: answer.statusCode,
+          headers: answer.headers,
+          body: arriving(answer.body),
+          [Symbol.dispose]: () => void answer.body.destroy(),
+        };
+      } catch (error) {
+        fail(error);
       }
     },
     async [Symbol.asyncDispose]() {
@@ -66,17 +106,20 @@ export function createHttp(
  * One request and its answer, read to the end; rejects when the connection closes before. Dispatched directly, because the
  * stream that undici's `request` makes of each body costs a fifth of a write.
  */
-function exchange(pool: Pool, request: Dispatcher.DispatchOptions): Promise<HttpAnswer> {
+function exchange(pool: Pool, request: Dispatcher.DispatchOptions, maxBytes: number): Promise<HttpAnswer> {
   return new Promise((resolve, reject) => {
     const answer = { status: 0, headers: {} };
     const parts: Buffer[] = [];
+    let bytes = 0;
     pool.dispatch(request, {
       onRequestStart() {},
       onResponseStart(_, status, headers) {
         Object.assign(answer, { status, headers });
       },
-      onResponseData(_, part) {
-        parts.push(part);
+      onResponseData(controller, part) {
+        bytes += part.length;
+        if (bytes > maxBytes) controller.abort(new errors.ResponseExceededMaxSizeError());
+        else parts.push(part);
       },
       onResponseEnd() {
         resolve({ ...answer, body: parts.length === 1 ? parts[0]! : Buffer.concat(parts) });

@@ -1,6 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { HttpError, Interrupted } from './errors.ts';
 import type { Http, HttpAnswer, HttpRequest } from './http.ts';
+import type { Pace } from './pace.ts';
 import type { Credentials, Secret } from './secrets.ts';
 
 /** What every attempt of a run has to respect. */
@@ -9,6 +10,8 @@ export interface Guard {
   check(): void;
   /** Fires when nothing new may start, retries included. */
   closing: AbortSignal;
+  /** How long that is from now. */
+  closesInMs(): number;
   /** Fires when what is in flight has to stop. */
   signal: AbortSignal;
 }
@@ -28,7 +31,7 @@ const MAX_RETRY_AFTER_MS = 30_000;
  * backoff and full jitter (https://aws.amazon.com/blogs/architecture/exponential-backoff-and-jitter/), honouring
  * `Retry-After`. A 401 renews the credentials, once a run, and does not count as an attempt.
  * `Send` throws HttpError after the last attempt, CredentialsError, LockLostError, and Interrupted when the run ends or
- * the server asks for a pause of more than 30 s.
+ * the server asks for a pause of more than 30 s, or one that the run would not outlast.
  */
 export function createSend(options: {
   name: string;
@@ -36,14 +39,19 @@ export function createSend(options: {
   credentials: Credentials;
   authorization: (secret: Secret) => string;
   guard: Guard;
+  /** Shared by all requests that the server may throttle. */
+  pace?: Pace;
 }): Send {
-  const { name, http, credentials, authorization, guard } = options;
+  const { name, http, credentials, authorization, guard, pace } = options;
 
   return async (request) => {
     for (let attempt = 1; ; ) {
       if (attempt > 1) guard.closing.throwIfAborted();
+      const turn = pace?.turn(guard.closing);
+      if (turn) await turn;
       guard.signal.throwIfAborted();
       guard.check();
+      const startedMs = performance.now();
       const secret = credentials.current();
       const headers = { ...request.headers, authorization: authorization(secret) };
       let answer: HttpAnswer | HttpError;
@@ -57,6 +65,11 @@ export function createSend(options: {
         await credentials.renew(secret, guard.signal, new Error(`the ${name} answered 401`));
         guard.closing.throwIfAborted();
         continue;
+      }
+      if (pace && 'status' in answer) {
+        if (isThrottling(answer))
+          pace.throttled(startedMs, retryAfterMs(answer.headers['retry-after'], Date.now()) ?? 0);
+        else if (answer.status < 300) pace.succeeded();
       }
       if (!isTransient(answer) || attempt === MAX_ATTEMPTS) {
         if (answer instanceof HttpError) throw answer;
@@ -72,9 +85,11 @@ function isTransient(answer: HttpAnswer | HttpError) {
   return answer instanceof HttpError ? answer.transient : answer.status === 429 || answer.status >= 500;
 }
 
+const isThrottling = ({ status }: HttpAnswer) => status === 429 || status === 503;
+
 async function pause(name: string, answer: HttpAnswer | HttpError, attempt: number, guard: Guard) {
   const asked = answer instanceof HttpError ? undefined : retryAfterMs(answer.headers['retry-after'], Date.now());
-  if (asked !== undefined && asked > MAX_RETRY_AFTER_MS) {
+  if (asked !== undefined && asked > Math.min(MAX_RETRY_AFTER_MS, guard.closesInMs())) {
     throw new Interrupted('throttled', `the ${name} asks for a pause of ${Math.ceil(asked / 1000)} s`);
   }
   const waitMs = asked ?? Math.random() * FIRST_BACKOFF_MS * 2 ** attempt;

@@ -55,6 +55,8 @@ export function secretStore(secretId: string): SecretStore {
       .send(new GetSecretValueCommand({ SecretId: secretId }), { abortSignal: signal })
       .catch((cause: Error) => {
         signal.throwIfAborted();
+        // No cause: the parser's message quotes the answer.
+        if (cause instanceof SyntaxError) throw new SecretError(`secret ${secretId} could not be read: no JSON came`);
         throw new SecretError(`secret ${secretId} could not be read: ${cause.name}: ${cause.message}`, { cause });
       });
     cached = {

@@ -2,6 +2,7 @@ import type { StandardSchemaV1 } from '@standard-schema/spec';
 import pLimit from 'p-limit';
 import { orAborted } from './abort.ts';
 import { Interrupted, TargetDownError, TargetError } from './errors.ts';
+import type { Pace } from './pace.ts';
 import type { Problem, Report } from './report.ts';
 import type { Page } from './source.ts';
 
@@ -16,6 +17,8 @@ export interface SyncOptions<R> {
   write(record: R): Promise<void>;
   /** The most writes in flight at any moment. */
   concurrency: number;
+  /** Tells when fewer are allowed for a while. */
+  pace?: Pace;
   /** Fires when nothing new may start; aborted by the engine itself when the run has to end. */
   closing: AbortController;
   /** Counts, kept by the caller so that an error does not lose them. */
@@ -74,6 +77,12 @@ export async function sync<R>(options: SyncOptions<R>): Promise<Ending> {
   const openPages: OpenPage[] = [];
   let streak: Unreached<R>[] = [];
   let wake = () => {};
+  if (options.pace) {
+    options.pace.onChange = (concurrency) => {
+      limit.concurrency = concurrency;
+      wake();
+    };
+  }
   let ending: Ending = 'complete';
   let failure: { error: unknown } | undefined;
   let listEnded = false;

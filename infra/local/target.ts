@@ -24,6 +24,8 @@ export interface DemoTarget extends Served {
   latencyMs: number;
   /** Gives the status with which a body is refused, or undefined to accept it; may be changed at any time. */
   refuse: ((body: unknown) => number | undefined) | undefined;
+  /** Sent as `Retry-After` with every refusal; may be changed at any time. */
+  retryAfterSeconds: number | undefined;
   /** Resolves when the next request arrives. */
   nextRequest(): Promise<void>;
 }
@@ -49,6 +51,7 @@ export async function startTarget(options: {
     token,
     latencyMs,
     refuse: undefined as DemoTarget['refuse'],
+    retryAfterSeconds: undefined as DemoTarget['retryAfterSeconds'],
     nextRequest: () => arrival.promise,
   };
 
@@ -70,7 +73,9 @@ export async function startTarget(options: {
     const refuse = (status: number, message: string) => {
       state.refusals.push(status);
       leave();
-      answer(response, status, { message });
+      const { retryAfterSeconds } = state;
+      const headers = retryAfterSeconds === undefined ? {} : { 'retry-after': String(retryAfterSeconds) };
+      answer(response, status, { message }, headers);
     };
     // From here to the answer nothing is awaited: comparing the fencing token and storing are one step.
     if (request.headers.authorization !== `Bearer ${state.token}`) return refuse(401, 'wrong token');

@@ -1,0 +1,76 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+
+/** How fast a server wants to be called: what all requests to it share. */
+export interface Pace {
+  /** Resolves when the next request may start; undefined where that is now. @throws the signal's reason */
+  turn(signal: AbortSignal): Promise<void> | undefined;
+  /**
+   * The server has answered that it is called too fast, to a request that started at `startedMs`: everybody pauses for as
+   * long as it asks, and when this goes on after the pause, fewer requests at a time are made.
+   */
+  throttled(startedMs: number, retryAfterMs: number): void;
+  /** The server has taken a request; so many in a row as are allowed at a time allow one more. */
+  succeeded(): void;
+  /** Is told how many requests at a time are allowed from now on. */
+  onChange: (concurrency: number) => void;
+}
+
+/**
+ * Starts at `concurrency` requests at a time, halves that when the server throttles again after a pause, and goes back up
+ * step by step (additive increase, multiplicative decrease, as TCP does: RFC 5681).
+ * @param options.perSecond the most requests that start within a second; no limit where it is undefined
+ */
+export function createPace(options: { concurrency: number; perSecond?: number | undefined }): Pace {
+  const { concurrency, perSecond } = options;
+  const gapMs = perSecond === undefined ? 0 : 1000 / perSecond;
+  let allowed = concurrency;
+  let successes = 0;
+  let pausedUntilMs = 0;
+  let throttledAtMs = Number.NEGATIVE_INFINITY;
+  let throttledBefore = false;
+  let nextMs = 0;
+
+  function allow(wanted: number) {
+    successes = 0;
+    if (wanted === allowed) return;
+    allowed = wanted;
+    pace.onChange(allowed);
+  }
+
+  async function waitFor(untilMs: number, signal: AbortSignal) {
+    // A pause may be prolonged while it lasts.
+    for (let waitMs = untilMs - performance.now(); waitMs > 0; waitMs = pausedUntilMs - performance.now()) {
+      await sleep(waitMs, undefined, { signal }).catch(() => signal.throwIfAborted());
+    }
+  }
+
+  const pace: Pace = {
+    turn(signal) {
+      const nowMs = performance.now();
+      let startMs = Math.max(nowMs, pausedUntilMs);
+      if (gapMs > 0) {
+        startMs = Math.max(startMs, nextMs);
+        nextMs = startMs + gapMs;
+      }
+      // Timers count in whole milliseconds; a shorter wait is made up for by the next one.
+      return startMs - nowMs < 1 ? undefined : waitFor(startMs, signal);
+    },
+    throttled(startedMs, retryAfterMs) {
+      const nowMs = performance.now();
+      pausedUntilMs = Math.max(pausedUntilMs, nowMs + retryAfterMs);
+      successes = 0;
+      // What was under way when the server first said so tells nothing new.
+      if (startedMs < throttledAtMs) return;
+      throttledAtMs = nowMs;
+      if (throttledBefore) allow(Math.max(1, Math.floor(allowed / 2)));
+      throttledBefore = true;
+    },
+    succeeded() {
+      if (++successes < allowed) return;
+      if (allowed === concurrency) throttledBefore = false;
+      allow(Math.min(concurrency, allowed + 1));
+    },
+    onChange() {},
+  };
+  return pace;
+}

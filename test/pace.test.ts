@@ -1,0 +1,74 @@
+import assert from 'node:assert/strict';
+import { after, before, test } from 'node:test';
+import { type LocalEtcd, startEtcd } from '../infra/local/etcd.ts';
+import { createPace } from '../lib/pace.ts';
+import { model, startWorld } from './support/world.ts';
+
+let etcd: LocalEtcd;
+before(async () => {
+  etcd = await startEtcd();
+});
+after(() => etcd[Symbol.asyncDispose]());
+
+const models = (count: number) => Array.from({ length: count }, (_, index) => model(index));
+
+test('A first throttling only pauses, a repeated one halves the limit, and successes raise it step by step.', () => {
+  const pace = createPace({ concurrency: 8 });
+  const allowed: number[] = [];
+  pace.onChange = (concurrency) => allowed.push(concurrency);
+  pace.throttled(performance.now(), 0);
+  assert.deepEqual(allowed, []);
+  const before = performance.now() - 1000;
+  pace.throttled(performance.now(), 0);
+  assert.deepEqual(allowed, [4]);
+  // Sent before the server said so: it tells nothing new.
+  pace.throttled(before, 0);
+  assert.deepEqual(allowed, [4]);
+  pace.throttled(performance.now(), 0);
+  pace.throttled(performance.now(), 0);
+  pace.throttled(performance.now(), 0);
+  assert.deepEqual(allowed, [4, 2, 1]);
+  for (let successes = 0; successes < 1 + 2 + 3; successes++) pace.succeeded();
+  assert.deepEqual(allowed, [4, 2, 1, 2, 3, 4]);
+});
+
+test('A Retry-After pauses every request, and an abort ends the pause.', async () => {
+  const pace = createPace({ concurrency: 8 });
+  const never = new AbortController().signal;
+  assert.equal(pace.turn(never), undefined);
+  pace.throttled(performance.now(), 60_000);
+  const stop = new AbortController();
+  const turn = pace.turn(stop.signal);
+  assert.ok(turn);
+  stop.abort(new Error('enough'));
+  await assert.rejects(turn, { message: 'enough' });
+});
+
+test('A target that throttles gets everything in the end, with fewer writes at a time.', async () => {
+  await using world = await startWorld({ endpoints: etcd.endpoints, records: models(300), latencyMs: 5 });
+  world.target.refuse = () => (world.target.inFlight > 20 ? 429 : undefined);
+  const { status, report } = await world.tick();
+  assert.equal(status, 'completed');
+  assert.equal(report.written + report.failed, 300);
+  assert.ok(world.target.refusals.filter((refusal) => refusal === 429).length > 0);
+  assert.ok(report.written > 250, `${report.written} written, ${report.failed} failed`);
+});
+
+test('MAX_WRITES_PER_SECOND holds writes back.', async () => {
+  const env = { MAX_WRITES_PER_SECOND: '100' };
+  await using world = await startWorld({ endpoints: etcd.endpoints, records: models(60), env });
+  const { report } = await world.tick();
+  assert.equal(report.written, 60);
+  // 59 gaps of 10 ms are a lower bound, however slow the machine is.
+  assert.ok(report.durationMs >= 580, `${report.durationMs} ms`);
+});
+
+test('A Retry-After that the run would not outlast ends it as a partial one, throttled, once a page is settled.', async () => {
+  await using world = await startWorld({ endpoints: etcd.endpoints, records: models(1200) });
+  let writes = 0;
+  world.target.refuse = () => (++writes > 600 ? 429 : undefined);
+  world.target.retryAfterSeconds = 3600;
+  const { status, reason, report, pass } = await world.tick();
+  assert.deepEqual({ status, reason, settled: pass?.read }, { status: 'partial', reason: 'throttled', settled: 500 });
+  assert.equal(report.read, report.written + report.invalid + report.failed + report.unsettled);
+});
