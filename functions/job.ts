@@ -1,7 +1,8 @@
 import * as v from 'valibot';
+import { cursorPages } from '../lib/cursor-pages.ts';
 import { instant } from '../lib/instant.ts';
 import type { Job } from '../lib/run.ts';
-import { basicAuth, cursorPages } from '../lib/source.ts';
+import { basicAuth } from '../lib/source.ts';
 
 const count = v.pipe(v.number(), v.integer(), v.minValue(0));
 const price = v.pipe(v.number(), v.finite(), v.minValue(0));

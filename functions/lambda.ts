@@ -31,6 +31,7 @@ export function lambda<T>(handle: (event: unknown, invocation: Invocation) => Pr
         ...warm,
         log,
         requestId: context.awsRequestId,
+        functionName: context.functionName,
         remainingMs: context.getRemainingTimeInMillis(),
         stop: stop.signal,
       });

@@ -8,7 +8,7 @@ import { type Pass, startOver } from './pass.ts';
 import { type Problem, problemNotes, type Report } from './report.ts';
 import { createSend, type Guard } from './request.ts';
 import type { Invocation, Job } from './run.ts';
-import type { Credentials } from './secrets.ts';
+import type { Credentials, Secret } from './secrets.ts';
 import { shardOf } from './shard.ts';
 import { instantOf, MAX_PAGE_BYTES, openSource, type Page } from './source.ts';
 import { type Ending, type SettledPage, sync } from './sync.ts';
@@ -81,16 +81,15 @@ export async function copy<R>(job: Job<R>, copying: Copying<R>, failedBefore: st
     signal: guard.signal,
   });
   const pace = createPace({ concurrency, perSecond: settings.maxWritesPerSecond });
-  const source = openSource(
-    job.source,
-    createSend({
-      name: 'source',
-      http: sourceHttp,
-      credentials,
-      authorization: (secret) => job.source.authorization(secret.source),
-      guard,
-    }),
-  );
+  const atSource = {
+    ...{ name: 'source', credentials, guard },
+    authorization: (secret: Secret) => job.source.authorization(secret.source),
+  };
+  const source = openSource(job.source, {
+    baseUrl: settings.source.url,
+    send: createSend({ ...atSource, http: sourceHttp }),
+    stream: createSend({ ...atSource, http: { send: sourceHttp.stream } }),
+  });
   const write = !fence
     ? async () => {}
     : openTarget({
@@ -176,7 +175,8 @@ export async function copy<R>(job: Job<R>, copying: Copying<R>, failedBefore: st
 }
 
 /** An answer to the request as such; another status says nothing about the cursor. */
-const isRefusal = (error: unknown) => error instanceof SourceError && [400, 404, 410, 422].includes(error.status ?? 0);
+const isRefusal = (error: unknown) =>
+  error instanceof SourceError && (error.cursorRefused || [400, 404, 410, 422].includes(error.status ?? 0));
 
 /** The id of a record that has not been checked yet. */
 function idOf<R>(job: Job<R>, raw: unknown): unknown {

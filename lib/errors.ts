@@ -72,10 +72,13 @@ export class FenceAheadError extends SolotickError {
 export class SourceError extends SolotickError {
   /** HTTP status of the last answer, where that was the reason. */
   readonly status: number | undefined;
+  /** Whether only the place to go on from is to blame, so that the list can be read from its beginning. */
+  readonly cursorRefused: boolean;
 
-  constructor(message: string, options?: ErrorOptions & { status?: number }) {
+  constructor(message: string, options?: ErrorOptions & { status?: number; cursorRefused?: boolean }) {
     super('SOURCE', message, options);
     this.status = options?.status;
+    this.cursorRefused = options?.cursorRefused ?? false;
   }
 }
 

@@ -12,7 +12,7 @@ import {
   isRecoverableError,
 } from 'etcd3';
 import { orAborted } from './abort.ts';
-import { CredentialsError, LockServiceError } from './errors.ts';
+import { CredentialsError, LockLostError, LockServiceError } from './errors.ts';
 
 /** How long one attempt and all attempts of a call may take, and what ends it sooner. */
 export interface Budget {
@@ -191,6 +191,10 @@ const isTransient = (error: Error) => isRecoverableError(error) || LEADERLESS.te
 
 /** An answer that no repetition will change. */
 function refusal(operation: string, endpoint: string, cause: Error) {
+  // Only a put of ours names a lease.
+  if (/requested lease not found/.test(cause.message)) {
+    return new LockLostError(`etcd no longer knows the lease of "${operation}": it expired or was revoked`, { cause });
+  }
   const refused =
     cause instanceof EtcdAuthenticationFailedError ||
     cause instanceof EtcdInvalidAuthTokenError ||

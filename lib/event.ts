@@ -8,6 +8,8 @@ export interface Tick {
   kind: 'tick';
   scheduledTime?: string | undefined;
   shard?: Shard | undefined;
+  /** Sent by the function to itself after a partial run: the first run of the chain, and how many have followed it. */
+  continues?: { root: string; hop: number };
 }
 
 /** A run by hand over a window of time, over single records, or (neither given) over everything. */
@@ -41,6 +43,13 @@ const shard = v.pipe(
 const tick = v.strictObject({
   kind: v.optional(v.literal('tick')),
   scheduledTime: v.optional(utcInstant),
+  shard: v.optional(shard),
+});
+
+const continuation = v.strictObject({
+  kind: v.literal('continue'),
+  root: v.pipe(v.string(), v.nonEmpty()),
+  hop: v.pipe(natural, v.minValue(1)),
   shard: v.optional(shard),
 });
 
@@ -91,12 +100,16 @@ const control = v.variant(
 );
 
 /**
- * Reads the timer's event: our own, EventBridge's, or `{}` from a hand.
+ * Reads the timer's event: our own, EventBridge's, a continuation, or `{}` from a hand.
  * @throws EventError that says what is wrong where.
  */
 export function parseTick(event: unknown): Tick {
   if (v.is(v.object({ source: v.string(), 'detail-type': v.string() }), event)) {
     return { kind: 'tick', scheduledTime: parse('tick', scheduledEvent, event).time };
+  }
+  if (v.is(v.object({ kind: v.literal('continue') }), event)) {
+    const { root, hop, shard } = parse('continue', continuation, event);
+    return { kind: 'tick', shard, continues: { root, hop } };
   }
   return { ...parse('tick', tick, event), kind: 'tick' };
 }

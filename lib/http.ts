@@ -35,8 +35,8 @@ export interface Http extends AsyncDisposable {
 
 /**
  * Opens a client that keeps up to `connections` connections alive. `timeoutMs` holds for the connection, for the headers of
- * an answer, and between two pieces of its body; `maxBytes` is the most that a whole body may have. When `signal` fires,
- * everything in flight is aborted and nothing is sent any more.
+ * an answer, and for a whole body (of a stream: between two pieces of it); `maxBytes` is the most that a whole body may
+ * have. When `signal` fires, everything in flight is aborted and nothing is sent any more.
  */
 export function createHttp(
   baseUrl: string,
@@ -47,6 +47,8 @@ export function createHttp(
   const basePath = pathname.replace(/\/$/, '');
   const pool = new Pool(origin, {
     connections,
+    // One exchange at a time on a connection, so that a slow one holds up no other.
+    allowH2: false,
     connect: { timeout: timeoutMs },
     headersTimeout: timeoutMs,
     bodyTimeout: timeoutMs,
@@ -73,7 +75,7 @@ export function createHttp(
     async send({ method, path, headers, body = null }) {
       signal.throwIfAborted();
       try {
-        return await exchange(pool, { method, path: basePath + path, headers, body }, maxBytes);
+        return await exchange(pool, { method, path: basePath + path, headers, body }, { maxBytes, timeoutMs });
       } catch (error) {
         fail(error);
       }
@@ -106,19 +108,27 @@ export function createHttp(
  * One request and its answer, read to the end; rejects when the connection closes before. Dispatched directly, because the
  * stream that undici's `request` makes of each body costs a fifth of a write.
  */
-function exchange(pool: Pool, request: Dispatcher.DispatchOptions, maxBytes: number): Promise<HttpAnswer> {
+function exchange(
+  pool: Pool,
+  request: Dispatcher.DispatchOptions,
+  { maxBytes, timeoutMs }: { maxBytes: number; timeoutMs: number },
+): Promise<HttpAnswer> {
   return new Promise((resolve, reject) => {
     const answer = { status: 0, headers: {} };
     const parts: Buffer[] = [];
     let bytes = 0;
+    let bodyDueMs = 0;
     pool.dispatch(request, {
       onRequestStart() {},
       onResponseStart(_, status, headers) {
         Object.assign(answer, { status, headers });
+        bodyDueMs = performance.now() + timeoutMs;
       },
       onResponseData(controller, part) {
         bytes += part.length;
         if (bytes > maxBytes) controller.abort(new errors.ResponseExceededMaxSizeError());
+        // undici's time-out starts anew with each piece, so a body that trickles would never meet it.
+        else if (performance.now() > bodyDueMs) controller.abort(new errors.BodyTimeoutError());
         else parts.push(part);
       },
       onResponseEnd() {

@@ -148,7 +148,8 @@ function held(etcd: Etcd, lockKey: string, key: Buffer, revision: string, reads:
     reads,
     async isOwner(budget) {
       const answer = await etcd.txn('check the lock', { success: [readHolder(lockKey)] }, budget);
-      return answer.responses[0]?.response_range.kvs[0]?.key.equals(key) ?? false;
+      const owner = answer.responses[0]?.response_range.kvs[0];
+      return owner !== undefined && owner.key.equals(key) && owner.create_revision === revision;
     },
     async save(operations, budget) {
       const answer = await etcd.txn('save the state', { compare: [stillOurs], success: operations }, budget);

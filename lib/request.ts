@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { HttpError, Interrupted } from './errors.ts';
-import type { Http, HttpAnswer, HttpRequest } from './http.ts';
+import type { HttpAnswer, HttpRequest } from './http.ts';
 import type { Pace } from './pace.ts';
 import type { Credentials, Secret } from './secrets.ts';
 
@@ -16,10 +16,13 @@ export interface Guard {
   signal: AbortSignal;
 }
 
+/** What every answer begins with, whether its body has arrived or not. */
+type Head = Pick<HttpAnswer, 'status' | 'headers'>;
+
 /** Makes one request with everything that belongs to it; gives the last answer, whatever its status. */
-export type Send = (
+export type Send<A = HttpAnswer> = (
   request: Omit<HttpRequest, 'headers'> & { headers?: Record<string, string> },
-) => Promise<HttpAnswer>;
+) => Promise<A>;
 
 const MAX_ATTEMPTS = 5;
 const FIRST_BACKOFF_MS = 100;
@@ -33,15 +36,15 @@ const MAX_RETRY_AFTER_MS = 30_000;
  * `Send` throws HttpError after the last attempt, CredentialsError, LockLostError, and Interrupted when the run ends or
  * the server asks for a pause of more than 30 s, or one that the run would not outlast.
  */
-export function createSend(options: {
+export function createSend<A extends Head>(options: {
   name: string;
-  http: Http;
+  http: { send(request: HttpRequest): Promise<A> };
   credentials: Credentials;
   authorization: (secret: Secret) => string;
   guard: Guard;
   /** Shared by all requests that the server may throttle. */
   pace?: Pace;
-}): Send {
+}): Send<A> {
   const { name, http, credentials, authorization, guard, pace } = options;
 
   return async (request) => {
@@ -54,7 +57,7 @@ export function createSend(options: {
       const startedMs = performance.now();
       const secret = credentials.current();
       const headers = { ...request.headers, authorization: authorization(secret) };
-      let answer: HttpAnswer | HttpError;
+      let answer: A | HttpError;
       try {
         answer = await http.send({ ...request, headers });
       } catch (error) {
@@ -81,13 +84,13 @@ export function createSend(options: {
   };
 }
 
-function isTransient(answer: HttpAnswer | HttpError) {
+function isTransient(answer: Head | HttpError) {
   return answer instanceof HttpError ? answer.transient : answer.status === 429 || answer.status >= 500;
 }
 
-const isThrottling = ({ status }: HttpAnswer) => status === 429 || status === 503;
+const isThrottling = ({ status }: Head) => status === 429 || status === 503;
 
-async function pause(name: string, answer: HttpAnswer | HttpError, attempt: number, guard: Guard) {
+async function pause(name: string, answer: Head | HttpError, attempt: number, guard: Guard) {
   const asked = answer instanceof HttpError ? undefined : retryAfterMs(answer.headers['retry-after'], Date.now());
   if (asked !== undefined && asked > Math.min(MAX_RETRY_AFTER_MS, guard.closesInMs())) {
     throw new Interrupted('throttled', `the ${name} asks for a pause of ${Math.ceil(asked / 1000)} s`);

@@ -3,6 +3,7 @@ import { hostname } from 'node:os';
 import type { StandardSchemaV1 } from '@standard-schema/spec';
 import { ACQUIRE, look, takeLock } from './acquire.ts';
 import type { Settings } from './config.ts';
+import { continueLater } from './continuation.ts';
 import { setDeadline } from './deadline.ts';
 import type { Etcd } from './etcd.ts';
 import type { Backfill, Tick } from './event.ts';
@@ -35,6 +36,7 @@ export interface Invocation {
   secrets: SecretStore;
   log: Log;
   requestId: string;
+  functionName: string;
   remainingMs: number;
   /** Aborts when the process is asked to end. */
   stop: AbortSignal;
@@ -116,7 +118,9 @@ export async function run<R>(job: Job<R>, request: Tick | Backfill, invoked: Inv
 
   log.info('started: the lock is ours', { scheduledTime: request.kind === 'tick' ? request.scheduledTime : undefined });
   const held = { ...invocation, runId, startedAt, session, lock, state: lockedState, deadline, credentials };
-  return await work(job, request, held);
+  const result = await work(job, request, held);
+  if (request.kind === 'tick' && result.status === 'partial') await continueLater(request, runId, invocation);
+  return result;
 }
 
 /** Counts a tick that found the lock held, after the decision and without the lock. */

@@ -52,7 +52,7 @@ function reasonToSkipTick(request: Tick, state: State, settings: Settings, nowMs
       return { reason: 'stale', message };
     }
   }
-  if (run?.completedStartedAt && minIntervalSeconds) {
+  if (run?.completedStartedAt && minIntervalSeconds && !request.continues) {
     const ageSeconds = secondsBetween(run.completedStartedAt, nowMs);
     if (ageSeconds < minIntervalSeconds) {
       const message = `the last completed tick began ${ageSeconds} s ago, less than ${minIntervalSeconds} s`;

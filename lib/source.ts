@@ -1,4 +1,6 @@
+import type { IncomingHttpHeaders } from 'node:http';
 import { HttpError, SourceError } from './errors.ts';
+import type { HttpStream } from './http.ts';
 import type { Send } from './request.ts';
 import type { Secret } from './secrets.ts';
 import type { Shard } from './shard.ts';
@@ -20,7 +22,8 @@ export interface Window {
   shard?: Shard | undefined;
 }
 
-type Query = Record<string, string | number | undefined>;
+/** The parameters of a request; undefined ones are left out. */
+export type Query = Record<string, string | number | undefined>;
 
 /** What a listing has to work with. */
 export interface Listing extends Window {
@@ -28,6 +31,12 @@ export interface Listing extends Window {
   cursor: string | null;
   /** Gets `path` and gives the JSON of a 2xx answer. @throws SourceError on any other answer */
   getJson(path: string, query?: Query): Promise<unknown>;
+  /** As `getJson`, with the headers of the answer. */
+  getPage(path: string, query?: Query): Promise<{ body: unknown; headers: IncomingHttpHeaders }>;
+  /** Gets `path` and gives a 2xx answer whose body is still arriving, to be disposed of. @throws SourceError, its body too */
+  getStream(path: string, query?: Query): Promise<HttpStream>;
+  /** The URL that all paths are below, without a slash at the end. */
+  baseUrl: string;
 }
 
 /** How a job reads its source. */
@@ -51,24 +60,42 @@ export interface Source {
 /** The bytes that one answer of the source may have, so that a runaway page ends in an error and not in an exhausted memory. */
 export const MAX_PAGE_BYTES = 32 * 1024 * 1024;
 
+/** How deep arrays and objects may nest: each level costs memory, a hundred times what it costs the sender. */
+export const MAX_DEPTH = 100;
+
 export const basicAuth = (username: string, password: string) =>
   `Basic ${Buffer.from(`${username}:${password}`).toString('base64')}`;
 
-/** A job's source, read by `send`. */
-export function openSource(job: SourceJob, send: Send): Source {
+/** What answers for a source. */
+export interface SourceServer {
+  baseUrl: string;
+  send: Send;
+  stream: Send<HttpStream>;
+}
+
+/** A job's source, read from `server`. */
+export function openSource(job: SourceJob, { baseUrl, send, stream }: SourceServer): Source {
   let clock: string | undefined;
 
-  async function getJson(path: string): Promise<unknown> {
-    const { status, headers, body } = await send({ method: 'GET', path }).catch((cause) => {
-      if (cause instanceof HttpError) throw new SourceError(`GET ${path} at the source: ${cause.message}`, { cause });
-      throw cause;
-    });
-    if (status === 404) return undefined;
-    if (status < 200 || status > 299) {
-      throw new SourceError(`GET ${path} at the source was answered with ${status}`, { status });
+  async function get<A extends Awaited<ReturnType<Send | Send<HttpStream>>>>(path: string, ask: Send<A>): Promise<A> {
+    const answer = await ask({ method: 'GET', path }).catch((cause) => fail(path, cause));
+    if (answer.status < 200 || answer.status > 299) {
+      throw new SourceError(`GET ${path} at the source was answered with ${answer.status}`, { status: answer.status });
     }
-    clock ??= instantOf(headers.date);
-    return parseJson(path, body);
+    clock ??= instantOf(answer.headers.date);
+    return answer;
+  }
+
+  async function getPage(path: string, query: Query = {}) {
+    const target = path + search(query);
+    const { headers, body } = await get(target, send);
+    return { headers, body: parseJson(target, body) };
+  }
+
+  async function getStream(path: string, query: Query = {}) {
+    const target = path + search(query);
+    const answer = await get(target, stream);
+    return { ...answer, body: arriving(target, answer.body) };
   }
 
   return {
@@ -78,50 +105,34 @@ export function openSource(job: SourceJob, send: Send): Source {
     pages: (window, cursor) =>
       endingPages(
         job.list({
-          ...window,
-          cursor,
-          async getJson(path, query = {}) {
-            const target = path + search(query);
-            const value = await getJson(target);
-            if (value === undefined)
-              throw new SourceError(`GET ${target} at the source was answered with 404`, { status: 404 });
-            return value;
-          },
+          ...{ ...window, cursor, getPage, getStream, baseUrl },
+          getJson: async (path, query) => (await getPage(path, query)).body,
         }),
       ),
     async one(id) {
       if (!job.one) throw new SourceError('the job does not tell how to read a single record: it has no source.one');
-      return getJson(job.one(id));
+      try {
+        return (await getPage(job.one(id))).body;
+      } catch (error) {
+        if (error instanceof SourceError && error.status === 404) return undefined;
+        throw error;
+      }
     },
   };
 }
 
-/**
- * Lists a source that answers each page with the cursor of the next one in its body.
- * @param options.query the parameters of a page, without the cursor; undefined ones are left out
- * @param options.records the name of the field that holds the records
- * @param options.next the name of the field that holds the next cursor, or null at the end
- */
-export function cursorPages(options: {
-  path: string;
-  query: (window: Window) => Query;
-  records: string;
-  next: string;
-}): SourceJob['list'] {
-  const { path, query, records: recordsField, next: nextField } = options;
-  return async function* cursorPages({ since, until, shard, cursor, getJson }) {
-    let at = cursor;
-    do {
-      const body = await getJson(path, { ...query({ since, until, shard }), cursor: at ?? undefined });
-      const { [recordsField]: records, [nextField]: next } = Object(body);
-      if (!Array.isArray(records)) throw new SourceError(`the page at ${path} has no array "${recordsField}"`);
-      if (next !== null && (typeof next !== 'string' || next === '')) {
-        throw new SourceError(`the page at ${path} has no cursor "${nextField}" that is a non-empty string or null`);
-      }
-      yield { records, cursor: next };
-      at = next;
-    } while (at !== null);
-  };
+/** @throws what `cause` is to those who read the source */
+function fail(path: string, cause: unknown): never {
+  if (cause instanceof HttpError) throw new SourceError(`GET ${path} at the source: ${cause.message}`, { cause });
+  throw cause;
+}
+
+async function* arriving(path: string, body: AsyncIterable<Uint8Array>) {
+  try {
+    yield* body;
+  } catch (cause) {
+    fail(path, cause);
+  }
 }
 
 /** Ends a listing whose cursors run in a circle: Brent's algorithm, so that it costs one cursor of memory. */
@@ -143,6 +154,7 @@ async function* endingPages(pages: AsyncIterable<Page>): AsyncGenerator<Page> {
 }
 
 function parseJson(path: string, body: Uint8Array): unknown {
+  if (nestsTooDeep(body)) throw new SourceError(`GET ${path} at the source: the JSON nests deeper than ${MAX_DEPTH} levels`);
   try {
     return JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(body));
   } catch {
@@ -151,6 +163,20 @@ function parseJson(path: string, body: Uint8Array): unknown {
       `GET ${path} at the source was answered with ${body.length} bytes that are not JSON in UTF-8`,
     );
   }
+}
+
+function nestsTooDeep(json: Uint8Array): boolean {
+  let depth = 0;
+  let quoted = false;
+  for (let at = 0; at < json.length; at++) {
+    const byte = json[at];
+    if (byte === 0x22) quoted = !quoted;
+    else if (quoted) at += byte === 0x5c ? 1 : 0;
+    else if (byte === 0x5b || byte === 0x7b) depth++;
+    else if (byte === 0x5d || byte === 0x7d) depth--;
+    if (depth > MAX_DEPTH) return true;
+  }
+  return false;
 }
 
 /** A time in `toISOString()`'s form; undefined where there is none, or none that can be understood. */

@@ -153,8 +153,19 @@ export async function sync<R>(options: SyncOptions<R>): Promise<Ending> {
     streak = [];
   }
 
-  function start(record: R, page: OpenPage) {
-    const id = options.id(record);
+  /** Whatever the job's own functions cannot cope with makes the record invalid, and nothing else. */
+  async function accept(raw: unknown): Promise<Accepted<R> | { faults: string }> {
+    try {
+      const { issues, value } = (await schema['~standard'].validate(raw)) as Checked<R>;
+      if (issues) return { faults: issues.map(describe).join('; ') };
+      return { record: value, id: options.id(value), updatedAt: options.updatedAt?.(value) };
+    } catch (error) {
+      // Not the message, which may quote the record.
+      return { faults: `the job threw ${(error as Error).name}` };
+    }
+  }
+
+  function start(record: R, id: string, page: OpenPage) {
     const task = limit(attempt, record, id, page, inFlight.get(id));
     inFlight.set(id, task);
     task.then(() => {
@@ -178,17 +189,16 @@ export async function sync<R>(options: SyncOptions<R>): Promise<Ending> {
         report.unsettled += left;
         return;
       }
-      const checked = schema['~standard'].validate(raw);
-      const { issues, value } = (checked instanceof Promise ? await checked : checked) as Checked<R>;
-      if (issues) {
+      const checked = await accept(raw);
+      if ('faults' in checked) {
         report.invalid++;
         page.invalid++;
-        note({ id: nameOf(raw, page.number, index), kind: 'invalid', reason: issues.map(describe).join('; ') });
+        note({ id: nameOf(raw, page.number, index), kind: 'invalid', reason: checked.faults });
         settle(page);
       } else {
-        const updatedAt = options.updatedAt?.(value);
+        const { record, id, updatedAt } = checked;
         if (updatedAt !== undefined && !(page.newest && page.newest >= updatedAt)) page.newest = updatedAt;
-        start(value, page);
+        start(record, id, page);
       }
       report.read++;
     }
@@ -230,6 +240,12 @@ export async function sync<R>(options: SyncOptions<R>): Promise<Ending> {
   if (closing.signal.aborted && !(listEnded && report.unsettled === 0)) end(closing.signal.reason);
   if (failure) throw failure.error;
   return ending;
+}
+
+interface Accepted<R> {
+  record: R;
+  id: string;
+  updatedAt: string | undefined;
 }
 
 interface Checked<R> {

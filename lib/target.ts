@@ -47,7 +47,7 @@ export function openTarget<R>(options: {
 
   return async (record) => {
     const { status } = await send(requestFor(record)).catch((cause) => {
-      if (cause instanceof HttpError) throw new TargetError(cause.message, { cause });
+      if (cause instanceof HttpError) throw new TargetError(cause.message, { cause, refused: !cause.transient });
       throw cause;
     });
     if (status === 412) throw await fence.refused();

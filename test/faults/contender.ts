@@ -15,7 +15,10 @@ const log = createLog(job.name);
 const never = new AbortController().signal;
 
 process.on('message', async (event: unknown) => {
-  const invocation = { settings, secrets, log, requestId: String(process.pid), remainingMs: 60_000, stop: never };
+  const invocation = {
+    ...{ settings, secrets, log, requestId: String(process.pid), functionName: 'contender' },
+    ...{ remainingMs: 60_000, stop: never },
+  };
   const answer = await run(job, parseTick(event), invocation).then(
     (result) => ({ result }),
     ({ name, message }: Error) => ({ error: { name, message } }),

@@ -66,6 +66,7 @@ export async function startWorld(options: {
   } as unknown as Log;
   const invocation = (remainingMs: number, stop: AbortSignal) => ({
     ...{ settings: readSettings(env, job.name), secrets: store, log, requestId: randomUUID(), remainingMs, stop },
+    functionName: 'solotick-test-sync',
   });
   const never = new AbortController().signal;
   const owned = stack.move();
