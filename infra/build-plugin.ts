@@ -1,12 +1,15 @@
-import { existsSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { parseEnv } from 'node:util';
 import { settingsTable } from '../lib/config.ts';
+import { scheduleShards } from './shard-schedules.ts';
 import { readStageConfig, type StageConfig } from './stage-config.ts';
 
 /** What is used of osls here; it has no types of its own. */
 interface Serverless {
   serviceDir: string;
   configurationInput: { provider: { stage: string } };
+  service: { resources: { Resources: Record<string, unknown> } };
   classes: { Error: new (message: string, code: string) => Error };
 }
 
@@ -17,7 +20,8 @@ interface Serverless {
 export default function buildPlugin(serverless: Serverless, options: { stage?: string }) {
   const stage = options.stage ?? serverless.configurationInput.provider.stage;
   let config: StageConfig;
-  let shell: NodeJS.ProcessEnv;
+  // As it is before osls puts a stage's environment into it.
+  const shell = { ...process.env };
 
   const bundle = async () => {
     // osls loads its plugins with `require`, which refuses whatever awaits at its top level.
@@ -40,18 +44,19 @@ export default function buildPlugin(serverless: Serverless, options: { stage?: s
     },
     hooks: {
       'before:package:createDeploymentArtifacts': bundle,
+      'before:package:finalize': () =>
+        scheduleShards(serverless.service.resources.Resources, Number(config.settings.SHARDS ?? 1)),
       'before:deploy:function:packageFunction': bundle,
       'before:invoke:local:invoke': bundle,
       // What the shell or .env says is meant for this machine, so it stands when osls sets the stage's environment;
       // which stage it is, `--stage` says.
-      'before:invoke:local:loadEnvVars': () => {
-        const file = join(serverless.serviceDir, '.env');
-        if (existsSync(file)) process.loadEnvFile(file);
-        shell = { ...process.env };
-      },
       'after:invoke:local:loadEnvVars': () => {
+        const file = join(serverless.serviceDir, '.env');
+        const dotenv = existsSync(file) ? parseEnv(readFileSync(file, 'utf8')) : {};
+        const given: NodeJS.ProcessEnv = { ...dotenv, ...shell };
         for (const name of Object.keys(settingsTable))
-          if (shell[name] && name !== 'STAGE') process.env[name] = shell[name];
+          if (given[name] && name !== 'STAGE') process.env[name] = given[name];
+        for (const [name, value] of Object.entries(dotenv)) process.env[name] ??= value;
       },
     },
   };

@@ -82,6 +82,13 @@ for (const stage of ['dev', 'prod']) {
         Action: ['secretsmanager:GetSecretValue'],
         Resource: { 'Fn::Sub': `arn:\${AWS::Partition}:${secret}` },
       },
+      {
+        Effect: 'Allow',
+        Action: ['lambda:InvokeFunction'],
+        Resource: {
+          'Fn::Sub': `arn:\${AWS::Partition}:lambda:\${AWS::Region}:\${AWS::AccountId}:function:solotick-${stage}-sync`,
+        },
+      },
     ]);
   });
 }
@@ -94,6 +101,23 @@ test('A schedule that is switched off and has a window of its own is deployed so
   const { Properties } = (await compiledResources()).SyncSchedule;
   assert.equal(Properties.State, 'DISABLED');
   assert.deepEqual(Properties.FlexibleTimeWindow, { Mode: 'FLEXIBLE', MaximumWindowInMinutes: 5 });
+});
+
+test('A job in shards has a schedule for each, with the shard in its input.', async () => {
+  const file = join(serviceDir, 'infra/config/dev.yml');
+  await writeFile(file, `${await readFile(file, 'utf8')}\n  SHARDS: 2\n`);
+  await serverless(serviceDir, ['package'], bareShell);
+  const resources = await compiledResources();
+  assert.equal(resources.SyncSchedule, undefined);
+  for (const index of [0, 1]) {
+    const { Name, Target } = resources[`SyncSchedule${index}Of2`].Properties;
+    assert.equal(Name, `solotick-dev-sync-${index}-of-2`);
+    assert.deepEqual(JSON.parse(Target.Input), {
+      kind: 'tick',
+      scheduledTime: '<aws.scheduler.scheduled-time>',
+      shard: { index, of: 2 },
+    });
+  }
 });
 
 test('A wrong file of a stage stops packaging with one message that names the file and every key.', async () => {

@@ -2,6 +2,7 @@ import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { parseArgs, parseEnv } from 'node:util';
+import { announce } from './announce.ts';
 import { startCloud } from './cloud.ts';
 import { onInterrupt } from './interrupt.ts';
 import { startInvokeApi } from './invoke-api.ts';
@@ -45,6 +46,8 @@ await using cloud = await startCloud({
   onLog: (name, line) => console.log(readable(name, line)),
 });
 await using api = await startInvokeApi({ ...cloud.functions });
+// npm runs its scripts in the folder of the project.
+announce(process.cwd(), api.url);
 starting = false;
 
 const { functions, config, etcd, source, target } = cloud;

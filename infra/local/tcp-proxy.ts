@@ -15,24 +15,32 @@ export interface TcpProxy extends AsyncDisposable {
   mode: ProxyMode;
   /** Resets all connections; what was held back is lost. */
   cut(): void;
+  /** The open connections fall silent for good, as behind a NAT that has forgotten them; new ones follow the mode. */
+  forget(): void;
+}
+
+interface Pair {
+  client: Socket;
+  upstream: Socket;
+  forgotten: boolean;
 }
 
 /** Starts a proxy before `server`, a URL such as etcd's endpoints. */
 export async function startTcpProxy(server: string): Promise<TcpProxy> {
   const { protocol, hostname, port } = new URL(server);
-  const pairs = new Set<{ client: Socket; upstream: Socket }>();
+  const pairs = new Set<Pair>();
   let mode: ProxyMode = 'pass';
 
   /** Not reading is what makes a network silent: the sender's bytes stay under way. */
   const flow = (socket: Socket, open: boolean) => (open ? socket.resume() : socket.pause());
-  const apply = ({ client, upstream }: { client: Socket; upstream: Socket }) => {
-    flow(client, mode !== 'black-hole');
-    flow(upstream, mode === 'pass');
+  const apply = ({ client, upstream, forgotten }: Pair) => {
+    flow(client, mode !== 'black-hole' && !forgotten);
+    flow(upstream, mode === 'pass' && !forgotten);
   };
 
   const listener = createServer((client) => {
     const upstream = connect(Number(port), hostname);
-    const pair = { client, upstream };
+    const pair: Pair = { client, upstream, forgotten: false };
     pairs.add(pair);
     const end = () => {
       pairs.delete(pair);
@@ -65,6 +73,12 @@ export async function startTcpProxy(server: string): Promise<TcpProxy> {
       for (const pair of pairs) apply(pair);
     },
     cut,
+    forget() {
+      for (const pair of pairs) {
+        pair.forgotten = true;
+        apply(pair);
+      }
+    },
     async [Symbol.asyncDispose]() {
       cut();
       listener.close();

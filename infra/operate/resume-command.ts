@@ -1,0 +1,40 @@
+import type { Rest } from './backfill.ts';
+import type { BackfillRequest } from './options.ts';
+
+/** The options that say where a command works. */
+export interface Where {
+  stage?: string;
+  region?: string;
+  'aws-profile'?: string;
+  local?: boolean;
+}
+
+/** The command that goes on with a backfill, to be pasted into a shell. */
+export function resumeCommand(request: BackfillRequest, { part, backfillId }: Rest, where: Where): string {
+  const { whole, window, waitSeconds, concurrency, dryRun } = request;
+  const options: [string, string | number | true | undefined][] = [
+    ['stage', where.stage],
+    ['region', where.region],
+    ['aws-profile', where['aws-profile']],
+    ['local', where.local || undefined],
+    ['since', part.since],
+    // Of all windows, the first of which is the one to go on with.
+    ['until', whole.until],
+    ['window', window?.text],
+    ['ids', part.ids && listed(part.ids)],
+    ['all', part.since || part.until || part.ids ? undefined : true],
+    ['dry-run', dryRun || undefined],
+    ['wait', waitSeconds],
+    ['concurrency', concurrency],
+    ['resume', backfillId],
+  ];
+  const words = options.flatMap(([name, value]) => {
+    if (value === undefined) return [];
+    return value === true ? [`--${name}`] : [`--${name}`, quoted(String(value))];
+  });
+  return ['npx serverless backfill', ...words].join(' ');
+}
+
+const listed = (ids: string[]) => (ids.some((id) => /^\[|,|^\s|\s$/.test(id)) ? JSON.stringify(ids) : ids.join(','));
+
+const quoted = (word: string) => (/^[\w@%+=:,./-]+$/.test(word) ? word : `'${word.replaceAll("'", "'\\''")}'`);

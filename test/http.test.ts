@@ -1,0 +1,199 @@
+import assert from 'node:assert/strict';
+import { once } from 'node:events';
+import type { ServerResponse } from 'node:http';
+import { type AddressInfo, createServer, type Socket } from 'node:net';
+import { test } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { serve } from '../infra/local/serve.ts';
+import { createHttp, type Http } from '../lib/http.ts';
+
+const never = new AbortController().signal;
+
+const open = (url: string, options: { timeoutMs?: number; connections?: number; signal?: AbortSignal } = {}) =>
+  createHttp(url, { timeoutMs: 10_000, connections: 2, maxBytes: 1000, signal: never, ...options });
+
+const get = (http: Http, path = '/') => http.send({ method: 'GET', path, headers: {} });
+
+/** A server below HTTP: `handle` gets each connection once something was sent on it. */
+async function serveRaw(handle: (socket: Socket) => void) {
+  const sockets = new Set<Socket>();
+  const server = createServer((socket) => {
+    sockets.add(socket);
+    socket.on('error', () => undefined);
+    socket.once('data', () => handle(socket));
+  });
+  server.listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  return {
+    url: `http://127.0.0.1:${(server.address() as AddressInfo).port}`,
+    async [Symbol.asyncDispose]() {
+      for (const socket of sockets) socket.destroy();
+      server.close();
+      await once(server, 'close');
+    },
+  };
+}
+
+test('A path goes on the wire as it was written, below the path of the base URL.', async () => {
+  const seen: string[] = [];
+  await using server = await serve((request, response) => {
+    seen.push(`${request.method} ${request.url}`);
+    response.end();
+  });
+  await using http = open(`${server.url}/base/`);
+  const paths = ['/a%2Fb', '/..', '/%2E%2E/x', '/a//b?c=%20&d', '/%25'];
+  for (const path of paths) await get(http, path);
+  assert.deepEqual(
+    seen,
+    paths.map((path) => `GET /base${path}`),
+  );
+});
+
+test('An answer comes with status, headers and the whole body, in however many pieces it arrives.', async () => {
+  await using server = await serve(async (request, response) => {
+    let body = '';
+    for await (const part of request) body += part;
+    response.writeHead(207, { 'x-method': request.method });
+    for (const letter of body) {
+      response.write(letter);
+      await sleep(1);
+    }
+    response.end();
+  });
+  await using http = open(server.url);
+  const answer = await http.send({ method: 'PUT', path: '/', headers: { 'x-a': 'b' }, body: 'grüße' });
+  assert.equal(answer.status, 207);
+  assert.equal(answer.headers['x-method'], 'PUT');
+  assert.equal(new TextDecoder().decode(answer.body), 'grüße');
+});
+
+test('A redirect is an answer like any other: it is not followed.', async () => {
+  const seen: (string | undefined)[] = [];
+  await using server = await serve((request, response) => {
+    seen.push(request.url);
+    response.writeHead(302, { location: '/elsewhere' }).end();
+  });
+  await using http = open(server.url);
+  assert.equal((await get(http, '/here')).status, 302);
+  assert.deepEqual(seen, ['/here']);
+});
+
+test('Connections are kept alive, and there are never more than were allowed.', async () => {
+  const sockets = new Set<unknown>();
+  let inFlight = 0;
+  let peak = 0;
+  await using server = await serve(async (request, response) => {
+    sockets.add(request.socket);
+    peak = Math.max(peak, ++inFlight);
+    await sleep(5);
+    inFlight--;
+    response.end();
+  });
+  await using http = open(server.url, { connections: 3 });
+  await Promise.all(Array.from({ length: 30 }, () => get(http)));
+  assert.equal(sockets.size, 3);
+  assert.equal(peak, 3);
+});
+
+const brokenOff: Record<string, (response: ServerResponse) => void> = {
+  'before its headers': (response) => response.destroy(),
+  'within the length it announced': (response) => {
+    response.writeHead(200, { 'content-length': 100 }).write('half of', () => response.destroy());
+  },
+  'between two chunks': (response) => {
+    response.writeHead(200).write('half of', () => response.destroy());
+  },
+};
+for (const [where, breakOff] of Object.entries(brokenOff)) {
+  test(`An answer that breaks off ${where} is a transient HttpError, and the client goes on.`, async () => {
+    await using server = await serve((request, response) => {
+      if (request.url === '/broken') breakOff(response);
+      else response.end('whole');
+    });
+    await using http = open(server.url, { connections: 1 });
+    await assert.rejects(get(http, '/broken'), { name: 'HttpError', transient: true });
+    assert.equal(new TextDecoder().decode((await get(http)).body), 'whole');
+  });
+}
+
+test('A port on which nobody listens, and an answer that is not HTTP, are transient HttpErrors that tell why.', async () => {
+  const gone = await serve(() => {});
+  await gone[Symbol.asyncDispose]();
+  await using closed = open(gone.url);
+  await assert.rejects(get(closed), { name: 'HttpError', transient: true, message: /ECONNREFUSED/ });
+
+  await using babble = await serveRaw((socket) => socket.end('hello there, stranger\r\n\r\n'));
+  await using http = open(babble.url);
+  await assert.rejects(get(http), { name: 'HttpError', transient: true });
+});
+
+test('A server that does not answer, or stops in the middle, is given up after the time-out.', async () => {
+  await using server = await serve((request, response) => {
+    if (request.url === '/body') response.writeHead(200).write('a beginning');
+  });
+  await using http = open(server.url, { timeoutMs: 200 });
+  await assert.rejects(get(http, '/headers'), { transient: true, message: /^UND_ERR_HEADERS_TIMEOUT/ });
+  await assert.rejects(get(http, '/body'), { transient: true, message: /^UND_ERR_BODY_TIMEOUT/ });
+});
+
+test('An answer larger than allowed is given up at the bound, whether it tells its size or not.', async () => {
+  let sent = 0;
+  await using server = await serve((request, response) => {
+    if (request.url === '/announced') response.setHeader('content-length', 5000);
+    if (request.url === '/small') return void response.end('x'.repeat(1000));
+    if (request.url === '/announced') return void response.end('x'.repeat(5000));
+    // Endless, unless the client closes.
+    const more = () => {
+      while (!response.destroyed && response.write('x'.repeat(1000))) sent += 1000;
+    };
+    response.on('drain', more);
+    more();
+  });
+  await using http = open(server.url, { connections: 1 });
+  for (const path of ['/announced', '/endless']) {
+    const expected = { name: 'HttpError', transient: false, message: 'the answer is larger than 1000 bytes' };
+    await assert.rejects(get(http, path), expected);
+  }
+  assert.ok(sent < 100_000_000);
+  assert.equal((await get(http, '/small')).body.length, 1000);
+});
+
+test('A request that cannot be made is an HttpError that is not transient, and nothing is sent.', async () => {
+  let requests = 0;
+  await using server = await serve((_, response) => {
+    requests++;
+    response.end();
+  });
+  await using http = open(server.url);
+  await assert.rejects(get(http, '/a b'), { name: 'HttpError', transient: false });
+  const headers = { 'x-name': 'line\r\nbreak' };
+  await assert.rejects(http.send({ method: 'GET', path: '/', headers }), { name: 'HttpError', transient: false });
+  assert.equal(requests, 0);
+});
+
+test('When the signal fires, what waits for an answer, reads a body or queues for a connection gets its reason.', async () => {
+  const stop = new AbortController();
+  await using server = await serve((request, response) => {
+    if (request.url === '/body') response.writeHead(200).write('a beginning');
+  });
+  await using http = open(server.url, { connections: 2, signal: stop.signal });
+  const pending = ['/body', '/headers', '/queued', '/queued'].map((path) => get(http, path));
+  const all = Promise.allSettled(pending);
+  await sleep(100);
+  const reason = new Error('enough');
+  stop.abort(reason);
+  for (const outcome of await all) assert.deepEqual(outcome, { status: 'rejected', reason });
+  await assert.rejects(get(http), reason);
+});
+
+test('A client whose signal has fired before it was opened sends nothing.', async () => {
+  let requests = 0;
+  await using server = await serve((_, response) => {
+    requests++;
+    response.end();
+  });
+  const reason = new Error('too late');
+  await using http = open(server.url, { signal: AbortSignal.abort(reason) });
+  await assert.rejects(get(http), reason);
+  assert.equal(requests, 0);
+});

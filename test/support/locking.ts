@@ -1,0 +1,81 @@
+import assert from 'node:assert/strict';
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { LocalEtcd } from '../../infra/local/etcd.ts';
+import type { TcpProxy } from '../../infra/local/tcp-proxy.ts';
+import { type Budget, connectEtcd, type EtcdCredentials } from '../../lib/etcd.ts';
+import { type Clock, openSession } from '../../lib/session.ts';
+
+/** As long as a run gives etcd before it has the lock. */
+export const BUDGET: Budget = { attemptMs: 2000, totalMs: 5000 };
+
+/** A connection with a session on it, both ended by disposal. */
+export async function openClient(
+  endpoints: string[],
+  options: { ttlSeconds?: number; clock?: Clock; credentials?: EtcdCredentials } = {},
+) {
+  await using stack = new AsyncDisposableStack();
+  const etcd = stack.use(connectEtcd(endpoints, options.credentials));
+  const { ttlSeconds = 60, clock } = options;
+  const session = stack.use(await openSession(etcd, { ttlSeconds, acquire: BUDGET, ...(clock && { clock }) }));
+  const owned = stack.move();
+  return { etcd, session, [Symbol.asyncDispose]: () => owned.disposeAsync() };
+}
+
+/** A clock that stands still until it is stepped. */
+export function steppedClock() {
+  const at = { monotonicMs: 1_000_000, wallMs: 2_000_000_000_000 };
+  return {
+    monotonicMs: () => at.monotonicMs,
+    wallMs: () => at.wallMs,
+    step(by: { monotonicMs?: number; wallMs?: number }) {
+      at.monotonicMs += by.monotonicMs ?? 0;
+      at.wallMs += by.wallMs ?? 0;
+    },
+  };
+}
+
+/** A session's lease id as etcdctl prints it. */
+export const hex = (leaseId: string) => BigInt(leaseId).toString(16);
+
+/** The ids of all leases, in hex. */
+export async function leasesOf(server: LocalEtcd, flags: string[] = []): Promise<string[]> {
+  const printed = await server.etcdctl([...flags, 'lease', 'list']);
+  return printed.split('\n').filter((line) => /^[0-9a-f]+$/.test(line));
+}
+
+/** The keys with this prefix, oldest first. */
+export async function keysOf(server: LocalEtcd, prefix: string, flags: string[] = []): Promise<string[]> {
+  const args = [...flags, 'get', prefix, '--prefix', '--keys-only', '--sort-by=CREATE', '--order=ASCEND'];
+  return (await server.etcdctl(args)).split('\n').filter((line) => line !== '');
+}
+
+/** Asks until it holds; whoever asks for longer than half a minute asks in vain. */
+export async function until(what: string, holds: () => boolean | Promise<boolean>): Promise<void> {
+  const giveUpAtMs = performance.now() + 30_000;
+  while (!(await holds())) {
+    assert.ok(performance.now() < giveUpAtMs, `waited in vain: ${what}`);
+    await sleep(20);
+  }
+}
+
+/**
+ * Makes a call of which etcd's answer is lost on the way back: holds back what etcd says, waits until the call has
+ * `landed` there, and resets the connection. It must be open already: a new one would wait for etcd's greeting.
+ */
+export async function loseAnswer<T>(proxy: TcpProxy, call: () => Promise<T>, landed: () => Promise<boolean>) {
+  proxy.mode = 'half-open';
+  const result = call();
+  result.catch(() => undefined);
+  await until('the call has landed', landed);
+  proxy.cut();
+  proxy.mode = 'pass';
+  return await result;
+}
+
+/** What a promise rejects with. */
+export async function failureOf(work: Promise<unknown>): Promise<Error> {
+  return await work.then(
+    () => assert.fail('it did not fail'),
+    (error) => error,
+  );
+}

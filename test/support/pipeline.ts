@@ -1,0 +1,201 @@
+import type { ServerResponse } from 'node:http';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { job } from '../../functions/job.ts';
+import { answer, bodyOf, type Served, serve } from '../../infra/local/serve.ts';
+import { createHttp } from '../../lib/http.ts';
+import { newReport, type Problem } from '../../lib/report.ts';
+import { createSend } from '../../lib/request.ts';
+import { openCredentials, type Secret } from '../../lib/secrets.ts';
+import { openSource } from '../../lib/source.ts';
+import { type Ending, type SettledPage, type SyncOptions, sync } from '../../lib/sync.ts';
+import { openTarget } from '../../lib/target.ts';
+
+/** A record of the shipped job. */
+export const record = (id: string, name = `name of ${id}`) => ({
+  ...{ id, name, updatedAt: '2026-01-01T00:00:00.000Z', limit: { context: 1, output: 1 } },
+});
+
+export const records = (count: number, first = 0) =>
+  Array.from({ length: count }, (_, index) => record(`model-${first + index}`));
+
+/** `list` in pages of `size`. */
+export const pagesOf = <T>(list: T[], size: number) =>
+  Array.from({ length: Math.ceil(list.length / size) }, (_, page) => list.slice(page * size, (page + 1) * size));
+
+/** A source that serves these pages; the cursor of each is its number. `before` may answer a request in its own way. */
+export async function servePages(
+  pages: unknown[][],
+  before: (page: number, response: ServerResponse) => Promise<void> | void = () => {},
+) {
+  const served: number[] = [];
+  const server = await serve(async (request, response) => {
+    const page = Number(new URL(request.url ?? '', 'http://source').searchParams.get('cursor') ?? 0);
+    served.push(page);
+    await before(page, response);
+    if (response.writableEnded || response.destroyed) return;
+    answer(response, 200, { models: pages[page], nextCursor: page + 1 < pages.length ? String(page + 1) : null });
+  });
+  return Object.assign(server, { served });
+}
+
+/** A write as it arrived. */
+export interface Arrival {
+  id: string;
+  /** As it was on the wire. */
+  path: string;
+  authorization: string;
+  body: { name: string };
+  /** 1 for the first request of this id. */
+  attempt: number;
+}
+
+export interface Target extends Served {
+  arrivals: Arrival[];
+  /** What the accepted writes left behind: names by id. */
+  stored: Map<string, string>;
+  inFlight: number;
+  peakInFlight: number;
+}
+
+/** A target that accepts every write, after `before`, which may answer in its own way. */
+export async function serveTarget(
+  before: (arrival: Arrival, response: ServerResponse) => Promise<void> | void = () => {},
+): Promise<Target> {
+  const attempts = new Map<string, number>();
+  const state = { arrivals: [] as Arrival[], stored: new Map<string, string>(), inFlight: 0, peakInFlight: 0 };
+  const server = await serve(async (request, response) => {
+    state.peakInFlight = Math.max(state.peakInFlight, ++state.inFlight);
+    let here = true;
+    // Left just before the answer, which lets the client send the next one, or when the client gives up.
+    const leave = () => {
+      if (here) state.inFlight--;
+      here = false;
+    };
+    response.once('close', leave);
+    const path = request.url ?? '';
+    const body = JSON.parse(await bodyOf(request));
+    const id = decodeURIComponent(path.split('/').at(-1) ?? '');
+    const attempt = (attempts.get(id) ?? 0) + 1;
+    attempts.set(id, attempt);
+    const arrival = { id, path, authorization: String(request.headers.authorization), body, attempt };
+    state.arrivals.push(arrival);
+    const writeHead = response.writeHead;
+    response.writeHead = ((...head: Parameters<typeof writeHead>) => {
+      leave();
+      return writeHead.apply(response, head);
+    }) as typeof writeHead;
+    await before(arrival, response);
+    if (response.writableEnded || response.destroyed || response.headersSent) return;
+    state.stored.set(id, body.name);
+    answer(response, 200, {});
+  });
+  return Object.assign(state, server);
+}
+
+/** Waits until `condition` holds. @throws after ten seconds, so that a test ends */
+export async function until(condition: () => boolean) {
+  for (let waits = 0; !condition(); waits++) {
+    if (waits > 2000) throw new Error(`${condition} did not come true`);
+    await sleep(5);
+  }
+}
+
+/** A version of the secret whose passwords and tokens end in its number. */
+export const secretVersion = (version: number) => ({
+  secret: {
+    ...{ source: { username: 'reader', password: `password-${version}` }, target: { token: `token-${version}` } },
+    etcd: {},
+  } as Secret,
+  versionId: String(version),
+  readAtMs: 0,
+});
+
+/** A store that gives these versions, one a reading, and the last one for ever after. */
+export function secretStoreOf(...versions: number[]) {
+  const store = {
+    readings: 0,
+    read: async () => secretVersion(versions[0]!),
+    readAgain: async () => secretVersion(versions[Math.min(++store.readings, versions.length - 1)]!),
+  };
+  return store;
+}
+
+/** The data path of a run, put together as a run does it, with everything that a test may look at or pull. */
+export async function pipeline(options: {
+  source: Served;
+  target: Served;
+  /** Where the list begins. */
+  cursor?: string | null;
+  concurrency?: number;
+  timeoutMs?: number;
+  maxPageBytes?: number;
+  store?: ReturnType<typeof secretStoreOf>;
+  check?: () => void;
+  refused?: () => Promise<Error>;
+  failuresBeforeStop?: number;
+  sync?: Partial<SyncOptions<ReturnType<typeof record>>>;
+}) {
+  const { concurrency = 50, timeoutMs = 10_000 } = options;
+  const closing = new AbortController();
+  const cut = new AbortController();
+  const guard = {
+    check: options.check ?? (() => {}),
+    closing: closing.signal,
+    closesInMs: () => 60_000,
+    signal: cut.signal,
+  };
+  await using stack = new AsyncDisposableStack();
+  const http = (url: string, connections: number, maxBytes: number) =>
+    stack.use(createHttp(url, { timeoutMs, connections, maxBytes, signal: cut.signal }));
+  const credentials = await openCredentials(options.store ?? secretStoreOf(1), cut.signal);
+  const sourceHttp = http(options.source.url, 4, options.maxPageBytes ?? 1_000_000);
+  const atSource = {
+    ...{ name: 'source', credentials, guard },
+    authorization: (secret: Secret) => job.source.authorization(secret.source),
+  };
+  const source = openSource(job.source, {
+    baseUrl: options.source.url,
+    send: createSend({ ...atSource, http: sourceHttp }),
+    stream: createSend({ ...atSource, http: { send: sourceHttp.stream } }),
+  });
+  const write = openTarget({
+    ...{ job: job.target, id: job.id, regionId: 'eu', runId: 'run-1' },
+    send: createSend({
+      ...{ name: 'target', http: http(options.target.url, concurrency, 100_000), credentials, guard },
+      authorization: (secret) => `Bearer ${secret.target.token}`,
+    }),
+    fence: { token: '7', scope: '/lock', refused: options.refused ?? (async () => new Error('fenced')) },
+  });
+  const report = newReport();
+  const problems: Problem[] = [];
+  const settled: SettledPage[] = [];
+  const failed: string[] = [];
+  const owned = stack.move();
+  return {
+    ...{ closing, cut, report, problems, settled, failed, write },
+    run: (): Promise<Ending> =>
+      sync({
+        ...{
+          pages: source.pages({}, options.cursor ?? null),
+          schema: job.record,
+          id: job.id,
+          write,
+          concurrency,
+          closing,
+          report,
+        },
+        note: (problem: Problem) => problems.push(problem),
+        recordWritten() {},
+        recordFailed: (id: string) => failed.push(id),
+        pageSettled: (page: SettledPage) => settled.push(page),
+        failuresBeforeStop: options.failuresBeforeStop ?? 1000,
+        ...options.sync,
+      }),
+    /** The counts that have to add up, and do. */
+    counts() {
+      const { read, written, invalid, failed, unsettled } = report;
+      return { read, written, invalid, failed, unsettled };
+    },
+    [Symbol.asyncDispose]: () => owned.disposeAsync(),
+  };
+}
