@@ -98,8 +98,7 @@ export default function operatePlugin(serverless: Serverless, options: Options, 
   async function runBackfill() {
     const request = readBackfillOptions(options, new Date());
     const invoke = await connect();
-    const command = (rest: Rest) => resumeCommand(request, rest, options);
-    const howToResume = (rest: Rest) => `to go on:\n  ${command(rest)}`;
+    const howToResume = (rest: Rest) => `to go on:\n  ${resumeCommand(request, rest, options)}`;
     const stop = new AbortController();
     onInterrupt(() => {
       writeText('stopping when the run that is under way has ended; Ctrl-C again leaves it alone');

@@ -3,6 +3,7 @@ import type { Duplex } from 'node:stream';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { noop } from 'cockatiel';
 import {
+  castGrpcError,
   Etcd3,
   EtcdAuthenticationFailedError,
   EtcdInvalidAuthTokenError,
@@ -73,13 +74,13 @@ export function connectEtcd(endpoints: readonly string[], credentials: EtcdCrede
       } catch (error) {
         signal?.throwIfAborted();
         const cause = error as Error;
-        if (STALE_AUTH.test(cause.message)) member.reopen();
+        if (STALE_AUTH.test(cause.message) && credentials.username !== undefined) member.reopen();
         else if (!isTransient(cause)) throw refusal(operation, member.endpoint, cause);
         current = (current + 1) % members.length;
         const pauseMs = Math.min(50 * 2 ** attempt, 500);
         if (performance.now() + pauseMs >= giveUpAtMs) {
           throw new LockServiceError(
-            `etcd did not answer "${operation}" in ${attempt} attempt(s) within ${totalMs} ms at ${endpoints.join(', ')}: ${cause.message}`,
+            `etcd did not answer "${operation}" in ${attempt} attempt(s) within ${totalMs} ms at ${endpoints.join(', ')}: ${oneLine(cause)}`,
             { cause },
           );
         }
@@ -124,43 +125,80 @@ export function connectEtcd(endpoints: readonly string[], credentials: EtcdCrede
       ),
 
     async [Symbol.asyncDispose]() {
-      for (const member of members) member.client.close();
+      for (const member of members) member.close();
     },
   };
 }
 
 /** One endpoint: its client, and how often it has authenticated within the call under way. */
 function openMember(endpoint: string, { username, password, ca, cert, key }: EtcdCredentials) {
-  const open = () =>
-    new Etcd3({
-      hosts: endpoint,
-      faultHandling: { host: () => noop, global: noop },
+  const options = {
+    hosts: endpoint,
+    faultHandling: { host: () => noop, global: noop },
+    grpcOptions: {
       // A node that comes back is found at the next attempt, not after gRPC's default of up to two minutes.
-      grpcOptions: { 'grpc.initial_reconnect_backoff_ms': 100, 'grpc.max_reconnect_backoff_ms': 500 },
-      ...(endpoint.startsWith('https:') && (ca || cert) ? { credentials: tlsCredentials(ca, cert, key) } : {}),
-      ...(username !== undefined && password !== undefined
-        ? {
-            auth: {
-              username,
-              password,
-              callOptions: () => {
-                if (++member.authentications > MAX_AUTHENTICATIONS) throw new EtcdInvalidAuthTokenError();
-                return { deadline: Date.now() + 2000 };
-              },
-            },
-          }
-        : {}),
-    });
+      'grpc.initial_reconnect_backoff_ms': 100,
+      'grpc.max_reconnect_backoff_ms': 500,
+      // Or a connection that has fallen silent would be shared with the client that replaces ours because of it.
+      'grpc.use_local_subchannel_pool': 1,
+    },
+    ...(endpoint.startsWith('https:') && (ca || cert) ? { credentials: tlsCredentials(ca, cert, key) } : {}),
+  };
+  const open = () => {
+    if (username === undefined || password === undefined) {
+      const client = new Etcd3(options);
+      return { client, close: () => client.close() };
+    }
+    const callOptions = () => {
+      if (++member.authentications > MAX_AUTHENTICATIONS) throw new EtcdInvalidAuthTokenError();
+      return { deadline: Date.now() + 2000 };
+    };
+    const client = new Etcd3({ ...options, auth: { username, password, callOptions } });
+    const gate = new Etcd3(options);
+    authenticateThrough(client, gate);
+    return {
+      client,
+      close() {
+        client.close();
+        gate.close();
+      },
+    };
+  };
+  let opened = open();
   const member = {
     endpoint,
     authentications: 0,
-    client: open(),
+    get client() {
+      return opened.client;
+    },
+    close: () => opened.close(),
     reopen() {
-      member.client.close();
-      member.client = open();
+      opened.close();
+      opened = open();
     },
   };
   return member;
+}
+
+/**
+ * For each token etcd3 opens a channel that does not have our options and that nobody closes: a warm process would collect
+ * connections, and take one that has fallen silent again and again. `gate`, which needs no token, is closed and replaces
+ * its connection like any other client.
+ */
+function authenticateThrough(client: Etcd3, gate: Etcd3) {
+  const { authenticator } = (client as unknown as { pool: { authenticator: Authenticator } }).pool;
+  authenticator.getCredentialsFromHost = async (_host, name, password, callOptions) =>
+    (await gate.auth.authenticate({ name, password }, callOptions)).token;
+}
+
+/** What etcd3 does not declare of its Authenticator. */
+interface Authenticator {
+  getCredentialsFromHost(
+    host: string,
+    name: string,
+    password: string,
+    callOptions: { deadline: number },
+  ): Promise<string>;
 }
 
 function tlsCredentials(ca?: string, cert?: string, key?: string) {
@@ -175,12 +213,13 @@ function tlsCredentials(ca?: string, cert?: string, key?: string) {
 async function keepAliveOnce(client: Etcd3, id: string, deadline: number): Promise<number> {
   // The stream is a Node Duplex, which etcd3's narrower type hides.
   const stream = (await client.leaseClient.leaseKeepAlive({ deadline })) as unknown as Duplex;
-  // Once the answer is there, a connection that breaks concerns nobody; without a listener it would end the process.
-  stream.on('error', () => undefined);
   try {
     stream.write({ ID: id });
     const [answer] = await once(stream, 'data');
     return Number(answer.TTL);
+  } catch (error) {
+    // etcd3 does this for all calls but streams; without it, no error of a keepalive would count as transient.
+    throw castGrpcError(error as Error);
   } finally {
     stream.end();
     stream.resume();
@@ -198,7 +237,11 @@ function refusal(operation: string, endpoint: string, cause: Error) {
   const refused =
     cause instanceof EtcdAuthenticationFailedError ||
     cause instanceof EtcdInvalidAuthTokenError ||
-    cause instanceof EtcdPermissionDeniedError;
+    cause instanceof EtcdPermissionDeniedError ||
+    STALE_AUTH.test(cause.message);
   const Kind = refused ? CredentialsError : LockServiceError;
-  return new Kind(`etcd at ${endpoint} refused "${operation}": ${cause.message}`, { cause });
+  return new Kind(`etcd at ${endpoint} refused "${operation}": ${oneLine(cause)}`, { cause });
 }
+
+/** OpenSSL's complaints, which gRPC passes on, have several lines. */
+const oneLine = ({ message }: Error) => message.replaceAll(/\s+/g, ' ').trim();

@@ -149,7 +149,7 @@ function held(etcd: Etcd, lockKey: string, key: Buffer, revision: string, reads:
     async isOwner(budget) {
       const answer = await etcd.txn('check the lock', { success: [readHolder(lockKey)] }, budget);
       const owner = answer.responses[0]?.response_range.kvs[0];
-      return owner !== undefined && owner.key.equals(key) && owner.create_revision === revision;
+      return (owner?.key.equals(key) && owner.create_revision === revision) ?? false;
     },
     async save(operations, budget) {
       const answer = await etcd.txn('save the state', { compare: [stillOurs], success: operations }, budget);

@@ -17,6 +17,8 @@ export interface Pass extends Window {
   full: boolean;
   /** Of what the cursor belongs to: with another source, window or style it means nothing. */
   fingerprint: string;
+  /** Whether it reads single records, which the event names each time. */
+  byIds?: boolean | undefined;
   /** Where the next invocation goes on: after the longest prefix of pages of which every record is settled. */
   cursor: string | null;
   /** Of those pages. */
@@ -59,8 +61,8 @@ export function resumePass(saved: Pass, identity: Identity, log: Log): Pass {
 
 /** The same window from its beginning. */
 export function startOver(pass: Pass, fingerprint: string = pass.fingerprint): Pass {
-  const { since, until, full, runId, startedAt } = pass;
-  return { since, until, full, runId, startedAt, fingerprint, cursor: null, counts: newReport() };
+  const { since, until, full, byIds, runId, startedAt } = pass;
+  return { since, until, full, byIds, runId, startedAt, fingerprint, cursor: null, counts: newReport() };
 }
 
 /**

@@ -4,9 +4,12 @@ import { CredentialsError, SecretError } from './errors.ts';
 
 const text = v.pipe(v.string(), v.nonEmpty('must not be empty'));
 
+/** Goes into a header as it is; a line break at its end is a slip that is easily made. */
+const token = v.pipe(text, v.regex(/^[\x21-\x7e]+$/, 'must be ASCII without blanks and line breaks'));
+
 const schema = v.strictObject({
   source: v.strictObject({ username: text, password: text }),
-  target: v.strictObject({ token: text }),
+  target: v.strictObject({ token }),
   etcd: v.optional(
     v.pipe(
       v.strictObject({
@@ -83,7 +86,7 @@ function parseSecret(secretId: string, json: string | undefined): Secret {
     // No cause: the parser's message quotes the text.
     throw new SecretError(`secret ${secretId} is not JSON text`);
   }
-  const parsed = v.safeParse(schema, value);
+  const parsed = v.safeParse(schema, value, { abortPipeEarly: true });
   if (parsed.success) return parsed.output;
   const faults = parsed.issues.map((issue) => {
     const path = v.getDotPath(issue) ?? 'the value';

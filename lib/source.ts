@@ -1,6 +1,6 @@
 import type { IncomingHttpHeaders } from 'node:http';
 import { HttpError, SourceError } from './errors.ts';
-import type { HttpStream } from './http.ts';
+import type { HttpAnswer, HttpStream } from './http.ts';
 import type { Send } from './request.ts';
 import type { Secret } from './secrets.ts';
 import type { Shard } from './shard.ts';
@@ -77,7 +77,7 @@ export interface SourceServer {
 export function openSource(job: SourceJob, { baseUrl, send, stream }: SourceServer): Source {
   let clock: string | undefined;
 
-  async function get<A extends Awaited<ReturnType<Send | Send<HttpStream>>>>(path: string, ask: Send<A>): Promise<A> {
+  async function get<A extends HttpAnswer | HttpStream>(path: string, ask: Send<A>): Promise<A> {
     const answer = await ask({ method: 'GET', path }).catch((cause) => fail(path, cause));
     if (answer.status < 200 || answer.status > 299) {
       throw new SourceError(`GET ${path} at the source was answered with ${answer.status}`, { status: answer.status });
@@ -154,7 +154,8 @@ async function* endingPages(pages: AsyncIterable<Page>): AsyncGenerator<Page> {
 }
 
 function parseJson(path: string, body: Uint8Array): unknown {
-  if (nestsTooDeep(body)) throw new SourceError(`GET ${path} at the source: the JSON nests deeper than ${MAX_DEPTH} levels`);
+  if (nestsTooDeep(body))
+    throw new SourceError(`GET ${path} at the source: the JSON nests deeper than ${MAX_DEPTH} levels`);
   try {
     return JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(body));
   } catch {

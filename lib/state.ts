@@ -37,6 +37,7 @@ const pass = v.object({
   startedAt: utcInstant,
   full: v.boolean(),
   fingerprint: v.string(),
+  byIds: v.optional(v.boolean()),
   since: v.optional(utcInstant),
   until: v.optional(utcInstant),
   cursor: v.nullable(v.string()),

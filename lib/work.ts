@@ -111,7 +111,8 @@ function planPass<R>(job: Job<R>, request: Tick | Backfill, held: Held): Pass {
     request.kind === 'tick'
       ? windowOfTick(state.watermark, settings, job.updatedAt !== undefined, Date.parse(startedAt))
       : { since: request.since, until: request.until, full: false };
-  return beginPass(identity, window, { runId, startedAt });
+  const byIds = request.kind === 'backfill' && request.ids !== undefined;
+  return { ...beginPass(identity, window, { runId, startedAt }), byIds };
 }
 
 /** A backfill that names an earlier one must mean it: otherwise a slip of the pen would copy everything. */
@@ -119,6 +120,11 @@ function checkContinuation({ backfillId, since, until, ids }: Backfill, saved: P
   if (backfillId === undefined) return;
   if (!saved && !(since || until || ids)) {
     throw new EventError(`there is no partial backfill ${backfillId}: it was completed, or it never began`);
+  }
+  if (saved && Boolean(saved.byIds) !== (ids !== undefined)) {
+    throw new EventError(
+      `backfill ${backfillId} ${saved.byIds ? 'is one of single records: name its ids again' : 'is not one of single records'}`,
+    );
   }
   if (saved && ((since && since !== saved.since) || (until && until !== saved.until))) {
     const window = `${saved.since ?? 'the beginning'} until ${saved.until ?? 'the end'}`;

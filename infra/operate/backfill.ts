@@ -28,6 +28,16 @@ const THROTTLED_PAUSE_MS = 30_000;
 export interface Rest {
   part: Part;
   backfillId?: string;
+  /** Longer than before, because the lock was held. */
+  waitSeconds?: number;
+}
+
+interface Tools {
+  invoke: Invoke;
+  progress: Progress;
+  /** Aborts when no further run is to be begun. */
+  stop: AbortSignal;
+  howToResume(rest: Rest): string;
 }
 
 /**
@@ -35,54 +45,45 @@ export interface Rest {
  * @returns where to go on when `stop` aborted before all was done
  * @throws Refusal that ends with `howToResume`
  */
-export async function backfill(
-  request: BackfillRequest,
-  options: { invoke: Invoke; progress: Progress; stop: AbortSignal; howToResume: (rest: Rest) => string },
-): Promise<Rest | undefined> {
-  const { invoke, progress, stop, howToResume } = options;
-  const { dryRun, concurrency } = request;
-  const parts = cut(request);
-  let begun = false;
-
-  for (const [index, part] of parts.entries()) {
-    if (stop.aborted) return { part };
-    // Named before it begins, so that a window whose answer never arrives can be gone on with as well. What copies
-    // everything gets its name from its first result: the function takes a name without a window as an earlier one.
-    const named = dryRun || Object.keys(part).length === 0 ? undefined : randomUUID();
-    let backfillId = (index === 0 ? request.resume : undefined) ?? named;
-    const rest = (): Rest => ({ part, ...(backfillId !== undefined && { backfillId }) });
-    progress.begin(index, part);
-    for (let completed = false; !completed; ) {
-      const waitSeconds = request.waitSeconds ?? (begun ? WAIT_BETWEEN_SECONDS : 0);
-      const event = { ...part, ...(dryRun && { dryRun }), waitSeconds, concurrency, backfillId };
-      const result = await runOnce(invoke, event).catch((error) => {
-        if (!(error instanceof Refusal)) throw error;
-        throw new Refusal(`${error.message}\n${howToResume(rest())}`, { cause: error });
-      });
-      begun = true;
-      progress.told(result);
-      completed = result.status === 'completed';
-      if (completed) break;
-      if (dryRun) {
-        throw new Refusal(
-          'the rehearsal did not come to its end in the time of one invocation: try a shorter --window',
-        );
-      }
-      backfillId = result.backfillId ?? backfillId;
-      if (stop.aborted) return rest();
-      if (result.reason === 'throttled') {
-        await sleep(THROTTLED_PAUSE_MS, undefined, { signal: stop }).catch(() => undefined);
-        if (stop.aborted) return rest();
-      }
-    }
+export async function backfill(request: BackfillRequest, tools: Tools): Promise<Rest | undefined> {
+  for (const [index, part] of cut(request).entries()) {
+    if (tools.stop.aborted) return { part };
+    tools.progress.begin(index, part);
+    const rest = await copyPart(request, part, index === 0, tools);
+    if (rest) return rest;
   }
   return undefined;
 }
 
-async function runOnce(invoke: Invoke, event: { waitSeconds: number }): Promise<Result> {
-  const result = (await invoke('backfill', event)) as Result;
-  if (result.status !== 'skipped') return result;
-  const { message, reason } = result;
-  const longer = Math.max(60, Math.min(2 * event.waitSeconds, 900));
-  throw new Refusal(`skipped: ${message ?? reason}; --wait ${longer} queues for the lock`);
+async function copyPart(request: BackfillRequest, part: Part, first: boolean, tools: Tools): Promise<Rest | undefined> {
+  const { invoke, progress, stop, howToResume } = tools;
+  const { dryRun, concurrency } = request;
+  let waitSeconds = request.waitSeconds ?? (first ? 0 : WAIT_BETWEEN_SECONDS);
+  // Named before it begins, so that a window whose answer never arrives can be gone on with as well. What copies
+  // everything gets its name from its first result: without a window the function takes a name as that of an earlier one.
+  const everything = Object.keys(part).length === 0;
+  let backfillId = (first && request.resume) || (dryRun || everything ? undefined : randomUUID());
+  const rest = (): Rest => ({ part, ...(backfillId !== undefined && { backfillId }) });
+
+  while (true) {
+    const event = { ...part, ...(dryRun && { dryRun }), waitSeconds, concurrency, backfillId };
+    const result = (await invoke('backfill', event).catch((error) => {
+      if (!(error instanceof Refusal)) throw error;
+      throw new Refusal(`${error.message}\n${howToResume(rest())}`, { cause: error });
+    })) as Result;
+    if (result.status === 'skipped') {
+      const longer = Math.max(60, Math.min(2 * waitSeconds, 900));
+      const how = howToResume({ ...rest(), waitSeconds: longer });
+      throw new Refusal(`skipped: ${result.message ?? result.reason}\nwith --wait it queues for the lock; ${how}`);
+    }
+    progress.told(result);
+    if (result.status === 'completed') return;
+    if (dryRun) throw new Refusal('the rehearsal did not fit into one invocation: try a shorter --window');
+
+    backfillId = result.backfillId ?? backfillId;
+    waitSeconds = request.waitSeconds ?? WAIT_BETWEEN_SECONDS;
+    const pauseMs = result.reason === 'throttled' ? THROTTLED_PAUSE_MS : 0;
+    await sleep(pauseMs, undefined, { signal: stop }).catch(() => undefined);
+    if (stop.aborted) return rest();
+  }
 }

@@ -10,8 +10,9 @@ export interface Where {
 }
 
 /** The command that goes on with a backfill, to be pasted into a shell. */
-export function resumeCommand(request: BackfillRequest, { part, backfillId }: Rest, where: Where): string {
-  const { whole, window, waitSeconds, concurrency, dryRun } = request;
+export function resumeCommand(request: BackfillRequest, rest: Rest, where: Where): string {
+  const { part, backfillId } = rest;
+  const { whole, window, concurrency, dryRun } = request;
   const options: [string, string | number | true | undefined][] = [
     ['stage', where.stage],
     ['region', where.region],
@@ -24,7 +25,7 @@ export function resumeCommand(request: BackfillRequest, { part, backfillId }: Re
     ['ids', part.ids && listed(part.ids)],
     ['all', part.since || part.until || part.ids ? undefined : true],
     ['dry-run', dryRun || undefined],
-    ['wait', waitSeconds],
+    ['wait', rest.waitSeconds ?? request.waitSeconds],
     ['concurrency', concurrency],
     ['resume', backfillId],
   ];

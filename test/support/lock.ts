@@ -15,14 +15,17 @@ export function lockByHand(etcd: LocalEtcd, lockKey: string): Terminal {
   const exited = once(child, 'exit');
   const line = once(createInterface({ input: child.stdout! }), 'line').then(([key]) => String(key));
   const ended = exited.then(([code]) => Promise.reject(new Error(`etcdctl lock ended early with ${code}`)));
+  const acquired = Promise.race([line, ended]);
   // Whoever does not wait for the lock need not hear how it ended.
-  ended.catch(() => undefined);
+  for (const promise of [ended, acquired]) promise.catch(() => undefined);
   return {
-    acquired: Promise.race([line, ended]),
+    acquired,
     async [Symbol.asyncDispose]() {
-      // etcdctl revokes its lease on the way out.
       child.kill('SIGTERM');
       await exited;
+      // etcdctl deletes its key on the way out, but leaves the lease to its end.
+      const key = await acquired.catch(() => undefined);
+      if (key) await etcd.etcdctl(['lease', 'revoke', key.slice(lockKey.length + 1)]);
     },
   };
 }

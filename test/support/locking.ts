@@ -40,7 +40,7 @@ export const hex = (leaseId: string) => BigInt(leaseId).toString(16);
 /** The ids of all leases, in hex. */
 export async function leasesOf(server: LocalEtcd, flags: string[] = []): Promise<string[]> {
   const printed = await server.etcdctl([...flags, 'lease', 'list']);
-  return printed.split('\n').filter((line) => /^[0-9a-f]+$/.test(line));
+  return printed.split('\n').flatMap((line) => /^0*([0-9a-f]+)$/.exec(line)?.[1] ?? []);
 }
 
 /** The keys with this prefix, oldest first. */

@@ -3,6 +3,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { job } from '../../functions/job.ts';
 import { answer, bodyOf, type Served, serve } from '../../infra/local/serve.ts';
 import { createHttp } from '../../lib/http.ts';
+import { createPace } from '../../lib/pace.ts';
 import { newReport, type Problem } from '../../lib/report.ts';
 import { createSend } from '../../lib/request.ts';
 import { openCredentials, type Secret } from '../../lib/secrets.ts';
@@ -66,7 +67,7 @@ export async function serveTarget(
   const server = await serve(async (request, response) => {
     state.peakInFlight = Math.max(state.peakInFlight, ++state.inFlight);
     let here = true;
-    // Left just before the answer, which lets the client send the next one, or when the client gives up.
+    // Left just before the answer or its breaking off, which let the client go on, or when the client gives up.
     const leave = () => {
       if (here) state.inFlight--;
       here = false;
@@ -85,6 +86,7 @@ export async function serveTarget(
       return writeHead.apply(response, head);
     }) as typeof writeHead;
     await before(arrival, response);
+    if (response.destroyed) leave();
     if (response.writableEnded || response.destroyed || response.headersSent) return;
     state.stored.set(id, body.name);
     answer(response, 200, {});
@@ -158,10 +160,11 @@ export async function pipeline(options: {
     send: createSend({ ...atSource, http: sourceHttp }),
     stream: createSend({ ...atSource, http: { send: sourceHttp.stream } }),
   });
+  const pace = createPace({ concurrency });
   const write = openTarget({
     ...{ job: job.target, id: job.id, regionId: 'eu', runId: 'run-1' },
     send: createSend({
-      ...{ name: 'target', http: http(options.target.url, concurrency, 100_000), credentials, guard },
+      ...{ name: 'target', http: http(options.target.url, concurrency, 100_000), credentials, guard, pace },
       authorization: (secret) => `Bearer ${secret.target.token}`,
     }),
     fence: { token: '7', scope: '/lock', refused: options.refused ?? (async () => new Error('fenced')) },
@@ -181,6 +184,7 @@ export async function pipeline(options: {
           id: job.id,
           write,
           concurrency,
+          pace,
           closing,
           report,
         },

@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto';
-import { job } from '../../functions/job.ts';
+import { job as shippedJob } from '../../functions/job.ts';
 import { startSecrets } from '../../infra/local/secrets.ts';
 import { startSource } from '../../infra/local/source.ts';
 import { startTarget } from '../../infra/local/target.ts';
@@ -9,6 +9,7 @@ import { parseBackfill, parseControl, parseTick } from '../../lib/event.ts';
 import type { Log } from '../../lib/log.ts';
 import { run } from '../../lib/run.ts';
 import { secretStore } from '../../lib/secrets.ts';
+import type { SourceJob } from '../../lib/source.ts';
 
 /** A record of the shipped job, changed at the given minute of 2026. */
 export const model = (index: number, minute = index) => ({
@@ -27,7 +28,10 @@ export async function startWorld(options: {
   records: unknown[];
   latencyMs?: number;
   env?: Record<string, string>;
+  /** How the job lists its source, where that is not as shipped. */
+  list?: SourceJob['list'];
 }) {
+  const job = { ...shippedJob, source: { ...shippedJob.source, ...(options.list && { list: options.list }) } };
   await using stack = new AsyncDisposableStack();
   const credentials = { username: 'reader', password: 'reader-password' };
   const source = stack.use(await startSource({ records: options.records, credentials }));

@@ -100,6 +100,26 @@ test('Each window has an id of its own that its continuations repeat, and the fi
   assert.match(String(third), /^[\w-]{36}$/);
 });
 
+test('What is stopped in the middle of a window is gone on with by its id, and an error tells how as well.', async () => {
+  const request = read({ all: true });
+  const stop = new AbortController();
+  const howToResume = (rest: object) => JSON.stringify(rest);
+  using progress = createProgress(1, false, { line() {}, bar() {} });
+  const partial: Result = { status: 'partial', reason: 'throttled', backfillId: 'run-1', report: counts(1) };
+  const throttled = async () => {
+    stop.abort();
+    return partial;
+  };
+  const shared = { progress, stop: stop.signal, howToResume };
+  assert.deepEqual(await backfill(request, { ...shared, invoke: throttled }), { part: {}, backfillId: 'run-1' });
+
+  const answers = [{ ...partial, reason: 'deadline' }];
+  const failing = async () => answers.pop() ?? Promise.reject(new Refusal('backfill failed: TargetDownError: down'));
+  await assert.rejects(backfill(request, { ...shared, stop: new AbortController().signal, invoke: failing }), {
+    message: 'backfill failed: TargetDownError: down\n{"part":{},"backfillId":"run-1"}',
+  });
+});
+
 test('A bar shows the windows, the counts of all of them, and what they let expect.', () => {
   const lines: string[] = [];
   const bars: string[] = [];

@@ -1,0 +1,77 @@
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import { serve } from '../../infra/local/serve.ts';
+import { createHttp } from '../../lib/http.ts';
+import { createSend } from '../../lib/request.ts';
+import { openCredentials, type Secret } from '../../lib/secrets.ts';
+import { basicAuth, MAX_PAGE_BYTES, openSource, type Page, type SourceJob, type Window } from '../../lib/source.ts';
+import { secretStoreOf } from './pipeline.ts';
+
+/** A source listed by `list`, put together as a run does it. */
+export async function listSource(list: SourceJob['list'], baseUrl: string, timeoutMs = 10_000) {
+  await using stack = new AsyncDisposableStack();
+  const closing = new AbortController();
+  const cut = new AbortController();
+  const { signal } = cut;
+  const http = stack.use(createHttp(baseUrl, { timeoutMs, connections: 4, maxBytes: MAX_PAGE_BYTES, signal }));
+  const authorization = ({ username, password }: Secret['source']) => basicAuth(username, password);
+  const server = {
+    ...{ name: 'source', credentials: await openCredentials(secretStoreOf(1, 2), signal) },
+    authorization: (secret: Secret) => authorization(secret.source),
+    guard: { check() {}, closing: closing.signal, closesInMs: () => 60_000, signal },
+  };
+  const source = openSource(
+    { authorization, list },
+    {
+      baseUrl,
+      send: createSend({ ...server, http }),
+      stream: createSend({ ...server, http: { send: http.stream } }),
+    },
+  );
+  const owned = stack.move();
+  return {
+    ...{ source, cut },
+    /** Reads the list to its end, which has to come within a thousand pages; `seen` gets the pages before an error too. */
+    async readAll(cursor: string | null = null, window: Window = {}, seen: Page[] = []) {
+      for await (const page of source.pages(window, cursor)) {
+        seen.push(page);
+        if (seen.length > 1000) throw new Error('the list does not end');
+      }
+      return seen;
+    },
+    [Symbol.asyncDispose]: () => owned.disposeAsync(),
+  };
+}
+
+/** The same, behind a server of its own that answers with `handle`. `below` is the path that the source's URL ends with. */
+export async function openListed(
+  list: SourceJob['list'],
+  handle: (request: IncomingMessage, response: ServerResponse) => Promise<void> | void,
+  options: { below?: string; timeoutMs?: number } = {},
+) {
+  await using stack = new AsyncDisposableStack();
+  const requests: IncomingMessage[] = [];
+  const server = stack.use(
+    await serve((request, response) => {
+      requests.push(request);
+      return handle(request, response);
+    }),
+  );
+  const listed = stack.use(await listSource(list, server.url + (options.below ?? ''), options.timeoutMs));
+  const owned = stack.move();
+  return { ...listed, url: server.url, requests, [Symbol.asyncDispose]: () => owned.disposeAsync() };
+}
+
+/** Writes `next()` for as long as the client reads; gives how many bytes that were. */
+export function writeEndlessly(response: ServerResponse, next: () => string) {
+  const written = { bytes: 0 };
+  const more = () => {
+    for (let room = true; room && !response.destroyed; ) {
+      const piece = next();
+      written.bytes += Buffer.byteLength(piece);
+      room = response.write(piece);
+    }
+  };
+  response.on('drain', more);
+  more();
+  return written;
+}

@@ -1,0 +1,34 @@
+/**
+ * What an administrator gives etcdctl, as root, for a user that can do what a run needs and nothing else: read and write two
+ * prefixes. Leases need no permission of their own. Each line is one etcdctl command:
+ *
+ *     etcdctl role add NAME
+ *     etcdctl role grant-permission NAME readwrite --prefix LOCK_KEY/
+ *     etcdctl role grant-permission NAME readwrite --prefix STATE_PREFIX
+ *     etcdctl user add NAME --new-user-password=PASSWORD
+ *     etcdctl user grant-role NAME NAME
+ */
+export function limitedRole(options: { username: string; password: string; lockKey: string; statePrefix: string }) {
+  const { username, password, lockKey, statePrefix } = options;
+  return [
+    ['role', 'add', username],
+    ['role', 'grant-permission', username, 'readwrite', '--prefix', `${lockKey}/`],
+    ['role', 'grant-permission', username, 'readwrite', '--prefix', statePrefix],
+    ['user', 'add', username, `--new-user-password=${password}`],
+    ['user', 'grant-role', username, username],
+  ];
+}
+
+/** Makes etcd ask for a user from now on:
+ *
+ *     etcdctl user add root --new-user-password=PASSWORD
+ *     etcdctl user grant-role root root
+ *     etcdctl auth enable
+ */
+export function enableAuth(root: { username: string; password: string }) {
+  return [
+    ['user', 'add', root.username, `--new-user-password=${root.password}`],
+    ['user', 'grant-role', root.username, 'root'],
+    ['auth', 'enable'],
+  ];
+}
