@@ -63,7 +63,7 @@ export async function control(request: Control, invocation: Invocation): Promise
   const parts: Status[] = [];
   for (const shard of shardsOf(settings)) {
     const own = settingsOfShard(settings, shard);
-    const skipped = request.action === 'reset' && (await reset(etcd, request, own, invocation, deadline.closing));
+    const skipped = request.action === 'reset' && (await resetState(etcd, request, own, invocation, deadline.closing));
     const status = await readStatus(etcd, own, budget);
     parts.push(skipped ? { ...status, skipped } : status);
   }
@@ -71,7 +71,7 @@ export async function control(request: Control, invocation: Invocation): Promise
 }
 
 /** The timer's own state is fenced, so it is changed under the lock like a run would. */
-async function reset(
+async function resetState(
   etcd: Etcd,
   request: Extract<Control, { action: 'reset' }>,
   settings: Settings,
@@ -86,16 +86,18 @@ async function reset(
   const { session, attempt } = await takeLock(etcd, resources, { settings, value, reads, waitMs: 0, signal });
   if ('heldBy' in attempt) return lockedBy(attempt.heldBy, Date.now());
   const { checkpoint, watermark } = stateOf(settings, attempt.lock.reads);
-  const operation = {
+  const reset = {
     checkpoint: () => putState(statePrefix, 'checkpoint', { failed: checkpoint?.failed }),
     failed: () => putState(statePrefix, 'checkpoint', { pass: checkpoint?.pass, failed: [] }),
     watermark: () =>
       request.to === undefined
         ? deleteState(statePrefix, 'watermark')
         : putState(statePrefix, 'watermark', { at: request.to, fullAt: watermark?.fullAt ?? now }),
-  }[request.what]();
+  };
+  // At its end an unfinished pass would set the watermark again, so a new watermark begins a new pass.
+  const operations = request.what === 'watermark' ? [reset.watermark(), reset.checkpoint()] : [reset[request.what]()];
   // The key goes with the lease, when the resources are disposed of.
-  await attempt.lock.save([operation], session.budget());
+  await attempt.lock.save(operations, session.budget());
   log.info('reset', { what: request.what, to: request.to });
   return;
 }

@@ -117,13 +117,15 @@ export class NoProgressError extends SolotickError {
   }
 }
 
-/** Why a record or a run stops half-way without anybody's fault; what it had not finished is unsettled, not failed. */
-export class Interrupted extends Error {
+/**
+ * The run has to stop half-way without anybody's fault; what it had not finished is unsettled, not failed. A run that holds
+ * the lock ends as a partial one then; one that does not ends with this.
+ */
+export class Interrupted extends SolotickError {
   readonly reason: 'deadline' | 'throttled';
 
   constructor(reason: 'deadline' | 'throttled', message: string) {
-    super(message);
-    this.name = 'Interrupted';
+    super('INTERRUPTED', message);
     this.reason = reason;
   }
 }

@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { IKeyValue, IRequestOp, IResponseOp } from 'etcd3';
-import { LockLostError } from './errors.ts';
+import { CredentialsError, LockLostError } from './errors.ts';
 import type { Budget, Etcd } from './etcd.ts';
 import type { Session } from './session.ts';
 
@@ -143,21 +143,30 @@ export async function lock(
 
 function held(etcd: Etcd, lockKey: string, key: Buffer, revision: string, reads: readonly IResponseOp[]): Lock {
   const stillOurs = { key, target: 'Create', result: 'Equal', create_revision: revision } as const;
+  /** Whom etcd refuses now, it has taken the lock from: nothing can be saved or freed any more. */
+  const txn: Etcd['txn'] = async (...call) => {
+    try {
+      return await etcd.txn(...call);
+    } catch (cause) {
+      if (!(cause instanceof CredentialsError)) throw cause;
+      throw new LockLostError(`etcd refuses a run that held the lock: ${cause.message}`, { cause });
+    }
+  };
   return {
     fencingToken: revision,
     reads,
     async isOwner(budget) {
-      const answer = await etcd.txn('check the lock', { success: [readHolder(lockKey)] }, budget);
+      const answer = await txn('check the lock', { success: [readHolder(lockKey)] }, budget);
       const owner = answer.responses[0]?.response_range.kvs[0];
       return (owner?.key.equals(key) && owner.create_revision === revision) ?? false;
     },
     async save(operations, budget) {
-      const answer = await etcd.txn('save the state', { compare: [stillOurs], success: operations }, budget);
+      const answer = await txn('save the state', { compare: [stillOurs], success: operations }, budget);
       if (!answer.succeeded) throw new LockLostError('the lock key is gone, so the state was not saved');
     },
     async unlock(operations, budget) {
       const { key: recordKey, value: record } = operations[0].request_put;
-      const answer = await etcd.txn(
+      const answer = await txn(
         'unlock',
         {
           compare: [stillOurs],

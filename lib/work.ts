@@ -62,6 +62,8 @@ export async function work<R>(job: Job<R>, request: Tick | Backfill, held: Held)
   const conclude = (status: RunRecord['status'], error?: unknown) => {
     const endedMs = Date.now();
     report.durationMs = endedMs - Date.parse(startedAt);
+    pass.counts.durationMs += report.durationMs;
+    pass.counts.peakInFlight = Math.max(pass.counts.peakInFlight, report.peakInFlight);
     const last: RunRecord = {
       ...{ runId, kind: request.kind, status, startedAt, endedAt: new Date(endedMs).toISOString() },
       ...{ fencingToken: lock.fencingToken, report },

@@ -3,6 +3,7 @@ import { hostname } from 'node:os';
 import { after, before, test } from 'node:test';
 import { type LocalEtcd, startEtcd } from '../infra/local/etcd.ts';
 import { leftBehind, lockByHand, lockKeys, NOTHING } from './support/lock.ts';
+import { untilWriting } from './support/running.ts';
 import { model, startWorld } from './support/world.ts';
 
 let etcd: LocalEtcd;
@@ -30,9 +31,7 @@ test('The status tells who holds the lock, since when, and for how long its leas
   await using world = await worldOf(500, 500);
   const before = new Date().toISOString();
   const tick = world.tick();
-  const ended = tick.then(() => assert.fail('the run ended before it wrote anything'));
-  await Promise.race([world.target.nextRequest(), ended]);
-  ended.catch(() => undefined);
+  await untilWriting(world, tick);
   const { heldBy, advice, lastRun } = await world.control({ action: 'status' });
   world.target.latencyMs = 0;
   const { runId, fencingToken } = await tick;

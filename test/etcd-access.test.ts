@@ -7,7 +7,7 @@ import { after, before, describe, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { type LocalEtcd, startEtcd } from '../infra/local/etcd.ts';
 import { startTcpProxy } from '../infra/local/tcp-proxy.ts';
-import { CredentialsError, LockServiceError } from '../lib/errors.ts';
+import { CredentialsError, LockLostError, LockServiceError } from '../lib/errors.ts';
 import { connectEtcd, type EtcdCredentials } from '../lib/etcd.ts';
 import { type Lock, lock, readHolder, tryLock } from '../lib/mutex.ts';
 import { createAuthority } from './support/certificates.ts';
@@ -27,7 +27,7 @@ async function take(client: Awaited<ReturnType<typeof openClient>>, lockKey: str
 
 const put = (key: string, value: string) => ({ request_put: { key: Buffer.from(key), value: Buffer.from(value) } });
 
-describe('etcd that wants client certificates', () => {
+describe('etcd that wants client certificates', { concurrency: true }, () => {
   const authority = createAuthority('ours');
   const client = authority.issue('client');
   let server: LocalEtcd;
@@ -143,7 +143,7 @@ describe('etcd that wants a user', () => {
         assert.ok((await failureOf(take(us, other))) instanceof CredentialsError);
       }
       const held = await take(us, lockKey);
-      assert.ok((await failureOf(held.save([put('/access/prod/state/run', 'x')], BUDGET))) instanceof CredentialsError);
+      assert.ok((await failureOf(held.save([put('/access/prod/state/run', 'x')], BUDGET))) instanceof LockLostError);
       assert.equal(await held.isOwner(BUDGET), true);
     }
     await nothingIsLeft();
@@ -191,12 +191,13 @@ describe('etcd that wants a user', () => {
     await ask([proxy.url], credentials);
   });
 
-  test('A password that is changed meanwhile ends the run with refused credentials, not with endless attempts.', async () => {
+  test('A password that is changed while the lock is held is a lost lock, and not the beginning of endless attempts.', async () => {
     await using us = await openClient(server.endpoints, { credentials });
     const held = await take(us, lockKey);
     await changePassword('another');
     const error = await failureOf(held.save([put(`${statePrefix}run`, '6')], BUDGET));
-    assert.ok(error instanceof CredentialsError, error.stack);
+    assert.ok(error instanceof LockLostError, error.stack);
+    assert.ok(error.cause instanceof CredentialsError);
     await changePassword(credentials.password);
   });
 });

@@ -12,29 +12,34 @@ after(() => etcd[Symbol.asyncDispose]());
 const models = (count: number) => Array.from({ length: count }, (_, index) => model(index));
 
 test('A run that reaches its deadline is partial, and the next one goes on behind the pages that were settled.', async () => {
-  await using world = await startWorld({ endpoints: etcd.endpoints, records: models(8000), latencyMs: 60 });
+  await using world = await startWorld({
+    endpoints: etcd.endpoints,
+    records: models(2000),
+    latencyMs: 200,
+    pageSize: 50,
+  });
   const first = await world.tick({}, 4000);
   assert.equal(first.status, 'partial');
   assert.equal(first.reason, 'deadline');
   const { read, written, invalid, failed, unsettled } = first.report;
   assert.equal(read, written + invalid + failed + unsettled);
-  assert.ok((first.pass?.read ?? 0) >= 500 && (first.pass?.read ?? 0) < 8000);
+  assert.ok((first.pass?.read ?? 0) >= 50 && (first.pass?.read ?? 0) < 2000);
   const { unfinishedPass } = await world.control({ action: 'status' });
   assert.equal(unfinishedPass?.runId, first.runId);
 
   world.target.latencyMs = 0;
   const second = await world.tick();
   assert.equal(second.status, 'completed');
-  assert.equal(second.report.read, 8000 - (first.pass?.read ?? 0));
-  assert.equal(second.pass?.read, 8000);
-  assert.equal(second.pass?.written, 8000);
-  assert.equal(world.target.models.size, 8000);
+  assert.equal(second.report.read, 2000 - (first.pass?.read ?? 0));
+  assert.equal(second.pass?.read, 2000);
+  assert.equal(second.pass?.written, 2000);
+  assert.equal(world.target.models.size, 2000);
   assert.equal((await world.control({ action: 'status' })).unfinishedPass, undefined);
 });
 
 test('A run that settles no page before its deadline is an error, because the next one would get no further.', async () => {
-  await using world = await startWorld({ endpoints: etcd.endpoints, records: models(600), latencyMs: 300 });
-  await assert.rejects(world.tick({}, 2000), { name: 'NoProgressError', code: 'NO_PROGRESS' });
+  await using world = await startWorld({ endpoints: etcd.endpoints, records: models(600), latencyMs: 2000 });
+  await assert.rejects(world.tick({}, 4000), { name: 'NoProgressError', code: 'NO_PROGRESS' });
   const { heldBy, lastRun } = await world.control({ action: 'status' });
   assert.equal(heldBy, undefined);
   assert.equal(lastRun?.status, 'failed');
@@ -89,7 +94,12 @@ test('A record that failed does not hold the watermark back: it is read again by
 });
 
 test('A checkpoint of another source, or a cursor that the source refuses, starts the same window over.', async () => {
-  await using world = await startWorld({ endpoints: etcd.endpoints, records: models(8000), latencyMs: 60 });
+  await using world = await startWorld({
+    endpoints: etcd.endpoints,
+    records: models(2000),
+    latencyMs: 200,
+    pageSize: 50,
+  });
   await world.tick({}, 4000);
   world.target.latencyMs = 0;
   const key = `${world.prefix}/state/checkpoint`;
@@ -98,12 +108,12 @@ test('A checkpoint of another source, or a cursor that the source refuses, start
   await etcd.etcdctl(['put', key, JSON.stringify(wrong)]);
   const second = await world.tick();
   assert.equal(second.status, 'completed');
-  assert.equal(second.report.read, 8000);
+  assert.equal(second.report.read, 2000);
   assert.ok(world.lines.some(({ message }) => /no longer takes the saved cursor/.test(message)));
 
   await etcd.etcdctl(['put', key, JSON.stringify({ ...saved, pass: { ...saved.pass, fingerprint: 'another' } })]);
   const third = await world.tick();
-  assert.equal(third.report.read, 8000);
+  assert.equal(third.report.read, 2000);
   assert.equal(third.status, 'completed');
 });
 
@@ -122,14 +132,19 @@ test('A target that is down ends the run with an error, and what failed in a row
 });
 
 test('A partial backfill is continued by its id, and leaves the timer’s own state alone.', async () => {
-  await using world = await startWorld({ endpoints: etcd.endpoints, records: models(8000), latencyMs: 60 });
-  const first = await world.backfill({ since: '2026-01-01T00:00:00Z', until: '2026-01-06T00:00:00Z' }, 4000);
+  await using world = await startWorld({
+    endpoints: etcd.endpoints,
+    records: models(2000),
+    latencyMs: 200,
+    pageSize: 50,
+  });
+  const first = await world.backfill({ since: '2026-01-01T00:00:00Z', until: '2026-01-02T06:00:00Z' }, 4000);
   assert.equal(first.status, 'partial');
   world.target.latencyMs = 0;
   const second = await world.backfill({ backfillId: first.backfillId });
   assert.equal(second.status, 'completed');
-  assert.equal(second.pass?.read, 7200);
-  assert.equal(world.target.models.size, 7200);
+  assert.equal(second.pass?.read, 1800);
+  assert.equal(world.target.models.size, 1800);
   const status = await world.control({ action: 'status' });
   assert.equal(status.watermark, undefined);
   assert.equal(status.lastRun, undefined);

@@ -9,8 +9,6 @@ export interface DemoSource extends Served {
   requests: string[];
 }
 
-const MAX_LIMIT = 1000;
-
 /**
  * The demo source API: `GET /v1/models` by pages and `GET /v1/models/{id}`, both with Basic auth. The records need not be
  * valid models, so that tests can serve what a job must cope with.
@@ -18,8 +16,11 @@ const MAX_LIMIT = 1000;
 export async function startSource(options: {
   records: unknown[];
   credentials: { username: string; password: string };
+  /** The most records of a page, whatever a client asks for. */
+  pageSize?: number;
 }): Promise<DemoSource> {
-  const state = { ...options, requests: [] as string[] };
+  const { pageSize = 1000, ...given } = options;
+  const state = { ...given, requests: [] as string[] };
   const served = await serve((request, response) => {
     const path = request.url ?? '/';
     state.requests.push(path);
@@ -31,7 +32,7 @@ export async function startSource(options: {
     if (request.method !== 'GET') return answer(response, 405, { message: 'only GET is known here' });
     const { pathname, searchParams } = new URL(path, 'http://source');
     if (pathname === '/v1/models') {
-      const page = pageOf(state.records, searchParams);
+      const page = pageOf(state.records, searchParams, pageSize);
       return answer(response, page ? 200 : 400, page ?? { message: 'malformed query' });
     }
     const id = /^\/v1\/models\/([^/]+)$/.exec(pathname)?.[1];
@@ -41,19 +42,18 @@ export async function startSource(options: {
   return Object.assign(state, served);
 }
 
-function pageOf(records: unknown[], query: URLSearchParams) {
+function pageOf(records: unknown[], query: URLSearchParams, pageSize: number) {
   const limit = Number(query.get('limit') || 100);
   const since = Date.parse(query.get('updated_since') || '0000-01-01');
   const until = Date.parse(query.get('updated_until') || '9999-01-01');
   // The cursor is the place in the list to go on from, wrapped so that nobody takes it for a number to count with.
   const cursor = query.get('cursor');
   const start = cursor ? Number(/^at:(\d+)$/.exec(Buffer.from(cursor, 'base64url').toString())?.[1]) : 0;
-  if (!Number.isInteger(limit) || limit < 1 || limit > MAX_LIMIT || Number.isNaN(since + until + start))
-    return undefined;
+  if (!Number.isInteger(limit) || limit < 1 || Number.isNaN(since + until + start)) return undefined;
 
   const models: unknown[] = [];
   let next = start;
-  while (next < records.length && models.length < limit) {
+  while (next < records.length && models.length < Math.min(limit, pageSize)) {
     const record = records[next++];
     const updatedAt = Date.parse(String(field(record, 'updatedAt')));
     // What has no date has no place in or out of the window: it is served.

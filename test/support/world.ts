@@ -27,6 +27,7 @@ export async function startWorld(options: {
   endpoints: string[];
   records: unknown[];
   latencyMs?: number;
+  pageSize?: number;
   env?: Record<string, string>;
   /** How the job lists its source, where that is not as shipped. */
   list?: SourceJob['list'];
@@ -34,7 +35,9 @@ export async function startWorld(options: {
   const job = { ...shippedJob, source: { ...shippedJob.source, ...(options.list && { list: options.list }) } };
   await using stack = new AsyncDisposableStack();
   const credentials = { username: 'reader', password: 'reader-password' };
-  const source = stack.use(await startSource({ records: options.records, credentials }));
+  const source = stack.use(
+    await startSource({ records: options.records, credentials, pageSize: options.pageSize ?? 1000 }),
+  );
   const target = stack.use(
     await startTarget({ token: 'writer-token', regions: ['eu'], latencyMs: options.latencyMs ?? 0 }),
   );

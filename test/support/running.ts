@@ -1,0 +1,17 @@
+import assert from 'node:assert/strict';
+import type { LocalEtcd } from '../../infra/local/etcd.ts';
+import type { DemoTarget } from '../../infra/local/target.ts';
+
+/** Resolves once the run writes; a run that ends before must not be waited for. */
+export async function untilWriting({ target }: { target: DemoTarget }, run: Promise<unknown>) {
+  const ended = run.then(() => assert.fail('the run ended before it wrote anything'));
+  await Promise.race([target.nextRequest(), ended]);
+  ended.catch(() => undefined);
+}
+
+/** All that the job has stored in etcd, byte for byte, without the keys named. */
+export async function stored(etcd: LocalEtcd, prefix: string, ...except: string[]) {
+  const { kvs = [] } = JSON.parse(await etcd.etcdctl(['get', `${prefix}/state/`, '--prefix', '--write-out=json']));
+  const keyOf = ({ key }: { key: string }) => Buffer.from(key, 'base64').toString();
+  return (kvs as { key: string }[]).filter((kv) => !except.some((name) => keyOf(kv).includes(`/state/${name}`)));
+}
