@@ -9,6 +9,8 @@ export interface DemoSource extends Served {
   requests: string[];
 }
 
+const MAX_LIMIT = 1000;
+
 /**
  * The demo source API: `GET /v1/models` by pages and `GET /v1/models/{id}`, both with Basic auth. The records need not be
  * valid models, so that tests can serve what a job must cope with.
@@ -19,7 +21,7 @@ export async function startSource(options: {
   /** The most records of a page, whatever a client asks for. */
   pageSize?: number;
 }): Promise<DemoSource> {
-  const { pageSize = 1000, ...given } = options;
+  const { pageSize = MAX_LIMIT, ...given } = options;
   const state = { ...given, requests: [] as string[] };
   const served = await serve((request, response) => {
     const path = request.url ?? '/';
@@ -49,7 +51,8 @@ function pageOf(records: unknown[], query: URLSearchParams, pageSize: number) {
   // The cursor is the place in the list to go on from, wrapped so that nobody takes it for a number to count with.
   const cursor = query.get('cursor');
   const start = cursor ? Number(/^at:(\d+)$/.exec(Buffer.from(cursor, 'base64url').toString())?.[1]) : 0;
-  if (!Number.isInteger(limit) || limit < 1 || Number.isNaN(since + until + start)) return undefined;
+  if (!Number.isInteger(limit) || limit < 1 || limit > MAX_LIMIT || Number.isNaN(since + until + start))
+    return undefined;
 
   const models: unknown[] = [];
   let next = start;
