@@ -27,7 +27,7 @@ async function take(client: Awaited<ReturnType<typeof openClient>>, lockKey: str
 
 const put = (key: string, value: string) => ({ request_put: { key: Buffer.from(key), value: Buffer.from(value) } });
 
-describe('etcd that wants client certificates', { concurrency: true }, () => {
+describe('etcd that wants client certificates', () => {
   const authority = createAuthority('ours');
   const client = authority.issue('client');
   let server: LocalEtcd;
