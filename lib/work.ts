@@ -1,18 +1,19 @@
-import type { IRequestOp } from 'etcd3';
+import { keepCheckpoints } from './checkpoints.ts';
 import type { Deadline } from './deadline.ts';
 import { EventError, FenceAheadError, NoProgressError, SolotickError, SupersededError } from './errors.ts';
 import type { Backfill, Tick } from './event.ts';
-import { type Failures, openFailures } from './failures.ts';
-import type { Lock, Put } from './mutex.ts';
-import { beginPass, type Pass, resumePass, watermarkAfter, windowOfTick } from './pass.ts';
-import { newReport, type Problem, type Report } from './report.ts';
+import { openFailures } from './failures.ts';
+import { finalState, type Plan, progress } from './final-state.ts';
+import type { Lock } from './mutex.ts';
+import { beginPass, type Pass, resumePass, windowOfTick } from './pass.ts';
+import { newReport, type Problem } from './report.ts';
 import type { Invocation, Job, Result } from './run.ts';
 import type { Credentials } from './secrets.ts';
 import type { Session } from './session.ts';
 import { nameOf } from './shard.ts';
 import { instantOf } from './source.ts';
-import { deleteBackfill, deleteState, putBackfill, putState, type RunRecord, type State } from './state.ts';
-import type { Ending, SettledPage } from './sync.ts';
+import type { RunRecord, State } from './state.ts';
+import type { Ending } from './sync.ts';
 
 /** What a run that holds the lock has in hand. */
 export interface Held extends Invocation {
@@ -25,18 +26,6 @@ export interface Held extends Invocation {
   deadline: Deadline;
   credentials: Credentials;
 }
-
-interface Plan {
-  request: Tick | Backfill;
-  held: Held;
-  pass: Pass;
-  failures: Failures;
-  report: Report;
-}
-
-/** A checkpoint is saved after this many pages, or sooner when this much time has passed since the last one. */
-const PAGES_PER_CHECKPOINT = 4;
-const CHECKPOINT_MS = 5000;
 
 /**
  * The run under the lock: plans the pass, copies it, saves checkpoints on the way, and leaves the final state in the
@@ -132,74 +121,6 @@ function checkContinuation({ backfillId, since, until, ids }: Backfill, saved: P
     const window = `${saved.since ?? 'the beginning'} until ${saved.until ?? 'the end'}`;
     throw new EventError(`backfill ${backfillId} is one from ${window}, not the one that the event describes`);
   }
-}
-
-/** Saves what is settled, one save at a time, as often as the constants above say. */
-function keepCheckpoints(pass: Pass, operations: () => Put[], { lock, session }: Held) {
-  const failed = new AbortController();
-  let pages = 0;
-  let savedAtMs = performance.now();
-  let saving: Promise<void> | undefined;
-
-  async function save() {
-    pages = 0;
-    savedAtMs = performance.now();
-    try {
-      await lock.save(operations(), session.budget());
-    } catch (error) {
-      failed.abort(error);
-    }
-    saving = undefined;
-  }
-
-  return {
-    /** Aborts when a checkpoint could not be saved: the lock is lost then, or etcd is. */
-    saveFailed: failed.signal,
-    pageSettled(page: SettledPage) {
-      pass.cursor = page.cursor;
-      for (const name of ['read', 'written', 'invalid', 'failed', 'missing'] as const) pass.counts[name] += page[name];
-      pass.counts.pages++;
-      if (page.newest !== undefined && !(pass.newest && pass.newest >= page.newest)) pass.newest = page.newest;
-      const due = ++pages >= PAGES_PER_CHECKPOINT || performance.now() - savedAtMs >= CHECKPOINT_MS;
-      // After the last page comes the final state, and a cursor of null would mean the beginning.
-      if (due && !saving && page.cursor !== null) saving = save();
-    },
-    /** Resolves when no save is under way. */
-    saved: async () => saving,
-  };
-}
-
-/** What a run that has not come to the end of its pass leaves behind. */
-function progress({ request, held, pass, failures, report }: Plan): [Put] {
-  const { settings, runId } = held;
-  if (request.kind === 'backfill') return [putBackfill(settings.statePrefix, request.backfillId ?? runId, pass)];
-  return [putState(settings.statePrefix, 'checkpoint', { pass, failed: failures.list(report.written > 0) })];
-}
-
-/** What the transaction that unlocks leaves behind. A backfill leaves the timer's own state alone. */
-function finalState(plan: Plan, last: RunRecord): [Put, ...IRequestOp[]] {
-  const { request, held, pass, failures, report } = plan;
-  const { settings, state, runId } = held;
-  const prefix = settings.statePrefix;
-  const completed = last.status === 'completed';
-  if (request.kind === 'backfill') {
-    const rest = completed ? deleteBackfill(prefix, request.backfillId ?? runId) : progress(plan)[0];
-    return [putState(prefix, 'backfill', { last }), rest];
-  }
-  const { completedScheduledTime, completedStartedAt } = state.run ?? {};
-  if (!completed)
-    return [putState(prefix, 'run', { last, completedScheduledTime, completedStartedAt }), ...progress(plan)];
-
-  const { scheduledTime = '' } = request;
-  const highest = scheduledTime > (completedScheduledTime ?? '') ? scheduledTime : completedScheduledTime;
-  const at = watermarkAfter(pass, settings.watermarkOverlapSeconds) ?? state.watermark?.at;
-  const fullAt = pass.full ? pass.startedAt : state.watermark?.fullAt;
-  return [
-    putState(prefix, 'run', { last, completedScheduledTime: highest, completedStartedAt: last.startedAt }),
-    putState(prefix, 'checkpoint', { failed: failures.list(report.written > 0) }),
-    ...(at === undefined ? [] : [putState(prefix, 'watermark', { at, fullAt })]),
-    deleteState(prefix, 'skips'),
-  ];
 }
 
 function told(error: unknown): NonNullable<RunRecord['error']> {

@@ -1,0 +1,51 @@
+import type { Lock, Put } from './mutex.ts';
+import type { Pass } from './pass.ts';
+import type { Session } from './session.ts';
+import type { SettledPage } from './sync.ts';
+
+/** A checkpoint is saved after this many pages, or sooner when this much time has passed since the last one. */
+const PAGES_PER_CHECKPOINT = 4;
+const CHECKPOINT_MS = 5000;
+
+/**
+ * Keeps `pass` up to date as pages settle, and saves it under the lock: one save at a time, as often as the constants above
+ * say.
+ * @param operations what a save writes
+ */
+export function keepCheckpoints(
+  pass: Pass,
+  operations: () => Put[],
+  { lock, session }: { lock: Lock; session: Session },
+) {
+  const failed = new AbortController();
+  let pages = 0;
+  let savedAtMs = performance.now();
+  let saving: Promise<void> | undefined;
+
+  async function save() {
+    pages = 0;
+    savedAtMs = performance.now();
+    try {
+      await lock.save(operations(), session.budget());
+    } catch (error) {
+      failed.abort(error);
+    }
+    saving = undefined;
+  }
+
+  return {
+    /** Aborts when a checkpoint could not be saved: the lock is lost then, or etcd is. */
+    saveFailed: failed.signal,
+    pageSettled(page: SettledPage) {
+      pass.cursor = page.cursor;
+      for (const name of ['read', 'written', 'invalid', 'failed', 'missing'] as const) pass.counts[name] += page[name];
+      pass.counts.pages++;
+      if (page.newest !== undefined && !(pass.newest && pass.newest >= page.newest)) pass.newest = page.newest;
+      const due = ++pages >= PAGES_PER_CHECKPOINT || performance.now() - savedAtMs >= CHECKPOINT_MS;
+      // After the last page comes the final state, and a cursor of null would mean the beginning.
+      if (due && !saving && page.cursor !== null) saving = save();
+    },
+    /** Resolves when no save is under way. */
+    saved: async () => saving,
+  };
+}

@@ -1,0 +1,50 @@
+import type { IRequestOp } from 'etcd3';
+import type { Backfill, Tick } from './event.ts';
+import type { Failures } from './failures.ts';
+import type { Put } from './mutex.ts';
+import { type Pass, watermarkAfter } from './pass.ts';
+import type { Report } from './report.ts';
+import { deleteBackfill, deleteState, putBackfill, putState, type RunRecord } from './state.ts';
+import type { Held } from './work.ts';
+
+/** What a run that holds the lock is about. */
+export interface Plan {
+  request: Tick | Backfill;
+  held: Held;
+  pass: Pass;
+  failures: Failures;
+  report: Report;
+}
+
+/** What a run that has not come to the end of its pass leaves behind. */
+export function progress({ request, held, pass, failures, report }: Plan): [Put] {
+  const { settings, runId } = held;
+  if (request.kind === 'backfill') return [putBackfill(settings.statePrefix, request.backfillId ?? runId, pass)];
+  return [putState(settings.statePrefix, 'checkpoint', { pass, failed: failures.list(report.written > 0) })];
+}
+
+/** What the transaction that unlocks leaves behind. A backfill leaves the timer's own state alone. */
+export function finalState(plan: Plan, last: RunRecord): [Put, ...IRequestOp[]] {
+  const { request, held, pass, failures, report } = plan;
+  const { settings, state, runId } = held;
+  const prefix = settings.statePrefix;
+  const completed = last.status === 'completed';
+  if (request.kind === 'backfill') {
+    const rest = completed ? deleteBackfill(prefix, request.backfillId ?? runId) : progress(plan)[0];
+    return [putState(prefix, 'backfill', { last }), rest];
+  }
+  const { completedScheduledTime, completedStartedAt } = state.run ?? {};
+  if (!completed)
+    return [putState(prefix, 'run', { last, completedScheduledTime, completedStartedAt }), ...progress(plan)];
+
+  const { scheduledTime = '' } = request;
+  const highest = scheduledTime > (completedScheduledTime ?? '') ? scheduledTime : completedScheduledTime;
+  const at = watermarkAfter(pass, settings.watermarkOverlapSeconds) ?? state.watermark?.at;
+  const fullAt = pass.full ? pass.startedAt : state.watermark?.fullAt;
+  return [
+    putState(prefix, 'run', { last, completedScheduledTime: highest, completedStartedAt: last.startedAt }),
+    putState(prefix, 'checkpoint', { failed: failures.list(report.written > 0) }),
+    ...(at === undefined ? [] : [putState(prefix, 'watermark', { at, fullAt })]),
+    deleteState(prefix, 'skips'),
+  ];
+}
