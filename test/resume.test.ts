@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { type LocalEtcd, startEtcd } from '../infra/local/etcd.ts';
 import { model, startWorld } from './support/world.ts';
 
@@ -9,16 +10,27 @@ before(async () => {
 });
 after(() => etcd[Symbol.asyncDispose]());
 
+type World = Awaited<ReturnType<typeof startWorld>>;
+
+/** Asks a run to stop as its deadline would, once the target has got 120 records: more than two pages of 50. */
+async function interrupted<T>(world: World, start: (stop: AbortSignal) => Promise<T>): Promise<T> {
+  const stop = new AbortController();
+  const running = start(stop.signal);
+  for (let tries = 0; world.target.writes.length < 120 && tries < 3000; tries++) await sleep(5);
+  stop.abort();
+  return await running;
+}
+
 const models = (count: number) => Array.from({ length: count }, (_, index) => model(index));
 
-test('A run that reaches its deadline is partial, and the next one goes on behind the pages that were settled.', async () => {
+test('A run that has to stop is partial, and the next one goes on behind the pages that were settled.', async () => {
   await using world = await startWorld({
     endpoints: etcd.endpoints,
     records: models(2000),
     latencyMs: 200,
     pageSize: 50,
   });
-  const first = await world.tick({}, 4000);
+  const first = await interrupted(world, (stop) => world.tick({}, 60_000, stop));
   assert.equal(first.status, 'partial');
   assert.equal(first.reason, 'deadline');
   const { read, written, invalid, failed, unsettled } = first.report;
@@ -38,8 +50,8 @@ test('A run that reaches its deadline is partial, and the next one goes on behin
 });
 
 test('A run that settles no page before its deadline is an error, because the next one would get no further.', async () => {
-  await using world = await startWorld({ endpoints: etcd.endpoints, records: models(600), latencyMs: 2000 });
-  await assert.rejects(world.tick({}, 4000), { name: 'NoProgressError', code: 'NO_PROGRESS' });
+  await using world = await startWorld({ endpoints: etcd.endpoints, records: models(600), latencyMs: 8000 });
+  await assert.rejects(world.tick({}, 6000), { name: 'NoProgressError', code: 'NO_PROGRESS' });
   const { heldBy, lastRun } = await world.control({ action: 'status' });
   assert.equal(heldBy, undefined);
   assert.equal(lastRun?.status, 'failed');
@@ -100,7 +112,7 @@ test('A checkpoint of another source, or a cursor that the source refuses, start
     latencyMs: 200,
     pageSize: 50,
   });
-  await world.tick({}, 4000);
+  await interrupted(world, (stop) => world.tick({}, 60_000, stop));
   world.target.latencyMs = 0;
   const key = `${world.prefix}/state/checkpoint`;
   const saved = JSON.parse((await etcd.etcdctl(['get', '--print-value-only', key])).trim());
@@ -138,7 +150,8 @@ test('A partial backfill is continued by its id, and leaves the timer’s own st
     latencyMs: 200,
     pageSize: 50,
   });
-  const first = await world.backfill({ since: '2026-01-01T00:00:00Z', until: '2026-01-02T06:00:00Z' }, 4000);
+  const window = { since: '2026-01-01T00:00:00Z', until: '2026-01-02T06:00:00Z' };
+  const first = await interrupted(world, (stop) => world.backfill(window, 60_000, stop));
   assert.equal(first.status, 'partial');
   world.target.latencyMs = 0;
   const second = await world.backfill({ backfillId: first.backfillId });
@@ -152,9 +165,9 @@ test('A partial backfill is continued by its id, and leaves the timer’s own st
 });
 
 test('A partial backfill of single records is continued only with its ids, and then behind those that are done.', async () => {
-  await using world = await startWorld({ endpoints: etcd.endpoints, records: models(2000), latencyMs: 500 });
+  await using world = await startWorld({ endpoints: etcd.endpoints, records: models(2000), latencyMs: 20 });
   const ids = models(2000).map(({ id }) => id);
-  const first = await world.backfill({ ids }, 4000);
+  const first = await interrupted(world, (stop) => world.backfill({ ids }, 60_000, stop));
   assert.equal(first.status, 'partial');
   const { backfillId } = first;
   await assert.rejects(world.backfill({ backfillId }), { name: 'EventError', message: /name its ids again/ });
