@@ -92,6 +92,14 @@ export function readSettings(env: Readonly<Record<string, string | undefined>>, 
   }
   const table = parsed.output;
   const root = `/solotick/${table.STAGE}/${job}`;
+  const lockKey = table.LOCK_KEY ?? `${root}/lock`;
+  const statePrefix = table.STATE_PREFIX ?? `${root}/state/`;
+  // Any key under the lock blocks it for good.
+  if (statePrefix.startsWith(`${lockKey}/`) || statePrefix.startsWith(`${lockKey}.shards/`)) {
+    throw new SettingsError(
+      `STATE_PREFIX ${statePrefix} must not lie below LOCK_KEY ${lockKey}: its keys would hold the lock`,
+    );
+  }
   return {
     job,
     stage: table.STAGE,
@@ -100,11 +108,11 @@ export function readSettings(env: Readonly<Record<string, string | undefined>>, 
     target: { url: table.TARGET_URL, regionId: table.TARGET_REGION_ID, timeoutMs: table.TARGET_TIMEOUT_MS },
     etcdEndpoints: table.ETCD_ENDPOINTS,
     /** Of the lock that a run takes: the job's, or that of one of its shards. */
-    lockKey: table.LOCK_KEY ?? `${root}/lock`,
-    jobLockKey: table.LOCK_KEY ?? `${root}/lock`,
+    lockKey,
+    jobLockKey: lockKey,
     lockTtlSeconds: table.LOCK_TTL_SECONDS,
-    statePrefix: table.STATE_PREFIX ?? `${root}/state/`,
-    jobStatePrefix: table.STATE_PREFIX ?? `${root}/state/`,
+    statePrefix,
+    jobStatePrefix: statePrefix,
     continue: table.CONTINUE,
     shards: table.SHARDS,
     concurrency: table.CONCURRENCY,

@@ -109,3 +109,12 @@ test('A time is stored in UTC, whatever zone it was written in.', () => {
   const { initialSince } = readSettings({ ...required, INITIAL_SINCE: '2026-01-01T01:00:00+01:00' }, 'models');
   assert.equal(initialSince, '2026-01-01T00:00:00.000Z');
 });
+
+test('A state below the lock is refused, because its keys would hold the lock for good.', () => {
+  for (const statePrefix of ['/a/lock/state/', '/a/lock.shards/state/']) {
+    assert.throws(() => readSettings({ ...required, LOCK_KEY: '/a/lock', STATE_PREFIX: statePrefix }, 'models'), {
+      name: 'SettingsError',
+      message: /STATE_PREFIX .* must not lie below LOCK_KEY/,
+    });
+  }
+});

@@ -1,15 +1,31 @@
 import { parseArgs } from 'node:util';
+import { playKills } from './kills.ts';
 import { playRounds } from './rounds.ts';
 
 const { values } = parseArgs({
-  options: { rounds: { type: 'string' }, seed: { type: 'string' }, lanes: { type: 'string' } },
+  options: {
+    rounds: { type: 'string' },
+    lanes: { type: 'string' },
+    kills: { type: 'string' },
+    seed: { type: 'string' },
+  },
 });
-const rounds = Number(values.rounds ?? 500);
 const seed = Number(values.seed ?? Date.now() % 1_000_000);
-const lanes = Number(values.lanes ?? 12);
-console.log(
-  `${rounds} rounds on ${lanes} locks; the same draws again with --rounds ${rounds} --lanes ${lanes} --seed ${seed}`,
-);
-const summary = await playRounds({ rounds, lanes, seed });
-console.log(JSON.stringify(summary, undefined, 2));
-process.exitCode = summary.violations.length === 0 ? 0 : 1;
+
+if (values.kills !== undefined) {
+  const rounds = Number(values.kills);
+  console.log(`${rounds} runs are killed and resumed; the same draws again with --kills ${rounds} --seed ${seed}`);
+  report(await playKills({ rounds, seed }));
+} else {
+  const rounds = Number(values.rounds ?? 500);
+  const lanes = Number(values.lanes ?? 12);
+  console.log(
+    `${rounds} rounds on ${lanes} locks; the same draws again with --rounds ${rounds} --lanes ${lanes} --seed ${seed}`,
+  );
+  report(await playRounds({ rounds, lanes, seed }));
+}
+
+function report(summary: { violations: string[] }) {
+  console.log(JSON.stringify(summary, undefined, 2));
+  process.exitCode = summary.violations.length === 0 ? 0 : 1;
+}

@@ -1,6 +1,7 @@
 import { once } from 'node:events';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Write } from '../../infra/local/target.ts';
+import { mulberry32 } from './random.ts';
 import { type Contender, type Outcome, type Stage, startStage } from './stage.ts';
 
 const TTL_SECONDS = 5;
@@ -185,15 +186,4 @@ async function within<T>(name: string, work: Promise<T>): Promise<T> {
 
 function count(table: Record<string, number>, name: string) {
   table[name] = (table[name] ?? 0) + 1;
-}
-
-/** A small random generator with a seed: https://gist.github.com/tommyettinger/46a874533244883189143505d203312c */
-function mulberry32(seed: number): () => number {
-  let state = seed >>> 0;
-  return () => {
-    state = (state + 0x6d2b79f5) >>> 0;
-    let mixed = Math.imul(state ^ (state >>> 15), state | 1);
-    mixed ^= mixed + Math.imul(mixed ^ (mixed >>> 7), mixed | 61);
-    return ((mixed ^ (mixed >>> 14)) >>> 0) / 4294967296;
-  };
 }

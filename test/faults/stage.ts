@@ -13,6 +13,9 @@ import { holderOf, readHolder } from '../../lib/mutex.ts';
 export interface Outcome {
   label: string;
   token?: string;
+  /** What was read in this run, and in the whole pass. */
+  read?: number;
+  passRead?: number;
 }
 
 /** A process that runs ticks, with a network of its own to etcd. */
@@ -40,8 +43,9 @@ export async function startStage(options: {
   latencyMs: number;
   ttlSeconds: number;
   nodes?: 1 | 3;
+  pageSize?: number;
 }): Promise<Stage> {
-  const { records: count, latencyMs, ttlSeconds, nodes = 1 } = options;
+  const { records: count, latencyMs, ttlSeconds, nodes = 1, pageSize = 1000 } = options;
   await using stack = new AsyncDisposableStack();
   const etcd = stack.use(await startEtcd({ nodes }));
   const credentials = { username: 'faults', password: 'faults' };
@@ -51,7 +55,7 @@ export async function startStage(options: {
     updatedAt: '2026-01-01T00:00:00Z',
     limit: { context: index, output: index },
   }));
-  const source = stack.use(await startSource({ records, credentials }));
+  const source = stack.use(await startSource({ records, credentials, pageSize }));
   const target = stack.use(await startTarget({ token: 'faults', regions: ['faults'], latencyMs }));
   const secrets = stack.use(await startSecrets({ faults: { source: credentials, target: { token: 'faults' } } }));
   const observer = stack.use(connectEtcd(etcd.endpoints));
@@ -116,7 +120,9 @@ async function startContender(env: Record<string, string>, proxies: TcpProxy[]):
       if (!answer) return { label: 'killed' };
       const [{ result, error }] = answer;
       if (error) return { label: error.name };
-      return { label: result.status === 'skipped' ? result.reason : result.status, token: result.fencingToken };
+      const { status, reason, fencingToken, report, pass } = result;
+      const label = status === 'skipped' ? reason : status;
+      return { label, token: fencingToken, read: report.read, passRead: pass?.read };
     },
     signal: (signal) => child.kill(signal),
     async kill() {
