@@ -12,7 +12,10 @@ import { describeStatus, type Status } from './operate/status.ts';
 /** What is used of osls here; it has no types of its own. */
 interface Serverless {
   serviceDir: string;
-  service: { getFunction(name: string): { name: string } };
+  service: {
+    getFunction(name: string): { name: string };
+    custom: { config: { environment: { SHARDS?: string } } };
+  };
   getProvider(name: 'aws'): { getAwsSdkV3Config(): Promise<LambdaClientConfig> };
   classes: { Error: new (message: string, code: string) => Error };
 }
@@ -50,6 +53,7 @@ const commands = {
       window: string('Cut a long range into windows of this length: 12h, 1d, 7d'),
       concurrency: string('The most writes in flight'),
       resume: string('Go on with an interrupted backfill; it has printed the command'),
+      shard: string('Begin with this shard, where the job runs in shards'),
       ...local,
     },
   },
@@ -96,7 +100,8 @@ export default function operatePlugin(serverless: Serverless, options: Options, 
   }
 
   async function runBackfill() {
-    const request = readBackfillOptions(options, new Date());
+    const shards = Number(serverless.service.custom.config.environment.SHARDS ?? 1);
+    const request = readBackfillOptions(options, new Date(), shards);
     const invoke = await connect();
     const howToResume = (rest: Rest) => `to go on:\n  ${resumeCommand(request, rest, options)}`;
     const stop = new AbortController();

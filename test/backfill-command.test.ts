@@ -147,3 +147,21 @@ test('A bar shows the windows, the counts of all of them, and what they let expe
   ]);
   assert.deepEqual([9_600, 200_000, 7_805_000].map(duration), ['10 s', '3 min 20 s', '2 h 10 min']);
 });
+
+test('A job in shards is copied shard by shard within each window, and resumed in the middle of one.', () => {
+  const options = { since: '2026-01-01', until: '2026-01-03', window: '1d' };
+  const parts = cut(readBackfillOptions(options, now, 2));
+  assert.deepEqual(
+    parts.map(({ since, shard }) => [since, shard?.index]),
+    [
+      ['2026-01-01T00:00:00.000Z', 0],
+      ['2026-01-01T00:00:00.000Z', 1],
+      ['2026-01-02T00:00:00.000Z', 0],
+      ['2026-01-02T00:00:00.000Z', 1],
+    ],
+  );
+  const request = readBackfillOptions({ ...options, shard: '1' }, now, 2);
+  assert.deepEqual(cut(request), parts.slice(1));
+  assert.match(resumeCommand(request, { part: parts[3]! }, {}), /--since 2026-01-02T00:00:00.000Z .* --shard 1/);
+  assert.throws(() => readBackfillOptions({ ...options, shard: '2' }, now, 2), /--shard "2" must be/);
+});

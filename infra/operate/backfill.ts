@@ -61,7 +61,7 @@ async function copyPart(request: BackfillRequest, part: Part, first: boolean, to
   let waitSeconds = request.waitSeconds ?? (first ? 0 : WAIT_BETWEEN_SECONDS);
   // Named before it begins, so that a window whose answer never arrives can be gone on with as well. What copies
   // everything gets its name from its first result: without a window the function takes a name as that of an earlier one.
-  const everything = Object.keys(part).length === 0;
+  const everything = !(part.since || part.until || part.ids);
   let backfillId = (first && request.resume) || (dryRun || everything ? undefined : randomUUID());
   const rest = (): Rest => ({ part, ...(backfillId !== undefined && { backfillId }) });
 

@@ -11,6 +11,7 @@ export interface BackfillOptions {
   window?: string;
   concurrency?: string;
   resume?: string;
+  shard?: string;
 }
 
 /** What one backfill copies, in the event's words; nothing in it means everything. */
@@ -18,10 +19,14 @@ export interface Part {
   since?: string;
   until?: string;
   ids?: string[];
+  shard?: { index: number; of: number };
 }
 
 export interface BackfillRequest {
   whole: Part;
+  /** Each window is copied shard by shard, the first one from `fromShard` on. */
+  shards: number;
+  fromShard: number;
   /** `whole` is cut into windows of this length. */
   window?: { text: string; ms: number };
   dryRun: boolean;
@@ -35,9 +40,10 @@ const UNIT_MS = { m: 60_000, h: 3_600_000, d: 86_400_000 };
 
 /**
  * Reads the options of the backfill command. A window without an end ends now, so that a resumed command means the same.
+ * @param shards into how many the job is divided
  * @throws Refusal that says which option is wrong
  */
-export function readBackfillOptions(options: BackfillOptions, now: Date): BackfillRequest {
+export function readBackfillOptions(options: BackfillOptions, now: Date, shards = 1): BackfillRequest {
   const { resume } = options;
   const window = options.window === undefined ? undefined : { text: options.window, ms: windowMs(options.window) };
   const whole = readWhole(options);
@@ -52,7 +58,8 @@ export function readBackfillOptions(options: BackfillOptions, now: Date): Backfi
   const dryRun = options['dry-run'] ?? false;
   if (dryRun && resume !== undefined) throw new Refusal('--dry-run and --resume exclude each other');
   return {
-    ...{ whole, dryRun },
+    ...{ whole, dryRun, shards },
+    fromShard: options.shard === undefined ? 0 : wholeNumber('shard', options.shard, 0, shards - 1),
     ...(window && { window }),
     ...(options.wait !== undefined && { waitSeconds: wholeNumber('wait', options.wait, 0, 900) }),
     ...(options.concurrency !== undefined && {
@@ -73,8 +80,18 @@ function readWhole({ since, until, ids, all }: BackfillOptions): Part {
   };
 }
 
-/** The windows of a range, each beginning where the one before ends; or the whole as it is. */
-export function cut({ whole, window }: BackfillRequest): Part[] {
+/** The parts one after another: each window, beginning where the one before ends, and of each window every shard. */
+export function cut(request: BackfillRequest): Part[] {
+  const { shards, fromShard } = request;
+  const windows = cutWindows(request);
+  if (shards === 1) return windows;
+  const indexes = Array.from({ length: shards }, (_, index) => index);
+  return windows
+    .flatMap((window) => indexes.map((index) => ({ ...window, shard: { index, of: shards } })))
+    .slice(fromShard);
+}
+
+function cutWindows({ whole, window }: BackfillRequest): Part[] {
   const { since, until } = whole;
   if (!window || since === undefined || until === undefined) return [whole];
   const parts: Part[] = [];

@@ -27,6 +27,7 @@ export function resumeCommand(request: BackfillRequest, rest: Rest, where: Where
     ['dry-run', dryRun || undefined],
     ['wait', rest.waitSeconds ?? request.waitSeconds],
     ['concurrency', concurrency],
+    ['shard', part.shard && part.shard.index > 0 ? part.shard.index : undefined],
     ['resume', backfillId],
   ];
   const words = options.flatMap(([name, value]) => {
