@@ -14,6 +14,8 @@ type World = Awaited<ReturnType<typeof startWorld>>;
 
 /** Asks a run to stop as its deadline would, once the target has got 120 records: more than two pages of 50. */
 async function interrupted<T>(world: World, start: (stop: AbortSignal) => Promise<T>): Promise<T> {
+  // Long enough for whatever is in flight to end by itself.
+  world.env.DEADLINE_RESERVE_SECONDS = '20';
   const stop = new AbortController();
   const running = start(stop.signal);
   for (let tries = 0; world.target.writes.length < 120 && tries < 3000; tries++) await sleep(5);
@@ -27,7 +29,7 @@ test('A run that has to stop is partial, and the next one goes on behind the pag
   await using world = await startWorld({
     endpoints: etcd.endpoints,
     records: models(2000),
-    latencyMs: 200,
+    latencyMs: 20,
     pageSize: 50,
   });
   const first = await interrupted(world, (stop) => world.tick({}, 60_000, stop));
@@ -109,7 +111,7 @@ test('A checkpoint of another source, or a cursor that the source refuses, start
   await using world = await startWorld({
     endpoints: etcd.endpoints,
     records: models(2000),
-    latencyMs: 200,
+    latencyMs: 20,
     pageSize: 50,
   });
   await interrupted(world, (stop) => world.tick({}, 60_000, stop));
@@ -147,7 +149,7 @@ test('A partial backfill is continued by its id, and leaves the timer’s own st
   await using world = await startWorld({
     endpoints: etcd.endpoints,
     records: models(2000),
-    latencyMs: 200,
+    latencyMs: 20,
     pageSize: 50,
   });
   const window = { since: '2026-01-01T00:00:00Z', until: '2026-01-02T06:00:00Z' };
