@@ -1,6 +1,6 @@
 import { setMaxListeners } from 'node:events';
 import type { Deadline } from './deadline.ts';
-import { SourceError } from './errors.ts';
+import { HttpError, SourceError } from './errors.ts';
 import type { Backfill, Tick } from './event.ts';
 import { createHttp } from './http.ts';
 import { createPace } from './pace.ts';
@@ -34,6 +34,8 @@ export interface Copying<R> extends Pick<Invocation, 'settings' | 'log'> {
   recordWritten(id: string): void;
   /** The record was asked for by id and does not exist. */
   recordMissing(id: string): void;
+  /** The record is not of the schema, or one that failed before cannot be read. */
+  recordInvalid(id: string): void;
   recordFailed(id: string, record: R): void;
   pageSettled(page: SettledPage): void;
 }
@@ -111,7 +113,8 @@ export async function copy<R>(job: Job<R>, copying: Copying<R>, failedBefore: st
   return await sync({
     ...{ pages: ownPages(), schema: job.record, id: job.id, write, concurrency, pace, closing },
     ...{ log, report, note: noteProblem },
-    ...{ recordWritten: copying.recordWritten, recordFailed: copying.recordFailed, pageSettled: copying.pageSettled },
+    ...{ recordWritten: copying.recordWritten, recordInvalid: copying.recordInvalid },
+    ...{ recordFailed: copying.recordFailed, pageSettled: copying.pageSettled },
     updatedAt: updatedAt && ((record: R) => instantOf(updatedAt(record))),
     failuresBeforeStop: settings.failuresBeforeStop,
   });
@@ -128,7 +131,7 @@ export async function copy<R>(job: Job<R>, copying: Copying<R>, failedBefore: st
 
   async function* pagesOf(): AsyncGenerator<Page> {
     // Records that failed before are read again first; the cursor stays where it is.
-    yield* recordsById(failedBefore, () => pass.cursor);
+    yield* recordsById(failedBefore, () => pass.cursor, readAgain);
     if (request.kind === 'backfill' && request.ids) {
       const ids = [...new Set(request.ids)].filter(
         (id) => shardOf(id, request.shard?.of ?? 1) === (request.shard?.index ?? 0),
@@ -140,16 +143,32 @@ export async function copy<R>(job: Job<R>, copying: Copying<R>, failedBefore: st
     }
   }
 
-  async function* recordsById(ids: string[], cursorAfter: (last: string) => string | null): AsyncGenerator<Page> {
+  /** One record that the source refuses to show must not keep every later tick from its work. */
+  async function readAgain(id: string): Promise<unknown> {
+    try {
+      return await source.one(id);
+    } catch (error) {
+      if (!isRefusedRecord(error)) throw error;
+      copying.recordInvalid(id);
+      noteProblem({ id, kind: 'failed', reason: error.message });
+      return UNREADABLE;
+    }
+  }
+
+  async function* recordsById(
+    ids: string[],
+    cursorAfter: (last: string) => string | null,
+    read: (id: string) => Promise<unknown> = source.one,
+  ): AsyncGenerator<Page> {
     for (let start = 0; start < ids.length; start += IDS_PER_PAGE) {
       const chunk = ids.slice(start, start + IDS_PER_PAGE);
-      const answers = await Promise.all(chunk.map((id) => source.one(id)));
+      const answers = await Promise.all(chunk.map((id) => read(id)));
       const missing = chunk.filter((_, index) => answers[index] === undefined);
       for (const id of missing) {
         copying.recordMissing(id);
         noteProblem({ id, kind: 'missing', reason: 'the source knows no record of this id' });
       }
-      const records = answers.filter((record) => record !== undefined);
+      const records = answers.filter((record) => record !== undefined && record !== UNREADABLE);
       yield { records, cursor: cursorAfter(chunk.at(-1)!), missing: missing.length };
     }
   }
@@ -173,6 +192,14 @@ export async function copy<R>(job: Job<R>, copying: Copying<R>, failedBefore: st
     }
   }
 }
+
+const UNREADABLE = Symbol('unreadable');
+
+/** An answer about this record; a source that is down or throttles says nothing about it. */
+const isRefusedRecord = (error: unknown): error is SourceError =>
+  error instanceof SourceError &&
+  !(error.cause instanceof HttpError) &&
+  (error.status === undefined || (error.status < 500 && error.status !== 429));
 
 /** An answer to the request as such; another status says nothing about the cursor. */
 const isRefusal = (error: unknown) =>

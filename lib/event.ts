@@ -62,14 +62,20 @@ const scheduledEvent = v.object({
 
 const seconds = v.pipe(v.number(), v.integer('must be a whole number of seconds'), v.minValue(0), v.maxValue(900));
 
+/** What can be asked for in the path of a URL: its normalisers eat `.` and `..`, and a lone surrogate has no encoding. */
+const recordId = v.pipe(
+  v.string(),
+  v.nonEmpty('must not be empty'),
+  v.check((id) => id.isWellFormed(), 'must be well-formed Unicode'),
+  v.notValues(['.', '..'], 'must not be "." or ".."'),
+);
+
 const backfill = v.pipe(
   v.strictObject({
     kind: v.optional(v.literal('backfill')),
     since: v.optional(utcInstant),
     until: v.optional(utcInstant),
-    ids: v.optional(
-      v.pipe(v.array(v.pipe(v.string(), v.nonEmpty('must not be empty'))), v.nonEmpty('must name an id')),
-    ),
+    ids: v.optional(v.pipe(v.array(recordId), v.nonEmpty('must name an id'))),
     waitSeconds: v.optional(seconds, 0),
     shard: v.optional(shard),
     dryRun: v.optional(v.boolean(), false),

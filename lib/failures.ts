@@ -4,6 +4,8 @@ export interface Failures {
   due(): string[];
   /** Notes a failure. @returns false when the list is full */
   failed(id: string): boolean;
+  /** Notes that a record of the list cannot be read or is no longer valid: that was an attempt, too. */
+  failedAgain(id: string): void;
   /** The record is written, or does not exist any more. */
   done(id: string): void;
   /** The list as it is to be saved. Attempts count only where the target was up. */
@@ -27,6 +29,9 @@ export function openFailures(saved: readonly { id: string; attempts: number }[])
       if (!before.has(id)) before.set(id, 0);
       now.add(id);
       return true;
+    },
+    failedAgain(id) {
+      if (before.has(id)) now.add(id);
     },
     done(id) {
       before.delete(id);

@@ -35,6 +35,7 @@ export async function rehearse<R>(
     recordWritten(id: string) {
       if (wouldWrite.length < MAX_NAMED) wouldWrite.push(id);
     },
+    recordInvalid() {},
     recordFailed() {},
     pageSettled() {},
   };

@@ -74,11 +74,12 @@ export function createSend<A extends Head>(options: {
           pace.throttled(startedMs, retryAfterMs(answer.headers['retry-after'], Date.now()) ?? 0);
         else if (answer.status < 300) pace.succeeded();
       }
+      if ('status' in answer && isTransient(answer)) endIfTooLong(name, answer, guard);
       if (!isTransient(answer) || attempt === MAX_ATTEMPTS) {
         if (answer instanceof HttpError) throw answer;
         return answer;
       }
-      await pause(name, answer, attempt, guard);
+      await pause(answer, attempt, guard);
       attempt++;
     }
   };
@@ -90,11 +91,15 @@ function isTransient(answer: Head | HttpError) {
 
 const isThrottling = ({ status }: Head) => status === 429 || status === 503;
 
-async function pause(name: string, answer: Head | HttpError, attempt: number, guard: Guard) {
+/** @throws Interrupted when the server asks for a pause that no run waits for, whichever attempt it was */
+function endIfTooLong(name: string, { headers }: Head, guard: Guard) {
+  const askedMs = retryAfterMs(headers['retry-after'], Date.now()) ?? 0;
+  if (askedMs <= Math.min(MAX_RETRY_AFTER_MS, guard.closesInMs())) return;
+  throw new Interrupted('throttled', `the ${name} asks for a pause of ${Math.ceil(askedMs / 1000)} s`);
+}
+
+async function pause(answer: Head | HttpError, attempt: number, guard: Guard) {
   const asked = answer instanceof HttpError ? undefined : retryAfterMs(answer.headers['retry-after'], Date.now());
-  if (asked !== undefined && asked > Math.min(MAX_RETRY_AFTER_MS, guard.closesInMs())) {
-    throw new Interrupted('throttled', `the ${name} asks for a pause of ${Math.ceil(asked / 1000)} s`);
-  }
   const waitMs = asked ?? Math.random() * FIRST_BACKOFF_MS * 2 ** attempt;
   try {
     await sleep(waitMs, undefined, { signal: AbortSignal.any([guard.closing, guard.signal]) });

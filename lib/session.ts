@@ -13,6 +13,9 @@ export interface Clock {
 
 export const systemClock: Clock = { monotonicMs: () => performance.now(), wallMs: () => Date.now() };
 
+/** The most that a call for the lock or the state may take: with the default reserve there are 5 s left after the cut. */
+const MAX_CALL_MS = 4000;
+
 /** A lease that is kept alive, and an expiry of our own that comes before etcd's. */
 export interface Session extends AsyncDisposable {
   /** Decimal, as etcd's API writes an int64. */
@@ -55,6 +58,8 @@ export async function openSession(
     throw error;
   }
   const validMs = grantedMs - Math.max(1000, grantedMs / 5);
+  // A short TTL leaves time for several attempts, and so does a long one: a silent node is given up after 2 s.
+  const attemptMs = Math.min(grantedMs / 6, 2000);
   const remainingMs = () => validMs - elapsedMs(sent, now(clock));
 
   function lose(reason: string, cause?: unknown) {
@@ -74,7 +79,7 @@ export async function openSession(
       const sending = now(clock);
       let ttl: number;
       try {
-        ttl = await etcd.keepAlive(leaseId, { attemptMs: grantedMs / 6, totalMs: remainingMs(), signal: stopped });
+        ttl = await etcd.keepAlive(leaseId, { attemptMs, totalMs: remainingMs(), signal: stopped });
       } catch (error) {
         if (!stopped.aborted) lose('etcd could not be asked to keep the lease alive', error);
         return;
@@ -102,7 +107,7 @@ export async function openSession(
     leaseId,
     signal: lost.signal,
     check,
-    budget: () => ({ attemptMs: grantedMs / 6, totalMs: Math.max(0, remainingMs()), signal: lost.signal }),
+    budget: () => ({ attemptMs, totalMs: Math.min(MAX_CALL_MS, Math.max(0, remainingMs())), signal: lost.signal }),
     async [Symbol.asyncDispose]() {
       if (closed.signal.aborted) return;
       closed.abort();

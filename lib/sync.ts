@@ -31,6 +31,8 @@ export interface SyncOptions<R> {
   failuresBeforeStop: number;
   /** Told of every record that is written. */
   recordWritten(id: string): void;
+  /** Told of every record that is not of the schema. */
+  recordInvalid(id: string): void;
   /** Told of every record that has failed for good. */
   recordFailed(id: string, record: R): void;
   /** Told when another page is settled and so are all before it: a resumed run may begin at its cursor. */
@@ -193,7 +195,9 @@ export async function sync<R>(options: SyncOptions<R>): Promise<Ending> {
       if ('faults' in checked) {
         report.invalid++;
         page.invalid++;
-        note({ id: nameOf(raw, page.number, index), kind: 'invalid', reason: checked.faults });
+        const id = nameOf(raw, page.number, index);
+        note({ id, kind: 'invalid', reason: checked.faults });
+        options.recordInvalid(id);
         settle(page);
       } else {
         const { record, id, updatedAt } = checked;

@@ -67,7 +67,13 @@ export async function work<R>(job: Job<R>, request: Tick | Backfill, held: Held)
     const { copy } = await import('./copy.ts');
     const fence = { token: lock.fencingToken, scope: settings.lockKey, refused: () => whyFenced(lock, session) };
     const { pageSettled, saveFailed } = checkpoints;
-    const hooks = { pageSettled, recordWritten: failures.done, recordMissing: failures.done, recordFailed };
+    const hooks = {
+      pageSettled,
+      recordWritten: failures.done,
+      recordMissing: failures.done,
+      recordFailed,
+      recordInvalid: failures.failedAgain,
+    };
     const limits = { check: session.check, lost: session.signal, saveFailed, fence };
     ending = await copy(job, { ...held, request, pass, report, problems, ...limits, ...hooks }, failures.due());
     await checkpoints.saved();

@@ -45,7 +45,7 @@ test('A Retry-After pauses every request, and an abort ends the pause.', async (
 });
 
 test('A target that throttles gets everything in the end, with fewer writes at a time.', async () => {
-  await using world = await startWorld({ endpoints: etcd.endpoints, records: models(300), latencyMs: 5 });
+  await using world = await startWorld({ endpoints: etcd.endpoints, records: models(300), latencyMs: 50 });
   world.target.refuse = () => (world.target.inFlight > 20 ? 429 : undefined);
   const { status, report } = await world.tick();
   assert.equal(status, 'completed');

@@ -209,3 +209,27 @@ test('A dry run reads and checks, says what it would write, takes no lock and wr
   assert.equal(wouldWrite?.length, 20);
   assert.equal(world.target.models.size, 0);
 });
+
+test('A failed record that the source refuses to show, or that has become invalid, keeps no later tick from its work.', async () => {
+  await using world = await startWorld({ endpoints: etcd.endpoints, records: models(10) });
+  world.target.refuse = (body) => (Object(body).name === 'refused' ? 422 : undefined);
+  world.source.records[3] = { ...model(3), name: 'refused' };
+  world.source.records[4] = { ...model(4), name: 'refused' };
+  assert.equal((await world.tick()).report.failed, 2);
+  world.source.refuse = (path) => (path.startsWith('/v1/models/') && path.includes('00003') ? 410 : undefined);
+  world.source.records[4] = { ...model(4), limit: 'none' };
+  world.source.records.push({ ...model(11), updatedAt: new Date().toISOString() });
+  const second = await world.tick();
+  assert.equal(second.status, 'completed');
+  assert.ok(world.target.models.has('model-00011'));
+  assert.deepEqual((await world.control({ action: 'status' })).failed, [
+    { id: 'model-00003', attempts: 2 },
+    { id: 'model-00004', attempts: 2 },
+  ]);
+});
+
+test('Ids that no path can carry are refused before anything is read.', async () => {
+  await using world = await startWorld({ endpoints: etcd.endpoints, records: [] });
+  for (const id of ['..', '.', '\ud800'])
+    await assert.rejects(async () => world.backfill({ ids: [id] }), { name: 'EventError' });
+});

@@ -5,6 +5,8 @@ export interface DemoSource extends Served {
   records: unknown[];
   /** May be changed at any time. */
   credentials: { username: string; password: string };
+  /** Gives the status with which a path is refused, or undefined to answer; may be changed at any time. */
+  refuse: ((path: string) => number | undefined) | undefined;
   /** Path and query of every request, refused ones included. */
   requests: string[];
 }
@@ -22,7 +24,7 @@ export async function startSource(options: {
   pageSize?: number;
 }): Promise<DemoSource> {
   const { pageSize = MAX_LIMIT, ...given } = options;
-  const state = { ...given, requests: [] as string[] };
+  const state = { ...given, refuse: undefined as DemoSource['refuse'], requests: [] as string[] };
   const served = await serve((request, response) => {
     const path = request.url ?? '/';
     state.requests.push(path);
@@ -31,6 +33,8 @@ export async function startSource(options: {
     if (request.headers.authorization !== expected) {
       return answer(response, 401, { message: 'wrong credentials' }, { 'www-authenticate': 'Basic realm="models"' });
     }
+    const status = state.refuse?.(path);
+    if (status !== undefined) return answer(response, status, { message: 'refused as it was told to' });
     if (request.method !== 'GET') return answer(response, 405, { message: 'only GET is known here' });
     const { pathname, searchParams } = new URL(path, 'http://source');
     if (pathname === '/v1/models') {

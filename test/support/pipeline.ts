@@ -190,6 +190,7 @@ export async function pipeline(options: {
         },
         note: (problem: Problem) => problems.push(problem),
         recordWritten() {},
+        recordInvalid() {},
         recordFailed: (id: string) => failed.push(id),
         pageSettled: (page: SettledPage) => settled.push(page),
         failuresBeforeStop: options.failuresBeforeStop ?? 1000,
