@@ -1,4 +1,5 @@
 import type { IRequestOp } from 'etcd3';
+import { orAborted } from './abort.ts';
 import type { Settings } from './config.ts';
 import { CredentialsError } from './errors.ts';
 import { type Budget, connectEtcd, type Etcd } from './etcd.ts';
@@ -57,7 +58,8 @@ export async function takeLock(
   const acquire = { ...ACQUIRE, signal };
   const session = resources.use(await openSession(etcd, { ttlSeconds: settings.lockTtlSeconds, acquire }));
   const wanted = { lockKey: settings.lockKey, value: JSON.stringify(value), reads };
-  const attempt =
-    waitMs === 0 ? await tryLock(etcd, session, wanted) : await lock(etcd, session, { ...wanted, waitMs, signal });
+  if (waitMs > 0) return { session, attempt: await lock(etcd, session, { ...wanted, waitMs, signal }) };
+  // Given up at the deadline: what still arrives at etcd finds the lease revoked.
+  const attempt = await orAborted(tryLock(etcd, session, wanted), signal);
   return { session, attempt };
 }

@@ -1,6 +1,6 @@
+import type { Budget } from './etcd.ts';
 import type { Lock, Put } from './mutex.ts';
 import type { Pass } from './pass.ts';
-import type { Session } from './session.ts';
 import type { SettledPage } from './sync.ts';
 
 /** A checkpoint is saved after this many pages, or sooner when this much time has passed since the last one. */
@@ -11,13 +11,11 @@ const CHECKPOINT_MS = 5000;
  * Keeps `pass` up to date as pages settle, and saves it under the lock: one save at a time, as often as the constants above
  * say.
  * @param operations what a save writes
+ * @param budget of a save that begins now
  */
-export function keepCheckpoints(
-  pass: Pass,
-  operations: () => Put[],
-  { lock, session }: { lock: Lock; session: Session },
-) {
+export function keepCheckpoints(pass: Pass, operations: () => Put[], lock: Lock, budget: () => Budget) {
   const failed = new AbortController();
+  let settledPages = 0;
   let pages = 0;
   let savedAtMs = performance.now();
   let saving: Promise<void> | undefined;
@@ -26,7 +24,7 @@ export function keepCheckpoints(
     pages = 0;
     savedAtMs = performance.now();
     try {
-      await lock.save(operations(), session.budget());
+      await lock.save(operations(), budget());
     } catch (error) {
       failed.abort(error);
     }
@@ -40,11 +38,14 @@ export function keepCheckpoints(
       pass.cursor = page.cursor;
       for (const name of ['read', 'written', 'invalid', 'failed', 'missing'] as const) pass.counts[name] += page[name];
       pass.counts.pages++;
+      settledPages++;
       if (page.newest !== undefined && !(pass.newest && pass.newest >= page.newest)) pass.newest = page.newest;
       const due = ++pages >= PAGES_PER_CHECKPOINT || performance.now() - savedAtMs >= CHECKPOINT_MS;
       // After the last page comes the final state, and a cursor of null would mean the beginning.
       if (due && !saving && page.cursor !== null) saving = save();
     },
+    /** How many pages were settled, those of records that were read again by id included. */
+    settledPages: () => settledPages,
     /** Resolves when no save is under way. */
     saved: async () => saving,
   };

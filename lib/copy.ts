@@ -1,16 +1,15 @@
 import { setMaxListeners } from 'node:events';
 import type { Deadline } from './deadline.ts';
-import { HttpError, SourceError } from './errors.ts';
 import type { Backfill, Tick } from './event.ts';
 import { createHttp } from './http.ts';
 import { createPace } from './pace.ts';
-import { type Pass, startOver } from './pass.ts';
+import { pagesOf } from './pages.ts';
+import type { Pass } from './pass.ts';
 import { type Problem, problemNotes, type Report } from './report.ts';
 import { createSend, type Guard } from './request.ts';
 import type { Invocation, Job } from './run.ts';
 import type { Credentials, Secret } from './secrets.ts';
-import { shardOf } from './shard.ts';
-import { instantOf, MAX_PAGE_BYTES, openSource, type Page } from './source.ts';
+import { instantOf, MAX_PAGE_BYTES, openSource } from './source.ts';
 import { type Ending, type SettledPage, sync } from './sync.ts';
 import { type Fence, openTarget } from './target.ts';
 
@@ -40,9 +39,6 @@ export interface Copying<R> extends Pick<Invocation, 'settings' | 'log'> {
   pageSettled(page: SettledPage): void;
 }
 
-/** Records that are read by id come in pages of so many, read side by side. */
-const IDS_PER_PAGE = 20;
-
 /** An answer to a write is read to its end, but nothing in it is needed. */
 const MAX_ANSWER_BYTES = 1024 * 1024;
 
@@ -51,7 +47,7 @@ const MAX_ANSWER_BYTES = 1024 * 1024;
  * @throws the errors of `sync`; nothing is in flight any more by then.
  */
 export async function copy<R>(job: Job<R>, copying: Copying<R>, failedBefore: string[]): Promise<Ending> {
-  const { settings, log, runId, request, credentials, deadline, pass, report, lost, saveFailed, fence } = copying;
+  const { settings, log, runId, request, credentials, deadline, report, lost, saveFailed, fence } = copying;
   const noteProblem = problemNotes(copying.problems, log);
   const concurrency = (request.kind === 'backfill' && request.concurrency) || settings.concurrency;
   const closing = new AbortController();
@@ -109,107 +105,14 @@ export async function copy<R>(job: Job<R>, copying: Copying<R>, failedBefore: st
         id: job.id,
         fence,
       });
+  const pages = pagesOf(job, source, failedBefore, { ...copying, note: noteProblem });
   const { updatedAt } = job;
   return await sync({
-    ...{ pages: ownPages(), schema: job.record, id: job.id, write, concurrency, pace, closing },
+    ...{ pages, schema: job.record, id: job.id, write, concurrency, pace, closing },
     ...{ log, report, note: noteProblem },
     ...{ recordWritten: copying.recordWritten, recordInvalid: copying.recordInvalid },
     ...{ recordFailed: copying.recordFailed, pageSettled: copying.pageSettled },
     updatedAt: updatedAt && ((record: R) => instantOf(updatedAt(record))),
     failuresBeforeStop: settings.failuresBeforeStop,
   });
-
-  /** Those records of each page that belong to this shard. */
-  async function* ownPages(): AsyncGenerator<Page> {
-    const { shard } = request;
-    if (!shard || shard.of === 1 || job.source.sharded) return yield* pagesOf();
-    for await (const page of pagesOf()) {
-      const records = page.records.filter((raw) => shardOf(idOf(job, raw), shard.of) === shard.index);
-      yield { ...page, records };
-    }
-  }
-
-  async function* pagesOf(): AsyncGenerator<Page> {
-    // Records that failed before are read again first; the cursor stays where it is.
-    yield* recordsById(failedBefore, () => pass.cursor, readAgain);
-    if (request.kind === 'backfill' && request.ids) {
-      const ids = [...new Set(request.ids)].filter(
-        (id) => shardOf(id, request.shard?.of ?? 1) === (request.shard?.index ?? 0),
-      );
-      const todo = pass.cursor === null ? ids : ids.slice(ids.indexOf(pass.cursor) + 1);
-      yield* recordsById(todo, (last) => (last === ids.at(-1) ? null : last));
-    } else {
-      yield* listedPages();
-    }
-  }
-
-  /** One record that the source refuses to show must not keep every later tick from its work. */
-  async function readAgain(id: string): Promise<unknown> {
-    try {
-      return await source.one(id);
-    } catch (error) {
-      if (!isRefusedRecord(error)) throw error;
-      copying.recordInvalid(id);
-      noteProblem({ id, kind: 'failed', reason: error.message });
-      return UNREADABLE;
-    }
-  }
-
-  async function* recordsById(
-    ids: string[],
-    cursorAfter: (last: string) => string | null,
-    read: (id: string) => Promise<unknown> = source.one,
-  ): AsyncGenerator<Page> {
-    for (let start = 0; start < ids.length; start += IDS_PER_PAGE) {
-      const chunk = ids.slice(start, start + IDS_PER_PAGE);
-      const answers = await Promise.all(chunk.map((id) => read(id)));
-      const missing = chunk.filter((_, index) => answers[index] === undefined);
-      for (const id of missing) {
-        copying.recordMissing(id);
-        noteProblem({ id, kind: 'missing', reason: 'the source knows no record of this id' });
-      }
-      const records = answers.filter((record) => record !== undefined && record !== UNREADABLE);
-      yield { records, cursor: cursorAfter(chunk.at(-1)!), missing: missing.length };
-    }
-  }
-
-  async function* listedPages(): AsyncGenerator<Page> {
-    if (pass.cursor !== null) {
-      const pages = source.pages({ ...pass, shard: request.shard }, pass.cursor)[Symbol.asyncIterator]();
-      const first = await pages.next().catch((error) => {
-        if (!isRefusal(error)) throw error;
-        log.warn('the source no longer takes the saved cursor: the same window starts over', { error });
-      });
-      if (first) {
-        if (!first.done) yield first.value;
-        return yield* { [Symbol.asyncIterator]: () => pages };
-      }
-      Object.assign(pass, startOver(pass));
-    }
-    for await (const page of source.pages({ ...pass, shard: request.shard }, null)) {
-      pass.sourceClock ??= source.clock;
-      yield page;
-    }
-  }
-}
-
-const UNREADABLE = Symbol('unreadable');
-
-/** An answer about this record; a source that is down or throttles says nothing about it. */
-const isRefusedRecord = (error: unknown): error is SourceError =>
-  error instanceof SourceError &&
-  !(error.cause instanceof HttpError) &&
-  (error.status === undefined || (error.status < 500 && error.status !== 429));
-
-/** An answer to the request as such; another status says nothing about the cursor. */
-const isRefusal = (error: unknown) =>
-  error instanceof SourceError && (error.cursorRefused || [400, 404, 410, 422].includes(error.status ?? 0));
-
-/** The id of a record that has not been checked yet. */
-function idOf<R>(job: Job<R>, raw: unknown): unknown {
-  try {
-    return job.id(raw as R);
-  } catch {
-    return;
-  }
 }

@@ -6,6 +6,8 @@ export interface Deadline extends Disposable {
   closing: AbortSignal;
   /** How long that is from now, unless the process is asked to end before. */
   closesInMs(): number;
+  /** How long until Lambda ends the invocation. */
+  endsInMs(): number;
   /** Half the reserve is used up: what is still in flight is aborted, and the rest is for saving and unlocking. */
   cut: AbortSignal;
 }
@@ -24,7 +26,7 @@ export function setDeadline(options: { remainingMs: number; reserveSeconds: numb
         "the function's time-out must be above the reserve",
     );
   }
-  const closesAtMs = performance.now() + remainingMs - reserveMs;
+  const endsAtMs = performance.now() + remainingMs;
   const closing = new AbortController();
   const cut = new AbortController();
   const close = () => closing.abort(new Interrupted('deadline', 'the deadline reserve is reached'));
@@ -40,7 +42,8 @@ export function setDeadline(options: { remainingMs: number; reserveSeconds: numb
   else stop.addEventListener('abort', onStop, { once: true });
   return {
     closing: closing.signal,
-    closesInMs: () => closesAtMs - performance.now(),
+    closesInMs: () => endsAtMs - reserveMs - performance.now(),
+    endsInMs: () => endsAtMs - performance.now(),
     cut: cut.signal,
     [Symbol.dispose]() {
       for (const timer of [closer, cutter, stopper]) clearTimeout(timer);

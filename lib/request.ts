@@ -69,17 +69,17 @@ export function createSend<A extends Head>(options: {
         guard.closing.throwIfAborted();
         continue;
       }
+      const askedMs = 'status' in answer ? retryAfterMs(answer.headers['retry-after'], Date.now()) : undefined;
       if (pace && 'status' in answer) {
-        if (isThrottling(answer))
-          pace.throttled(startedMs, retryAfterMs(answer.headers['retry-after'], Date.now()) ?? 0);
+        if (isThrottling(answer)) pace.throttled(startedMs, askedMs ?? 0);
         else if (answer.status < 300) pace.succeeded();
       }
-      if ('status' in answer && isTransient(answer)) endIfTooLong(name, answer, guard);
-      if (!isTransient(answer) || attempt === MAX_ATTEMPTS) {
-        if (answer instanceof HttpError) throw answer;
-        return answer;
+      if (!isTransient(answer)) return orThrow(answer);
+      if (askedMs !== undefined && askedMs > Math.min(MAX_RETRY_AFTER_MS, guard.closesInMs())) {
+        throw new Interrupted('throttled', `the ${name} asks for a pause of ${Math.ceil(askedMs / 1000)} s`);
       }
-      await pause(answer, attempt, guard);
+      if (attempt === MAX_ATTEMPTS) return orThrow(answer);
+      await pause(askedMs ?? Math.random() * FIRST_BACKOFF_MS * 2 ** attempt, guard);
       attempt++;
     }
   };
@@ -91,16 +91,12 @@ function isTransient(answer: Head | HttpError) {
 
 const isThrottling = ({ status }: Head) => status === 429 || status === 503;
 
-/** @throws Interrupted when the server asks for a pause that no run waits for, whichever attempt it was */
-function endIfTooLong(name: string, { headers }: Head, guard: Guard) {
-  const askedMs = retryAfterMs(headers['retry-after'], Date.now()) ?? 0;
-  if (askedMs <= Math.min(MAX_RETRY_AFTER_MS, guard.closesInMs())) return;
-  throw new Interrupted('throttled', `the ${name} asks for a pause of ${Math.ceil(askedMs / 1000)} s`);
+function orThrow<A>(answer: A | HttpError): A {
+  if (answer instanceof HttpError) throw answer;
+  return answer;
 }
 
-async function pause(answer: Head | HttpError, attempt: number, guard: Guard) {
-  const asked = answer instanceof HttpError ? undefined : retryAfterMs(answer.headers['retry-after'], Date.now());
-  const waitMs = asked ?? Math.random() * FIRST_BACKOFF_MS * 2 ** attempt;
+async function pause(waitMs: number, guard: Guard) {
   try {
     await sleep(waitMs, undefined, { signal: AbortSignal.any([guard.closing, guard.signal]) });
   } catch {

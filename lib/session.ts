@@ -13,9 +13,6 @@ export interface Clock {
 
 export const systemClock: Clock = { monotonicMs: () => performance.now(), wallMs: () => Date.now() };
 
-/** The most that a call for the lock or the state may take: with the default reserve there are 5 s left after the cut. */
-const MAX_CALL_MS = 4000;
-
 /** A lease that is kept alive, and an expiry of our own that comes before etcd's. */
 export interface Session extends AsyncDisposable {
   /** Decimal, as etcd's API writes an int64. */
@@ -107,14 +104,14 @@ export async function openSession(
     leaseId,
     signal: lost.signal,
     check,
-    budget: () => ({ attemptMs, totalMs: Math.min(MAX_CALL_MS, Math.max(0, remainingMs())), signal: lost.signal }),
+    budget: () => ({ attemptMs, totalMs: Math.max(0, remainingMs()), signal: lost.signal }),
     async [Symbol.asyncDispose]() {
       if (closed.signal.aborted) return;
       closed.abort();
       clearInterval(watch);
       await keptAlive;
       // If the revoke takes longer than this, the lease ends by its TTL anyway.
-      await etcd.revoke(leaseId, { attemptMs: 1000, totalMs: 2000 }).catch(() => undefined);
+      await etcd.revoke(leaseId, { attemptMs: 500, totalMs: 1000 }).catch(() => undefined);
     },
   };
 }

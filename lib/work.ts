@@ -27,20 +27,25 @@ export interface Held extends Invocation {
   credentials: Credentials;
 }
 
+/** What the unlock leaves of the invocation: time to revoke the lease, which takes at most 1 s, and to answer. */
+const AFTER_UNLOCK_MS = 1250;
+
 /**
  * The run under the lock: plans the pass, copies it, saves checkpoints on the way, and leaves the final state in the
  * transaction that unlocks.
  * @throws the errors of `copy`, once what was reached by then is saved and the lock is released.
  */
 export async function work<R>(job: Job<R>, request: Tick | Backfill, held: Held): Promise<Result> {
-  const { settings, lock, session, state, runId, startedAt, log, stop } = held;
+  const { settings, lock, session, deadline, state, runId, startedAt, log, stop } = held;
   const report = newReport();
   const problems: Problem[] = [];
   const pass = planPass(job, request, held);
   const failures = openFailures(request.kind === 'tick' ? (state.checkpoint?.failed ?? []) : []);
   const plan: Plan = { request, held, pass, failures, report };
-  const checkpoints = keepCheckpoints(pass, () => progress(plan), held);
-  const cursorBefore = pass.cursor;
+  // A save that is still under way at the cut is given up, so that the unlock gets what is left of the time.
+  const running = AbortSignal.any([session.signal, deadline.cut]);
+  const saving = () => ({ ...session.budget(), signal: running });
+  const checkpoints = keepCheckpoints(pass, () => progress(plan), lock, saving);
   const recordFailed = (id: string, record: R) => {
     if (job.source.one !== undefined && failures.failed(id)) return;
     // What cannot be read again by id has to be read again by time.
@@ -58,7 +63,10 @@ export async function work<R>(job: Job<R>, request: Tick | Backfill, held: Held)
       ...{ fencingToken: lock.fencingToken, report },
       ...(error !== undefined && { error: told(error) }),
     };
-    return lock.unlock(finalState(plan, last), session.budget());
+    const { totalMs, ...budget } = session.budget();
+    const leftMs = deadline.endsInMs();
+    const unlockMs = Math.min(totalMs, Math.max(leftMs / 2, leftMs - AFTER_UNLOCK_MS));
+    return lock.unlock(finalState(plan, last), { ...budget, totalMs: unlockMs });
   };
 
   let ending: Ending;
@@ -77,7 +85,7 @@ export async function work<R>(job: Job<R>, request: Tick | Backfill, held: Held)
     const limits = { check: session.check, lost: session.signal, saveFailed, fence };
     ending = await copy(job, { ...held, request, pass, report, problems, ...limits, ...hooks }, failures.due());
     await checkpoints.saved();
-    if (ending !== 'complete' && pass.cursor === cursorBefore && !stop.aborted) {
+    if (ending !== 'complete' && checkpoints.settledPages() === 0 && !stop.aborted) {
       throw new NoProgressError(`the run ended (${ending}) before a single page was settled, so it would never get on`);
     }
   } catch (error) {

@@ -1,12 +1,13 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { type EtcdNode, type LocalEtcd, startEtcd } from '../infra/local/etcd.ts';
+import { type LocalEtcd, startEtcd } from '../infra/local/etcd.ts';
 import { startTcpProxy } from '../infra/local/tcp-proxy.ts';
 import { LockLostError, LockServiceError } from '../lib/errors.ts';
 import { connectEtcd, type Etcd } from '../lib/etcd.ts';
 import { type Lock, tryLock } from '../lib/mutex.ts';
 import { openSession, type Session } from '../lib/session.ts';
+import { leaderOf } from './support/leader.ts';
 import { BUDGET, failureOf, keysOf, leasesOf, openClient, until } from './support/locking.ts';
 
 const run = { request_put: { key: Buffer.from('/state/run'), value: Buffer.from('last') } };
@@ -42,16 +43,6 @@ async function startNetwork() {
   };
   const owned = stack.move();
   return { server, proxy, heal, [Symbol.asyncDispose]: () => owned.disposeAsync() };
-}
-
-async function leaderOf(server: LocalEtcd): Promise<EtcdNode> {
-  const statuses: { Endpoint: string; Status: { leader: number; header: { member_id: number } } }[] = JSON.parse(
-    await server.etcdctl(['endpoint', 'status', '--write-out=json']),
-  );
-  const found = statuses.find(({ Status }) => Status.leader === Status.header.member_id);
-  const node = server.nodes.find(({ endpoint }) => endpoint === found?.Endpoint);
-  assert.ok(node, 'the cluster has a leader');
-  return node;
 }
 
 // Each has an etcd of its own, and most of their time is waiting for leases: side by side they take as long as the longest.

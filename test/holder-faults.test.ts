@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { LocalEtcd } from '../infra/local/etcd.ts';
 import { type Stage, startStage } from './faults/stage.ts';
+import { leaderOf } from './support/leader.ts';
 
 const TTL_SECONDS = 5;
 
@@ -12,16 +12,6 @@ async function untilFree(stage: Stage, lockKey: string) {
     assert.ok(tries < 200, `${lockKey} was never freed`);
     await sleep(100);
   }
-}
-
-async function findLeader(etcd: LocalEtcd) {
-  const statuses: { Endpoint: string; Status: { leader: number; header: { member_id: number } } }[] = JSON.parse(
-    await etcd.etcdctl(['endpoint', 'status', '--write-out=json']),
-  );
-  const leader = statuses.find(({ Status }) => Status.leader === Status.header.member_id);
-  const node = etcd.nodes.find(({ endpoint }) => endpoint === leader?.Endpoint);
-  assert.ok(node, 'the cluster has a leader');
-  return node;
 }
 
 test('A holder that is killed blocks the lock until its lease ends, and then the next tick does the work.', async () => {
@@ -67,7 +57,7 @@ test('A run survives the loss of the leader of three nodes, and leaves neither l
   const writing = stage.target.nextRequest();
   const outcome = contender.tick();
   await writing;
-  await (await findLeader(stage.etcd)).kill();
+  await (await leaderOf(stage.etcd)).kill();
   assert.equal((await outcome).label, 'completed');
   assert.equal(stage.target.models.size, 200);
   assert.ok(await stage.isFree('/leader'));

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { type LocalEtcd, startEtcd } from '../infra/local/etcd.ts';
+import { startTcpProxy } from '../infra/local/tcp-proxy.ts';
 import { model, startWorld } from './support/world.ts';
 
 let etcd: LocalEtcd;
@@ -232,4 +233,19 @@ test('Ids that no path can carry are refused before anything is read.', async ()
   await using world = await startWorld({ endpoints: etcd.endpoints, records: [] });
   for (const id of ['..', '.', '\ud800'])
     await assert.rejects(async () => world.backfill({ ids: [id] }), { name: 'EventError' });
+});
+
+test('However long the lease is, a run whose etcd falls silent gives up before its invocation ends.', async () => {
+  await using proxy = await startTcpProxy(etcd.endpoints[0]!);
+  const env = { LOCK_TTL_SECONDS: '300', DEADLINE_RESERVE_SECONDS: '6' };
+  const options = { endpoints: [proxy.url], records: models(2000), latencyMs: 50, pageSize: 50, env };
+  await using world = await startWorld(options);
+  const writing = world.target.nextRequest();
+  const startedMs = performance.now();
+  const run = world.tick({}, 8000);
+  await writing;
+  proxy.mode = 'black-hole';
+  await assert.rejects(run, { name: 'LockServiceError' });
+  // Not a speed: Lambda kills whatever comes later than its time-out.
+  assert.ok(performance.now() - startedMs < 8000);
 });

@@ -4,16 +4,12 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { answer } from '../infra/local/serve.ts';
 import { Interrupted } from '../lib/errors.ts';
 import { pipeline, record, servePages, serveTarget } from './support/pipeline.ts';
+import { mulberry32 } from './support/random.ts';
 
-/** mulberry32: small, and the same everywhere, so that a seed is a test case. */
+/** Whole numbers below what is asked for; the same seed gives the same ones everywhere, so it is a test case. */
 function randomFrom(seed: number) {
-  let state = seed;
-  return (below: number) => {
-    state = (state + 0x6d2b79f5) | 0;
-    let bits = Math.imul(state ^ (state >>> 15), 1 | state);
-    bits = (bits + Math.imul(bits ^ (bits >>> 7), 61 | bits)) ^ bits;
-    return ((bits ^ (bits >>> 14)) >>> 0) % below;
-  };
+  const random = mulberry32(seed);
+  return (below: number) => Math.floor(random() * below);
 }
 
 type Fate = 'written' | 'invalid' | 'refused';

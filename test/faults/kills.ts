@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { LocalEtcd } from '../../infra/local/etcd.ts';
-import { mulberry32 } from './random.ts';
+import { mulberry32 } from '../support/random.ts';
 import { startStage } from './stage.ts';
 
 const RECORDS = 400;

@@ -1,7 +1,7 @@
 import { once } from 'node:events';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Write } from '../../infra/local/target.ts';
-import { mulberry32 } from './random.ts';
+import { mulberry32 } from '../support/random.ts';
 import { type Contender, type Outcome, type Stage, startStage } from './stage.ts';
 
 const TTL_SECONDS = 5;

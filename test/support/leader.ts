@@ -1,0 +1,13 @@
+import assert from 'node:assert/strict';
+import type { EtcdNode, LocalEtcd } from '../../infra/local/etcd.ts';
+
+/** The node that leads the cluster at the moment. */
+export async function leaderOf(server: LocalEtcd): Promise<EtcdNode> {
+  const statuses: { Endpoint: string; Status: { leader: number; header: { member_id: number } } }[] = JSON.parse(
+    await server.etcdctl(['endpoint', 'status', '--write-out=json']),
+  );
+  const found = statuses.find(({ Status }) => Status.leader === Status.header.member_id);
+  const node = server.nodes.find(({ endpoint }) => endpoint === found?.Endpoint);
+  assert.ok(node, 'the cluster has a leader');
+  return node;
+}
