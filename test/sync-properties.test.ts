@@ -42,12 +42,17 @@ async function play(seed: number) {
   const pages = randomList(random);
   const concurrency = 1 + random(20);
   let untilClosing = 0;
+  let sourceFaults = 0;
   let close = () => {};
   await using source = await servePages(
     pages.map((page) => page.map(({ sent }) => sent)),
     (_, response) => {
-      if (random(15) === 0) response.destroy();
-      else if (random(8) === 0) answer(response, 503, {}, { 'retry-after': '0' });
+      const fault = random(15) === 0 ? 'reset' : random(8) === 0 ? 'unavailable' : undefined;
+      // Pages are asked for one after another, so a fault in each attempt would be a source that is down: another test's.
+      sourceFaults = fault && sourceFaults < 4 ? sourceFaults + 1 : 0;
+      if (sourceFaults === 0) return;
+      if (fault === 'reset') response.destroy();
+      else answer(response, 503, {}, { 'retry-after': '0' });
     },
   );
   await using target = await serveTarget(async ({ id, body, attempt }, response) => {
