@@ -3,6 +3,7 @@ import middy from '@middy/core';
 import type { Context } from 'aws-lambda';
 import { readSettings, type Settings } from '../lib/config.ts';
 import { createLog } from '../lib/log.ts';
+import { createMetrics, type TellMetrics } from '../lib/metrics.ts';
 import type { Invocation } from '../lib/run.ts';
 import { type SecretStore, secretStore } from '../lib/secrets.ts';
 import { job } from './job.ts';
@@ -14,7 +15,7 @@ const stop = new AbortController();
 for (const signal of ['SIGTERM', 'SIGINT'] as const) process.once(signal, () => stop.abort());
 
 /** What a warm execution environment keeps: read at the first invocation, so that an error is that invocation's answer. */
-let warm: { settings: Settings; secrets: SecretStore } | undefined;
+let warm: { settings: Settings; secrets: SecretStore; metrics: TellMetrics } | undefined;
 
 /** Wraps `handle` as a Lambda handler: settings and the secret's cache, log lines with the request, errors logged. */
 export function lambda<T>(handle: (event: unknown, invocation: Invocation) => Promise<T>) {
@@ -25,7 +26,7 @@ export function lambda<T>(handle: (event: unknown, invocation: Invocation) => Pr
     .handler(async (event: unknown, context: Context): Promise<T> => {
       if (!warm) {
         const settings = readSettings(process.env, job.name);
-        warm = { settings, secrets: secretStore(settings.secretId) };
+        warm = { settings, secrets: secretStore(settings.secretId), metrics: createMetrics(settings, log) };
       }
       return handle(event, {
         ...warm,

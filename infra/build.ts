@@ -25,6 +25,8 @@ export async function build({ outDir }: { outDir: string }): Promise<Metafile> {
     format: 'esm',
     platform: 'node',
     target: 'node24',
+    // Of packages that have both, the ES modules: what is not used of them is left out.
+    mainFields: ['module', 'main'],
     minifySyntax: true,
     minifyWhitespace: true,
     // Errors are told apart by name, and a stack trace stays readable without a source map: to read one at every cold

@@ -35,7 +35,7 @@ export function keepCheckpoints(pass: Pass, operations: () => Put[], lock: Lock,
     /** Aborts when a checkpoint could not be saved: the lock is lost then, or etcd is. */
     saveFailed: failed.signal,
     pageSettled(page: SettledPage) {
-      pass.cursor = page.cursor;
+      if (page.cursor !== undefined) pass.cursor = page.cursor;
       for (const name of ['read', 'written', 'invalid', 'failed', 'missing'] as const) pass.counts[name] += page[name];
       pass.counts.pages++;
       settledPages++;

@@ -1,4 +1,4 @@
-import type { Settings } from './config.ts';
+import { InvokeCommand, LambdaClient } from '@aws-sdk/client-lambda';
 import type { Tick } from './event.ts';
 import type { Log } from './log.ts';
 
@@ -6,21 +6,18 @@ import type { Log } from './log.ts';
 export const MAX_HOPS = 20;
 
 /**
- * Invokes the function again, asynchronously, for the rest of a partial pass, where `CONTINUE` is `self`. Whatever keeps
- * it from doing so is logged and not thrown: the next tick goes on with the pass anyway.
+ * Invokes the function again, asynchronously, for the rest of a partial pass. Whatever keeps it from doing so is logged
+ * and not thrown: the next tick goes on with the pass anyway.
  */
 export async function continueLater(
   tick: Tick,
   runId: string,
-  { settings, functionName, log }: { settings: Settings; functionName: string; log: Log },
+  { functionName, log }: { functionName: string; log: Log },
 ): Promise<void> {
-  if (settings.continue !== 'self') return;
   const { root, hop } = tick.continues ?? { root: runId, hop: 0 };
   if (hop >= MAX_HOPS) return log.warn(`the pass was continued ${hop} times; the next tick goes on with it`, { root });
   const event = { kind: 'continue', root, hop: hop + 1, ...(tick.shard && { shard: tick.shard }) };
   try {
-    // Loaded only now, because hardly any run needs it.
-    const { InvokeCommand, LambdaClient } = await import('@aws-sdk/client-lambda');
     const client = new LambdaClient({
       maxAttempts: 2,
       requestHandler: { connectionTimeout: 1000, requestTimeout: 2000 },

@@ -87,8 +87,8 @@ async function resetState(
   if ('heldBy' in attempt) return lockedBy(attempt.heldBy, Date.now());
   const { checkpoint, watermark } = stateOf(settings, attempt.lock.reads);
   const reset = {
-    checkpoint: () => putState(statePrefix, 'checkpoint', { failed: checkpoint?.failed }),
-    failed: () => putState(statePrefix, 'checkpoint', { pass: checkpoint?.pass, failed: [] }),
+    checkpoint: () => putState(statePrefix, 'checkpoint', { ...checkpoint, pass: undefined }),
+    failed: () => putState(statePrefix, 'checkpoint', { ...checkpoint, failed: [] }),
     watermark: () =>
       request.to === undefined
         ? deleteState(statePrefix, 'watermark')

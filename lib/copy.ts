@@ -33,10 +33,13 @@ export interface Copying<R> extends Pick<Invocation, 'settings' | 'log'> {
   recordWritten(id: string): void;
   /** The record was asked for by id and does not exist. */
   recordMissing(id: string): void;
-  /** The record is not of the schema, or one that failed before cannot be read. */
-  recordInvalid(id: string): void;
-  recordFailed(id: string, record: R): void;
+  /** One that failed before cannot be read. */
+  recordUnreadable(id: string, reason: string): void;
+  recordInvalid(id: string, reason: string, raw: unknown): Promise<void> | undefined;
+  recordFailed(id: string, reason: string, record: R): void;
   pageSettled(page: SettledPage): void;
+  /** Told of each answer 429 or 503; a rehearsal does not ask. */
+  throttled?(): void;
 }
 
 /** An answer to a write is read to its end, but nothing in it is needed. */
@@ -49,6 +52,7 @@ const MAX_ANSWER_BYTES = 1024 * 1024;
 export async function copy<R>(job: Job<R>, copying: Copying<R>, failedBefore: string[]): Promise<Ending> {
   const { settings, log, runId, request, credentials, deadline, report, lost, saveFailed, fence } = copying;
   const noteProblem = problemNotes(copying.problems, log);
+  const throttled = () => copying.throttled?.();
   const concurrency = (request.kind === 'backfill' && request.concurrency) || settings.concurrency;
   const closing = new AbortController();
   const close = (reason: unknown) => closing.abort(reason);
@@ -80,7 +84,7 @@ export async function copy<R>(job: Job<R>, copying: Copying<R>, failedBefore: st
   });
   const pace = createPace({ concurrency, perSecond: settings.maxWritesPerSecond });
   const atSource = {
-    ...{ name: 'source', credentials, guard },
+    ...{ name: 'source', credentials, guard, throttled },
     authorization: (secret: Secret) => job.source.authorization(secret.source),
   };
   const source = openSource(job.source, {
@@ -96,7 +100,7 @@ export async function copy<R>(job: Job<R>, copying: Copying<R>, failedBefore: st
           name: 'target',
           http: targetHttp,
           credentials,
-          pace,
+          ...{ pace, throttled },
           authorization: (secret) => `Bearer ${secret.target.token}`,
           guard,
         }),
@@ -104,6 +108,7 @@ export async function copy<R>(job: Job<R>, copying: Copying<R>, failedBefore: st
         runId,
         id: job.id,
         fence,
+        signal: guard.signal,
       });
   const pages = pagesOf(job, source, failedBefore, { ...copying, note: noteProblem });
   const { updatedAt } = job;

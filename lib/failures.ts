@@ -1,43 +1,61 @@
-/** The records that the timer's runs could not write, to be read again by id. */
+/** A record that could not be written, and how often that was tried by runs in which the target was up. */
+export interface Failure {
+  id: string;
+  attempts: number;
+}
+
+/** The records that could not be written, to be read again by id. */
 export interface Failures {
   /** Those that are due for another attempt. */
   due(): string[];
   /** Notes a failure. @returns false when the list is full */
-  failed(id: string): boolean;
-  /** Notes that a record of the list cannot be read or is no longer valid: that was an attempt, too. */
-  failedAgain(id: string): void;
-  /** The record is written, or does not exist any more. */
+  failed(id: string, reason: string): boolean;
+  /** Notes that a record of the list cannot be read or is no longer valid: that was an attempt, whatever the target is up to. */
+  failedAgain(id: string, reason: string): void;
+  /** The record is written, does not exist any more, or is somebody else's to care for. */
   done(id: string): void;
-  /** The list as it is to be saved. Attempts count only where the target was up. */
-  list(targetWasUp: boolean): { id: string; attempts: number }[];
+  /** The list as it is to be saved. Attempts to write count only where the target was up. */
+  list(targetWasUp: boolean): Failure[];
+  /** Those of the list that are not tried any more, with the reason where this run knows it. */
+  givenUp(targetWasUp: boolean): (Failure & { reason?: string | undefined })[];
 }
 
 /** Together with the longest ids that is half a megabyte, a third of what etcd takes in one request. */
 const MAX_FAILURES = 1000;
 
-/** Whoever failed this often stays in the list, but is not read again by itself. */
+/** Whoever failed this often at the timer's runs is not read again by itself. */
 export const MAX_ATTEMPTS = 5;
 
 /** Goes on with the list that the last run has left. */
-export function openFailures(saved: readonly { id: string; attempts: number }[]): Failures {
+export function openFailures(saved: readonly Failure[], maxAttempts: number): Failures {
   const before = new Map(saved.map(({ id, attempts }) => [id, attempts]));
-  const now = new Set<string>();
+  const now = new Map<string, { reason: string; always: boolean }>();
+
+  const list = (targetWasUp: boolean) =>
+    [...before].map(([id, attempts]) => {
+      const again = now.get(id);
+      return { id, attempts: attempts + (again && (again.always || targetWasUp) ? 1 : 0) };
+    });
+
   return {
-    due: () => [...before].flatMap(([id, attempts]) => (attempts < MAX_ATTEMPTS ? [id] : [])),
-    failed(id) {
+    due: () => [...before].flatMap(([id, attempts]) => (attempts < maxAttempts ? [id] : [])),
+    failed(id, reason) {
       if (!before.has(id) && before.size >= MAX_FAILURES) return false;
       if (!before.has(id)) before.set(id, 0);
-      now.add(id);
+      now.set(id, { reason, always: false });
       return true;
     },
-    failedAgain(id) {
-      if (before.has(id)) now.add(id);
+    failedAgain(id, reason) {
+      if (before.has(id)) now.set(id, { reason, always: true });
     },
     done(id) {
       before.delete(id);
       now.delete(id);
     },
-    list: (targetWasUp) =>
-      [...before].map(([id, attempts]) => ({ id, attempts: attempts + (targetWasUp && now.has(id) ? 1 : 0) })),
+    list,
+    givenUp: (targetWasUp) =>
+      list(targetWasUp).flatMap((failure) =>
+        failure.attempts >= maxAttempts ? [{ ...failure, reason: now.get(failure.id)?.reason }] : [],
+      ),
   };
 }

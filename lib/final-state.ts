@@ -1,4 +1,5 @@
 import type { IRequestOp } from 'etcd3';
+import type { DeadLetters } from './dead-letters.ts';
 import type { Backfill, Tick } from './event.ts';
 import type { Failures } from './failures.ts';
 import type { Put } from './mutex.ts';
@@ -13,19 +14,23 @@ export interface Plan {
   held: Held;
   pass: Pass;
   failures: Failures;
+  deadLetters: DeadLetters;
   report: Report;
 }
 
 /** What a run that has not come to the end of its pass leaves behind. */
-export function progress({ request, held, pass, failures, report }: Plan): [Put] {
+export function progress({ request, held, pass, failures, deadLetters, report }: Plan): [Put] {
   const { settings, runId } = held;
-  if (request.kind === 'backfill') return [putBackfill(settings.statePrefix, request.backfillId ?? runId, pass)];
-  return [putState(settings.statePrefix, 'checkpoint', { pass, failed: failures.list(report.written > 0) })];
+  const failed = failures.list(report.written > 0);
+  if (request.kind === 'backfill') {
+    return [putBackfill(settings.statePrefix, request.backfillId ?? runId, { pass, failed })];
+  }
+  return [putState(settings.statePrefix, 'checkpoint', { pass, failed, deadLettered: deadLetters.known() })];
 }
 
 /** What the transaction that unlocks leaves behind. A backfill leaves the timer's own state alone. */
 export function finalState(plan: Plan, last: RunRecord): [Put, ...IRequestOp[]] {
-  const { request, held, pass, failures, report } = plan;
+  const { request, held, pass, failures, deadLetters, report } = plan;
   const { settings, state, runId } = held;
   const prefix = settings.statePrefix;
   const completed = last.status === 'completed';
@@ -43,7 +48,7 @@ export function finalState(plan: Plan, last: RunRecord): [Put, ...IRequestOp[]] 
   const fullAt = pass.full ? pass.startedAt : state.watermark?.fullAt;
   return [
     putState(prefix, 'run', { last, completedScheduledTime: highest, completedStartedAt: last.startedAt }),
-    putState(prefix, 'checkpoint', { failed: failures.list(report.written > 0) }),
+    putState(prefix, 'checkpoint', { failed: failures.list(report.written > 0), deadLettered: deadLetters.known() }),
     ...(at === undefined ? [] : [putState(prefix, 'watermark', { at, fullAt })]),
     deleteState(prefix, 'skips'),
   ];

@@ -1,14 +1,21 @@
 import { setTimeout as sleep } from 'node:timers/promises';
+import { orAborted } from './abort.ts';
 
 /** How fast a server wants to be called: what all requests to it share. */
 export interface Pace {
-  /** Resolves when the next request may start; undefined where that is now. @throws the signal's reason */
+  /**
+   * Resolves when the next request may start; undefined where that is now. Each turn ends with `over`.
+   * @throws the signal's reason
+   */
   turn(signal: AbortSignal): Promise<void> | undefined;
+  /** The request of a turn is answered, or has failed. */
+  over(): void;
   /**
    * The server has answered that it is called too fast, to a request that started at `startedMs`: everybody pauses for as
    * long as it asks, and when this goes on after the pause, fewer requests at a time are made.
+   * @returns for how long it has taken nothing, in ms; 0 where it took another request since `startedMs`
    */
-  throttled(startedMs: number, retryAfterMs: number): void;
+  throttled(startedMs: number, retryAfterMs: number): number;
   /** The server has taken a request; so many in a row as are allowed at a time allow one more. */
   succeeded(): void;
   /** Is told how many requests at a time are allowed from now on. */
@@ -23,11 +30,16 @@ export interface Pace {
 export function createPace(options: { concurrency: number; perSecond?: number | undefined }): Pace {
   const { concurrency, perSecond } = options;
   const gapMs = perSecond === undefined ? 0 : 1000 / perSecond;
+  /** Retries wait here when fewer are allowed than have started. */
+  const waiting: (() => void)[] = [];
+  let active = 0;
   let allowed = concurrency;
   let successes = 0;
   let pausedUntilMs = 0;
   let throttledAtMs = Number.NEGATIVE_INFINITY;
   let throttledBefore = false;
+  let throttledSinceMs: number | undefined;
+  let succeededAtMs = Number.NEGATIVE_INFINITY;
   let nextMs = 0;
 
   function allow(wanted: number) {
@@ -35,13 +47,18 @@ export function createPace(options: { concurrency: number; perSecond?: number | 
     if (wanted === allowed) return;
     allowed = wanted;
     pace.onChange(allowed);
+    waiting.shift()?.();
   }
 
   async function waitFor(untilMs: number, signal: AbortSignal) {
-    // A pause may be prolonged while it lasts.
-    for (let waitMs = untilMs - performance.now(); waitMs > 0; waitMs = pausedUntilMs - performance.now()) {
-      await sleep(waitMs, undefined, { signal }).catch(() => signal.throwIfAborted());
+    for (let startMs = untilMs; ; startMs = pausedUntilMs) {
+      const waitMs = startMs - performance.now();
+      if (waitMs > 0) await sleep(waitMs, undefined, { signal }).catch(() => signal.throwIfAborted());
+      else if (active >= allowed) await orAborted(new Promise<void>((resolve) => waiting.push(resolve)), signal);
+      // A pause may have been prolonged while it lasted.
+      else if (pausedUntilMs <= performance.now()) break;
     }
+    active++;
   }
 
   const pace: Pace = {
@@ -53,19 +70,30 @@ export function createPace(options: { concurrency: number; perSecond?: number | 
         nextMs = startMs + gapMs;
       }
       // Timers count in whole milliseconds; a shorter wait is made up for by the next one.
-      return startMs - nowMs < 1 ? undefined : waitFor(startMs, signal);
+      if (startMs - nowMs >= 1 || active >= allowed) return waitFor(startMs, signal);
+      active++;
+      return;
+    },
+    over() {
+      active--;
+      if (active < allowed) waiting.shift()?.();
     },
     throttled(startedMs, retryAfterMs) {
       const nowMs = performance.now();
       pausedUntilMs = Math.max(pausedUntilMs, nowMs + retryAfterMs);
       successes = 0;
+      throttledSinceMs ??= nowMs;
       // What was under way when the server first said so tells nothing new.
-      if (startedMs < throttledAtMs) return;
-      throttledAtMs = nowMs;
-      if (throttledBefore) allow(Math.max(1, Math.floor(allowed / 2)));
-      throttledBefore = true;
+      if (startedMs >= throttledAtMs) {
+        throttledAtMs = nowMs;
+        if (throttledBefore) allow(Math.max(1, Math.floor(allowed / 2)));
+        throttledBefore = true;
+      }
+      return succeededAtMs >= startedMs ? 0 : nowMs - throttledSinceMs;
     },
     succeeded() {
+      throttledSinceMs = undefined;
+      succeededAtMs = performance.now();
       if (++successes < allowed) return;
       if (allowed === concurrency) throttledBefore = false;
       allow(Math.min(concurrency, allowed + 1));

@@ -15,7 +15,8 @@ interface Reading {
   log: Log;
   note(problem: Problem): void;
   recordMissing(id: string): void;
-  recordInvalid(id: string): void;
+  /** A record that failed before cannot be read. */
+  recordUnreadable(id: string, reason: string): void;
 }
 
 /** Records that are read by id come in pages of so many, read side by side. */
@@ -36,8 +37,7 @@ export async function* pagesOf<R>(
   const { shard } = request;
   const isOurs = (id: unknown) => !shard || shardOf(id, shard.of) === shard.index;
 
-  // The cursor stays where it is.
-  yield* byId(failedBefore, () => pass.cursor, readAgain);
+  yield* byId(failedBefore, () => undefined, readAgain);
   if (request.kind === 'backfill' && request.ids) {
     const ids = [...new Set(request.ids)].filter(isOurs);
     const todo = pass.cursor === null ? ids : ids.slice(ids.indexOf(pass.cursor) + 1);
@@ -52,7 +52,7 @@ export async function* pagesOf<R>(
 
   async function* byId(
     ids: string[],
-    cursorAfter: (last: string) => string | null,
+    cursorAfter: (last: string) => Page['cursor'],
     read: (id: string) => Promise<Partial<Page>>,
   ): AsyncGenerator<Page> {
     for (let start = 0; start < ids.length; start += IDS_PER_PAGE) {
@@ -78,7 +78,7 @@ export async function* pagesOf<R>(
       return await readOne(id);
     } catch (error) {
       if (!isAboutRecord(error)) throw error;
-      reading.recordInvalid(id);
+      reading.recordUnreadable(id, error.message);
       note({ id, kind: 'failed', reason: error.message });
       return {};
     }

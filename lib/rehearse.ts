@@ -35,7 +35,8 @@ export async function rehearse<R>(
     recordWritten(id: string) {
       if (wouldWrite.length < MAX_NAMED) wouldWrite.push(id);
     },
-    recordInvalid() {},
+    recordUnreadable() {},
+    recordInvalid: () => undefined,
     recordFailed() {},
     pageSettled() {},
   };

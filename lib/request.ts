@@ -32,9 +32,10 @@ const MAX_RETRY_AFTER_MS = 30_000;
 /**
  * Makes `Send` for one server: up to five attempts on 429, 5xx, time-outs and broken connections, with exponential
  * backoff and full jitter (https://aws.amazon.com/blogs/architecture/exponential-backoff-and-jitter/), honouring
- * `Retry-After`. A 401 renews the credentials, once a run, and does not count as an attempt.
- * `Send` throws HttpError after the last attempt, CredentialsError, LockLostError, and Interrupted when the run ends or
- * the server asks for a pause of more than 30 s, or one that the run would not outlast.
+ * `Retry-After`. A 401 renews the credentials, once a run, and does not count as an attempt; with a `pace`, neither does a
+ * throttling of everybody.
+ * `Send` throws HttpError after the last attempt, CredentialsError, LockLostError, and Interrupted when the run ends, the
+ * server asks for a pause of more than 30 s or one that the run would not outlast, or throttles everybody for 30 s.
  */
 export function createSend<A extends Head>(options: {
   name: string;
@@ -44,25 +45,28 @@ export function createSend<A extends Head>(options: {
   guard: Guard;
   /** Shared by all requests that the server may throttle. */
   pace?: Pace;
+  /** Told of each answer that says so. */
+  throttled?: () => void;
 }): Send<A> {
-  const { name, http, credentials, authorization, guard, pace } = options;
+  const { name, http, credentials, authorization, guard, pace, throttled } = options;
 
   return async (request) => {
-    for (let attempt = 1; ; ) {
-      if (attempt > 1) guard.closing.throwIfAborted();
+    for (let attempt = 1, pauses = 0; ; ) {
+      if (pauses > 0) guard.closing.throwIfAborted();
       const turn = pace?.turn(guard.closing);
       if (turn) await turn;
-      guard.signal.throwIfAborted();
-      guard.check();
       const startedMs = performance.now();
       const secret = credentials.current();
-      const headers = { ...request.headers, authorization: authorization(secret) };
       let answer: A | HttpError;
       try {
-        answer = await http.send({ ...request, headers });
+        guard.signal.throwIfAborted();
+        guard.check();
+        answer = await http.send({ ...request, headers: { ...request.headers, authorization: authorization(secret) } });
       } catch (error) {
         if (!(error instanceof HttpError)) throw error;
         answer = error;
+      } finally {
+        pace?.over();
       }
       if ('status' in answer && answer.status === 401) {
         await credentials.renew(secret, guard.signal, new Error(`the ${name} answered 401`));
@@ -70,17 +74,25 @@ export function createSend<A extends Head>(options: {
         continue;
       }
       const askedMs = 'status' in answer ? retryAfterMs(answer.headers['retry-after'], Date.now()) : undefined;
-      if (pace && 'status' in answer) {
-        if (isThrottling(answer)) pace.throttled(startedMs, askedMs ?? 0);
-        else if (answer.status < 300) pace.succeeded();
+      let takesNothingMs = 0;
+      if ('status' in answer) {
+        if (isThrottling(answer)) {
+          throttled?.();
+          takesNothingMs = pace?.throttled(startedMs, askedMs ?? 0) ?? 0;
+        } else if (answer.status < 300) pace?.succeeded();
       }
       if (!isTransient(answer)) return orThrow(answer);
       if (askedMs !== undefined && askedMs > Math.min(MAX_RETRY_AFTER_MS, guard.closesInMs())) {
         throw new Interrupted('throttled', `the ${name} asks for a pause of ${Math.ceil(askedMs / 1000)} s`);
       }
-      if (attempt === MAX_ATTEMPTS) return orThrow(answer);
-      await pause(askedMs ?? Math.random() * FIRST_BACKOFF_MS * 2 ** attempt, guard);
-      attempt++;
+      if (takesNothingMs > MAX_RETRY_AFTER_MS) {
+        throw new Interrupted('throttled', `the ${name} has throttled every request for 30 s`);
+      }
+      // A server that takes nothing from anybody says nothing about this request; 503 alone may also mean that it is down.
+      const counts = takesNothingMs === 0 || !('status' in answer && (answer.status === 429 || askedMs !== undefined));
+      if (counts && attempt++ === MAX_ATTEMPTS) return orThrow(answer);
+      pauses++;
+      await pause(askedMs ?? Math.random() * FIRST_BACKOFF_MS * 2 ** Math.min(pauses, MAX_ATTEMPTS), guard);
     }
   };
 }

@@ -3,11 +3,11 @@ import { hostname } from 'node:os';
 import type { StandardSchemaV1 } from '@standard-schema/spec';
 import { ACQUIRE, look, takeLock } from './acquire.ts';
 import type { Settings } from './config.ts';
-import { continueLater } from './continuation.ts';
 import { setDeadline } from './deadline.ts';
 import type { Etcd } from './etcd.ts';
 import type { Backfill, Tick } from './event.ts';
 import type { Log } from './log.ts';
+import type { Observed, TellMetrics } from './metrics.ts';
 import type { Holder } from './mutex.ts';
 import { newReport, type Problem, type Report } from './report.ts';
 import { openCredentials, type SecretStore } from './secrets.ts';
@@ -40,6 +40,8 @@ export interface Invocation {
   remainingMs: number;
   /** Aborts when the process is asked to end. */
   stop: AbortSignal;
+  /** Told how the run ends, unless it is a rehearsal. */
+  metrics?: TellMetrics;
 }
 
 export interface Result {
@@ -60,6 +62,8 @@ export interface Result {
   dryRun?: true;
   /** The first records that a rehearsal would have written. */
   wouldWrite?: string[];
+  /** The records that a backfill could not write, as many as are kept, for a later one of `ids`. */
+  failedIds?: string[];
   /** The first records that were not written, and why. */
   problems?: Problem[];
 }
@@ -69,12 +73,29 @@ export interface Result {
  * @throws a SolotickError whose name and code the README lists; the lock is released by then, or ends with its lease.
  */
 export async function run<R>(job: Job<R>, request: Tick | Backfill, invoked: Invocation): Promise<Result> {
+  const observed: Observed = { request, runId: randomUUID(), startedMs: Date.now(), throttles: 0 };
+  const tell = request.kind === 'backfill' && request.dryRun ? undefined : invoked.metrics;
+  try {
+    const result = await runObserved(job, request, invoked, observed);
+    tell?.(observed, { result });
+    return result;
+  } catch (error) {
+    tell?.(observed, { error });
+    throw error;
+  }
+}
+
+async function runObserved<R>(
+  job: Job<R>,
+  request: Tick | Backfill,
+  invoked: Invocation,
+  observed: Observed,
+): Promise<Result> {
+  const { runId, startedMs } = observed;
   checkShard(invoked.settings, request);
   const settings = settingsOfShard(invoked.settings, request.shard);
   const invocation = { ...invoked, settings };
   const { secrets, log, requestId, remainingMs, stop } = invocation;
-  const startedMs = Date.now();
-  const runId = randomUUID();
   log.appendKeys({ runId, kind: request.kind });
   using deadline = setDeadline({ remainingMs, reserveSeconds: settings.deadlineReserveSeconds, stop });
 
@@ -86,13 +107,14 @@ export async function run<R>(job: Job<R>, request: Tick | Backfill, invoked: Inv
   }
   await using resources = new AsyncDisposableStack();
   const { etcd, holder, state } = await look(settings, credentials, resources, deadline.cut);
+  observed.state = state;
 
   const skipped = (skip: Skip): Result => {
     log.info(`skipped: ${skip.message}`, { reason: skip.reason, heldBy: skip.heldBy });
     return { status: 'skipped', job: job.name, runId, ...skip, report: newReport() };
   };
   const locked = async (heldBy: Holder) => {
-    if (request.kind === 'tick') await noteSkip(etcd, runId, invocation);
+    if (request.kind === 'tick') observed.skipsInARow = await noteSkip(etcd, runId, invocation);
     return skipped(lockedBy(heldBy, Date.now()));
   };
 
@@ -112,24 +134,34 @@ export async function run<R>(job: Job<R>, request: Tick | Backfill, invoked: Inv
   const { lock } = attempt;
   log.appendKeys({ fencingToken: lock.fencingToken });
   const lockedState = stateOf(settings, lock.reads);
+  observed.state = lockedState;
   // The lease is revoked on the way out, and the key goes with it.
   const late = reasonToSkip(request, lockedState, settings, Date.now());
   if (late) return skipped(late);
 
   log.info('started: the lock is ours', { scheduledTime: request.kind === 'tick' ? request.scheduledTime : undefined });
+  const report = newReport();
+  observed.report = report;
+  const throttled = () => observed.throttles++;
   const held = { ...invocation, runId, startedAt, session, lock, state: lockedState, deadline, credentials };
-  const result = await work(job, request, held);
-  if (request.kind === 'tick' && result.status === 'partial') await continueLater(request, runId, invocation);
+  const result = await work(job, request, { ...held, report, throttled });
+  if (request.kind === 'tick' && result.status === 'partial' && settings.continue === 'self') {
+    // Loaded only now, because hardly any run needs it.
+    const { continueLater } = await import('./continuation.ts');
+    await continueLater(request, runId, invocation);
+  }
   return result;
 }
 
-/** Counts a tick that found the lock held, after the decision and without the lock. */
-async function noteSkip(etcd: Etcd, runId: string, { settings, log }: Invocation) {
+/** Counts a tick that found the lock held, after the decision and without the lock. @returns how many there were in a row */
+async function noteSkip(etcd: Etcd, runId: string, { settings, log }: Invocation): Promise<number | undefined> {
   const { statePrefix, skipsBeforeWarning } = settings;
   try {
     const inARow = await countSkip(etcd, statePrefix, { runId, at: new Date().toISOString() }, ACQUIRE);
     if (inARow >= skipsBeforeWarning) log.warn(`${inARow} ticks in a row were skipped because the lock is held`);
+    return inARow;
   } catch (error) {
     log.warn('the skip was not counted', { error });
+    return;
   }
 }

@@ -8,7 +8,8 @@ import type { Shard } from './shard.ts';
 /** Some records, and the cursor of the page after them; null where there is none. */
 export interface Page {
   records: readonly unknown[];
-  cursor: string | null;
+  /** Undefined for records from outside of the list: where the list goes on is another page's to say. */
+  cursor: string | null | undefined;
   /** How many records were asked for by id and do not exist. */
   missing?: number;
 }
@@ -137,11 +138,11 @@ async function* arriving(path: string, body: AsyncIterable<Uint8Array>) {
 
 /** Ends a listing whose cursors run in a circle: Brent's algorithm, so that it costs one cursor of memory. */
 async function* endingPages(pages: AsyncIterable<Page>): AsyncGenerator<Page> {
-  let remembered: string | null = null;
+  let remembered: Page['cursor'] = null;
   let steps = 0;
   let power = 1;
   for await (const page of pages) {
-    if (page.cursor !== null && page.cursor === remembered) {
+    if (page.cursor != null && page.cursor === remembered) {
       throw new SourceError('the source gave a cursor that it had given before, so its list would never end');
     }
     if (++steps === power) {

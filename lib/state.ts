@@ -47,6 +47,11 @@ const pass = v.object({
   holdBack: v.optional(utcInstant),
 });
 
+const failures = v.optional(v.array(v.object({ id: v.string(), attempts: count })), []);
+
+/** Where a backfill is to be resumed, and the records that it could not write. */
+const backfillProgress = v.object({ pass, failed: failures });
+
 /** What each key under the state prefix holds, as JSON. */
 const schemas = {
   /** The last tick that held the lock, and what later ticks are checked against. */
@@ -60,7 +65,9 @@ const schemas = {
   /** Where the timer's pass is to be resumed, and the ids of the records that failed and are read again. */
   checkpoint: v.object({
     pass: v.optional(pass),
-    failed: v.optional(v.array(v.object({ id: v.string(), attempts: count })), []),
+    failed: failures,
+    /** Short hashes of the invalid records that the dead-letter queue has had. */
+    deadLettered: v.optional(v.array(v.string()), []),
   }),
   /** From when the next pass reads, and when the last full pass began. */
   watermark: v.object({ at: utcInstant, fullAt: v.optional(utcInstant) }),
@@ -80,7 +87,7 @@ export type State = {
   [N in Name]?: v.InferOutput<(typeof schemas)[N]>;
 } & {
   /** Where the backfill that was asked for is to be resumed. */
-  backfillPass?: v.InferOutput<typeof pass>;
+  backfillProgress?: v.InferOutput<typeof backfillProgress>;
   /** Who holds a lock of another number of shards. */
   otherDivision?: Holder;
   /** How many ticks in a row were skipped because somebody held the lock. */
@@ -126,7 +133,9 @@ export function stateOf(places: Places, [locks, ...answers]: readonly IResponseO
     if (name === 'skips') state.consecutiveSkips = Number(found.version);
   }
   const backfill = answers[names.length]?.response_range.kvs[0];
-  if (backfill) state.backfillPass = decode(backfill.key.toString(), pass, backfill.value.toString());
+  if (backfill) {
+    state.backfillProgress = decode(backfill.key.toString(), backfillProgress, backfill.value.toString());
+  }
   const other = locks?.response_range.kvs.find(({ key }) =>
     isOtherDivision(key.toString(), places.jobLockKey, places.shards),
   );
@@ -147,7 +156,7 @@ export function deleteState(prefix: string, name: Name): IRequestOp {
 const backfillKey = (prefix: string, id: string) => `${prefix}backfills/${id}`;
 
 /** The operation that stores where a backfill is to be resumed. */
-export function putBackfill(prefix: string, id: string, value: v.InferInput<typeof pass>): Put {
+export function putBackfill(prefix: string, id: string, value: v.InferInput<typeof backfillProgress>): Put {
   return { request_put: { key: Buffer.from(backfillKey(prefix, id)), value: Buffer.from(JSON.stringify(value)) } };
 }
 

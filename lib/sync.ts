@@ -31,10 +31,10 @@ export interface SyncOptions<R> {
   failuresBeforeStop: number;
   /** Told of every record that is written. */
   recordWritten(id: string): void;
-  /** Told of every record that is not of the schema. */
-  recordInvalid(id: string): void;
+  /** Told of every record that is not of the schema; its page is not settled before a promise is, which never rejects. */
+  recordInvalid(id: string, reason: string, raw: unknown): Promise<void> | undefined;
   /** Told of every record that has failed for good. */
-  recordFailed(id: string, record: R): void;
+  recordFailed(id: string, reason: string, record: R): void;
   /** Told when another page is settled and so are all before it: a resumed run may begin at its cursor. */
   pageSettled(page: SettledPage): void;
 }
@@ -142,7 +142,7 @@ export async function sync<R>(options: SyncOptions<R>): Promise<Ending> {
       report.failed++;
       page.failed++;
       note({ id, kind: 'failed', reason });
-      options.recordFailed(id, record);
+      options.recordFailed(id, reason, record);
       settle(page);
     }
     streak = [];
@@ -197,8 +197,14 @@ export async function sync<R>(options: SyncOptions<R>): Promise<Ending> {
         page.invalid++;
         const id = nameOf(raw, page.number, index);
         note({ id, kind: 'invalid', reason: checked.faults });
-        options.recordInvalid(id);
-        settle(page);
+        const told = options.recordInvalid(id, checked.faults, raw);
+        if (!told) settle(page);
+        else {
+          limit(() => told).then(() => {
+            settle(page);
+            wake();
+          });
+        }
       } else {
         const { record, id, updatedAt } = checked;
         if (updatedAt !== undefined && !(page.newest && page.newest >= updatedAt)) page.newest = updatedAt;

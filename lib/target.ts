@@ -1,19 +1,23 @@
 import { hash } from 'node:crypto';
 import { HttpError, TargetError } from './errors.ts';
+import type { HttpAnswer } from './http.ts';
+import { type PushTarget, pushRecord } from './push.ts';
 import type { Send } from './request.ts';
 
 /** One idempotent request that writes one record. */
 export interface TargetRequest {
-  method: 'PUT' | 'POST' | 'PATCH' | 'DELETE';
+  method: 'GET' | 'PUT' | 'POST' | 'PATCH' | 'DELETE';
   path: string;
   /** Sent as JSON; nothing is sent where it is undefined. */
   body: unknown;
 }
 
-/** How a job writes a record: a pure function, so that the same record is always the same request. */
-export interface TargetJob<R> {
+/** How a job writes a record with one request: a pure function, so that the same record is always the same request. */
+export interface RequestTarget<R> {
   request(record: R, region: { regionId: string }): TargetRequest;
 }
+
+export type TargetJob<R> = RequestTarget<R> | PushTarget<R>;
 
 /** What a target compares to keep an older holder of the lock out. */
 export interface Fence {
@@ -37,36 +41,52 @@ export function openTarget<R>(options: {
   runId: string;
   id: (record: R) => string;
   fence: Fence;
+  /** Fires when what is in flight has to stop. */
+  signal: AbortSignal;
 }): (record: R) => Promise<void> {
-  const { job, send, regionId, runId, id, fence } = options;
+  const { job, send, regionId, runId, id, fence, signal } = options;
   const fixedHeaders = {
     'content-type': 'application/json',
     'x-fencing-token': fence.token,
     'x-fencing-scope': encodeHeader(fence.scope),
   };
 
-  return async (record) => {
-    const { status } = await send(requestFor(record)).catch((cause) => {
+  async function call(request: Parameters<Send>[0]): Promise<HttpAnswer> {
+    const answer = await send(request).catch((cause) => {
       if (cause instanceof HttpError) throw new TargetError(cause.message, { cause, refused: !cause.transient });
       throw cause;
     });
+    const { status } = answer;
     if (status === 412) throw await fence.refused();
     if (status < 200 || status > 299) {
       const refused = status !== 429 && status < 500;
       throw new TargetError(`the target answered ${status}`, { status, refused });
     }
-  };
+    return answer;
+  }
 
-  function requestFor(record: R) {
+  /** @param keyed what of the request, beside its body, makes it another one of the same record */
+  function requestFor(record: R, make: () => TargetRequest, keyed = '') {
     try {
-      const { method, path, body } = job.request(record, { regionId });
+      const { method, path, body } = make();
       const json: string | undefined = JSON.stringify(body);
-      const headers = { ...fixedHeaders, 'idempotency-key': idempotencyKey(runId, id(record), json ?? '') };
+      const headers = { ...fixedHeaders, 'idempotency-key': idempotencyKey(runId, id(record), keyed + (json ?? '')) };
       return { method, path, headers, body: json };
     } catch (cause) {
       throw new TargetError('the job could not make a request of the record', { cause, refused: true });
     }
   }
+
+  if (!('push' in job)) {
+    return async (record) => {
+      await call(requestFor(record, () => job.request(record, { regionId })));
+    };
+  }
+  return (record) =>
+    pushRecord(job, record, {
+      send: (request) => call(requestFor(record, () => request, `${request.method} ${request.path}\n`)),
+      ...{ regionId, signal, fencingToken: fence.token, fencingScope: fence.scope },
+    });
 }
 
 /** The same record with the same content in the same run has the same key, so a target can recognise a repetition. */

@@ -1,19 +1,20 @@
 import { keepCheckpoints } from './checkpoints.ts';
+import { openDeadLetters } from './dead-letters.ts';
 import type { Deadline } from './deadline.ts';
 import { EventError, FenceAheadError, NoProgressError, SolotickError, SupersededError } from './errors.ts';
 import type { Backfill, Tick } from './event.ts';
-import { openFailures } from './failures.ts';
+import { MAX_ATTEMPTS, openFailures } from './failures.ts';
 import { finalState, type Plan, progress } from './final-state.ts';
 import type { Lock } from './mutex.ts';
 import { beginPass, type Pass, resumePass, windowOfTick } from './pass.ts';
-import { newReport, type Problem } from './report.ts';
+import type { Problem, Report } from './report.ts';
 import type { Invocation, Job, Result } from './run.ts';
 import type { Credentials } from './secrets.ts';
 import type { Session } from './session.ts';
 import { nameOf } from './shard.ts';
-import { instantOf } from './source.ts';
 import type { RunRecord, State } from './state.ts';
 import type { Ending } from './sync.ts';
+import { keepUnwritten } from './unwritten.ts';
 
 /** What a run that holds the lock has in hand. */
 export interface Held extends Invocation {
@@ -25,6 +26,10 @@ export interface Held extends Invocation {
   state: State;
   deadline: Deadline;
   credentials: Credentials;
+  /** Counts, kept by the caller so that an error does not lose them. */
+  report: Report;
+  /** Told of each answer 429 or 503. */
+  throttled(): void;
 }
 
 /** What the unlock leaves of the invocation: time to revoke the lease, which takes at most 1 s, and to answer. */
@@ -36,22 +41,21 @@ const AFTER_UNLOCK_MS = 1250;
  * @throws the errors of `copy`, once what was reached by then is saved and the lock is released.
  */
 export async function work<R>(job: Job<R>, request: Tick | Backfill, held: Held): Promise<Result> {
-  const { settings, lock, session, deadline, state, runId, startedAt, log, stop } = held;
-  const report = newReport();
+  const { settings, lock, session, deadline, state, runId, startedAt, report, log, stop } = held;
   const problems: Problem[] = [];
   const pass = planPass(job, request, held);
-  const failures = openFailures(request.kind === 'tick' ? (state.checkpoint?.failed ?? []) : []);
-  const plan: Plan = { request, held, pass, failures, report };
+  const saved = request.kind === 'tick' ? state.checkpoint : state.backfillProgress;
+  const failures = openFailures(saved?.failed ?? [], request.kind === 'tick' ? MAX_ATTEMPTS : 1);
   // A save that is still under way at the cut is given up, so that the unlock gets what is left of the time.
   const running = AbortSignal.any([session.signal, deadline.cut]);
+  const shard = request.shard && nameOf(request.shard);
+  const deadLetters = openDeadLetters(state.checkpoint?.deadLettered ?? [], {
+    ...{ ...settings, runId, shard, log, signal: running },
+  });
+  const plan: Plan = { request, held, pass, failures, deadLetters, report };
   const saving = () => ({ ...session.budget(), signal: running });
   const checkpoints = keepCheckpoints(pass, () => progress(plan), lock, saving);
-  const recordFailed = (id: string, record: R) => {
-    if (job.source.one !== undefined && failures.failed(id)) return;
-    // What cannot be read again by id has to be read again by time.
-    const updatedAt = instantOf(job.updatedAt?.(record));
-    if (updatedAt !== undefined && !(pass.holdBack && pass.holdBack <= updatedAt)) pass.holdBack = updatedAt;
-  };
+  const { again, giveUp, ...unwritten } = keepUnwritten(job, request, plan);
 
   const conclude = (status: RunRecord['status'], error?: unknown) => {
     const endedMs = Date.now();
@@ -70,21 +74,17 @@ export async function work<R>(job: Job<R>, request: Tick | Backfill, held: Held)
   };
 
   let ending: Ending;
+  let failedIds: string[] = [];
   try {
     // Loaded only now, because a skip needs none of it.
     const { copy } = await import('./copy.ts');
     const fence = { token: lock.fencingToken, scope: settings.lockKey, refused: () => whyFenced(lock, session) };
     const { pageSettled, saveFailed } = checkpoints;
-    const hooks = {
-      pageSettled,
-      recordWritten: failures.done,
-      recordMissing: failures.done,
-      recordFailed,
-      recordInvalid: failures.failedAgain,
-    };
     const limits = { check: session.check, lost: session.signal, saveFailed, fence };
-    ending = await copy(job, { ...held, request, pass, report, problems, ...limits, ...hooks }, failures.due());
+    ending = await copy(job, { ...held, request, pass, report, problems, ...limits, ...unwritten, pageSettled }, again);
     await checkpoints.saved();
+    failedIds = failures.list(true).map(({ id }) => id);
+    await giveUp(report.written > 0);
     if (ending !== 'complete' && checkpoints.settledPages() === 0 && !stop.aborted) {
       throw new NoProgressError(`the run ended (${ending}) before a single page was settled, so it would never get on`);
     }
@@ -100,6 +100,7 @@ export async function work<R>(job: Job<R>, request: Tick | Backfill, held: Held)
     ...{ status, job: job.name, runId, fencingToken: lock.fencingToken, report, pass: pass.counts },
     ...(ending !== 'complete' && { reason: ending }),
     ...(request.kind === 'backfill' && { backfillId: request.backfillId ?? runId }),
+    ...(request.kind === 'backfill' && failedIds.length > 0 && { failedIds }),
     ...(problems.length > 0 && { problems }),
   };
 }
@@ -107,7 +108,7 @@ export async function work<R>(job: Job<R>, request: Tick | Backfill, held: Held)
 /** The pass that this run goes on with, or begins. */
 function planPass<R>(job: Job<R>, request: Tick | Backfill, held: Held): Pass {
   const { settings, state, runId, startedAt, log } = held;
-  const saved = request.kind === 'tick' ? state.checkpoint?.pass : state.backfillPass;
+  const saved = request.kind === 'tick' ? state.checkpoint?.pass : state.backfillProgress?.pass;
   const style = request.kind === 'backfill' && request.ids ? `ids ${request.ids.join('\n')}` : job.source.list.name;
   const identity = { sourceUrl: settings.source.url, style, shard: nameOf(request.shard) };
   if (request.kind === 'backfill') checkContinuation(request, saved);

@@ -10,8 +10,6 @@ import { after, before, type TestContext, test } from 'node:test';
 import { serverless, serviceFolder } from '../infra/artifact.ts';
 import { announce } from '../infra/local/announce.ts';
 import { type LocalCloud, startCloud } from '../infra/local/cloud.ts';
-import { startInvokeApi } from '../infra/local/invoke-api.ts';
-import type { Served } from '../infra/local/serve.ts';
 import { model } from './support/world.ts';
 
 const TIMEOUT_MS = 120_000;
@@ -21,19 +19,15 @@ const announcement = (serviceDir: string) => join(serviceDir, '.solotick-dev.jso
 let folder: string;
 let serviceDir: string;
 let cloud: LocalCloud;
-let api: Served;
 
 before(async () => {
   folder = await mkdtemp(join(tmpdir(), 'solotick-operate-'));
   serviceDir = await serviceFolder(folder);
   // The function's time-out is 300 s, so a run starts nothing new after 5 s.
   cloud = await startCloud({ stage: 'dev', env: { DEADLINE_RESERVE_SECONDS: '295' } });
-  const { backfill, control } = cloud.functions;
-  api = await startInvokeApi({ backfill, control, 'solotick-dev-control': control });
-  announce(serviceDir, api.url);
+  announce(serviceDir, cloud.lambdaUrl);
 });
 after(async () => {
-  await api?.[Symbol.asyncDispose]();
   await cloud?.[Symbol.asyncDispose]();
   await rm(folder, { recursive: true, force: true });
 });
@@ -154,7 +148,12 @@ test('Without --local the deployed functions are invoked by their names in Lambd
 }, async () => {
   const env = {
     ...process.env,
-    ...{ AWS_ENDPOINT_URL: api.url, AWS_ACCESS_KEY_ID: 'a', AWS_SECRET_ACCESS_KEY: 'b', AWS_REGION: 'eu-central-1' },
+    ...{
+      AWS_ENDPOINT_URL: cloud.lambdaUrl,
+      AWS_ACCESS_KEY_ID: 'a',
+      AWS_SECRET_ACCESS_KEY: 'b',
+      AWS_REGION: 'eu-central-1',
+    },
   };
   assert.match(await serverless(serviceDir, ['status'], env), /^job +models, stage dev$/m);
 });

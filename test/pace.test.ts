@@ -51,9 +51,47 @@ test('A target that throttles gets everything in the end, with fewer writes at a
   assert.equal(status, 'completed');
   assert.equal(report.written + report.failed, 300);
   assert.ok(world.target.refusals.includes(429));
-  // What was throttled in each of its attempts is in the list of failed records, which later ticks read again.
+  // What others got the better of in each of its attempts is in the list of failed records, which later ticks read again.
   for (let ticks = 0; world.target.models.size < 300 && ticks < 4; ticks++) await world.tick();
   assert.equal(world.target.models.size, 300);
+});
+
+test('A target that takes nothing for a while fails no record, although each is refused more than five times.', async () => {
+  await using world = await startWorld({ endpoints: etcd.endpoints, records: models(5) });
+  let refusals = 0;
+  world.target.refuse = () => (++refusals <= 60 ? 429 : undefined);
+  world.target.retryAfterSeconds = 0;
+  const { status, report } = await world.tick();
+  assert.deepEqual([status, report.written, report.failed], ['completed', 5, 0]);
+  assert.equal(world.target.refusals.length, 60);
+});
+
+test('A record that alone is refused as too much is not tried for ever.', async () => {
+  await using world = await startWorld({ endpoints: etcd.endpoints, records: models(200), latencyMs: 20 });
+  world.target.refuse = (body) => ((body as { name: string }).name === 'Model 0' ? 429 : undefined);
+  world.target.retryAfterSeconds = 0;
+  const { status, report } = await world.tick();
+  assert.deepEqual([status, report.written, report.failed], ['completed', 199, 1]);
+});
+
+test('A lowered limit holds for retries as well: those that have started already wait for their turn.', async () => {
+  const pace = createPace({ concurrency: 2 });
+  const never = new AbortController().signal;
+  assert.equal(pace.turn(never), undefined);
+  assert.equal(pace.turn(never), undefined);
+  pace.throttled(performance.now(), 0);
+  pace.over();
+  pace.throttled(performance.now(), 0);
+  const turns: string[] = [];
+  const first = Promise.resolve(pace.turn(never)).then(() => turns.push('first'));
+  const second = Promise.resolve(pace.turn(never)).then(() => turns.push('second'));
+  await new Promise((resolve) => setImmediate(resolve));
+  assert.deepEqual(turns, []);
+  pace.over();
+  await first;
+  assert.deepEqual(turns, ['first']);
+  pace.over();
+  await second;
 });
 
 test('MAX_WRITES_PER_SECOND holds writes back.', async () => {

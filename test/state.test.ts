@@ -63,7 +63,8 @@ test('Every part of the state is read as it was put, and a deleted part is gone.
   const job = newJob();
   const prefix = job.statePrefix;
   const run = { last, completedScheduledTime: at, completedStartedAt: at };
-  const checkpoint = { pass, failed: [{ id: 'a/b', attempts: 2 }] };
+  const failed = [{ id: 'a/b', attempts: 2 }];
+  const checkpoint = { pass, failed, deadLettered: ['0123456789abcdef'] };
   const backfill: State['backfill'] = {
     last: { ...last, status: 'failed', error: { name: 'SourceError', code: 'SOURCE', message: 'm' } },
   } as const;
@@ -75,12 +76,12 @@ test('Every part of the state is read as it was put, and a deleted part is gone.
     putState(prefix, 'backfill', backfill),
     putState(prefix, 'watermark', watermark),
     putState(prefix, 'pause', pause),
-    putBackfill(prefix, 'backfill-1', pass),
+    putBackfill(prefix, 'backfill-1', { pass, failed }),
   ];
   await etcd.txn('put', { success }, budget);
   const state = { run, checkpoint, backfill, watermark, pause, consecutiveSkips: 0 };
   assert.deepEqual(await load(job), state);
-  assert.deepEqual(await load(job, 'backfill-1'), { ...state, backfillPass: pass });
+  assert.deepEqual(await load(job, 'backfill-1'), { ...state, backfillProgress: { pass, failed } });
   assert.deepEqual(await load(job, 'backfill-2'), state);
 
   await etcd.txn('delete', { success: [deleteState(prefix, 'pause')] }, budget);

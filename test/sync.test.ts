@@ -4,6 +4,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { answer } from '../infra/local/serve.ts';
 import { Interrupted } from '../lib/errors.ts';
 import type { Page } from '../lib/source.ts';
+import type { SettledPage } from '../lib/sync.ts';
 import {
   pagesOf,
   pipeline,
@@ -16,7 +17,7 @@ import {
 } from './support/pipeline.ts';
 
 const deadline = () => new Interrupted('deadline', 'the reserve is reached');
-const cursors = (settled: { cursor: string | null }[]) => settled.map(({ cursor }) => cursor);
+const cursors = (settled: Pick<SettledPage, 'cursor'>[]) => settled.map(({ cursor }) => cursor);
 
 test('Every record of every page is written once, and the pages settle in order.', async () => {
   await using source = await servePages(pagesOf(records(230), 50));

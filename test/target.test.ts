@@ -6,20 +6,22 @@ import { answer, bodyOf, serve } from '../infra/local/serve.ts';
 import { createHttp } from '../lib/http.ts';
 import { createSend } from '../lib/request.ts';
 import { openCredentials } from '../lib/secrets.ts';
-import { openTarget, type TargetJob } from '../lib/target.ts';
+import { openTarget, type RequestTarget } from '../lib/target.ts';
 import { record, secretStoreOf } from './support/pipeline.ts';
 
 type Model = ReturnType<typeof record>;
 
+const shipped = job.target as RequestTarget<Model>;
+
 /** The shipped job's target behind a server that answers with `handle`, and what arrived there. */
 async function open(options: {
   handle?: (response: ServerResponse) => void;
-  request?: TargetJob<Model>['request'];
+  request?: RequestTarget<Model>['request'];
   id?: (model: Model) => string;
   scope?: string;
   refused?: () => Promise<Error>;
 }) {
-  const { handle = (response) => answer(response, 200, {}), request = job.target.request, id = job.id } = options;
+  const { handle = (response) => answer(response, 200, {}), request = shipped.request, id = job.id } = options;
   await using stack = new AsyncDisposableStack();
   const arrivals: (Pick<IncomingMessage, 'method' | 'url' | 'headers'> & { body: string })[] = [];
   const server = stack.use(
@@ -37,7 +39,7 @@ async function open(options: {
     guard: { check() {}, closing: signal, closesInMs: () => 60_000, signal },
   });
   const write = openTarget<Model>({
-    ...{ job: { request }, send, regionId: 'eu west/1', runId: 'run-1', id },
+    ...{ job: { request }, send, regionId: 'eu west/1', runId: 'run-1', id, signal },
     fence: {
       ...{ token: '42', scope: options.scope ?? '/locks/a' },
       refused: options.refused ?? (async () => new Error('not expected')),

@@ -6,6 +6,8 @@ import { artifact, unpack } from '../artifact.ts';
 import { readStageConfig, type StageConfig } from '../stage-config.ts';
 import { catalogue, type Model } from './catalogue.ts';
 import { type LocalEtcd, startEtcd } from './etcd.ts';
+import { startInvokeApi } from './invoke-api.ts';
+import { type LocalQueue, startQueue } from './queue.ts';
 import { createFunction, type LocalFunction } from './runtime.ts';
 import { type LocalSecrets, startSecrets } from './secrets.ts';
 import { type DemoSource, startSource } from './source.ts';
@@ -31,7 +33,10 @@ export interface LocalCloud extends AsyncDisposable {
   secrets: LocalSecrets;
   source: DemoSource;
   target: DemoTarget;
+  deadLetters: LocalQueue;
   functions: Record<FunctionName, LocalFunction>;
+  /** Lambda's Invoke API for the functions, by their short names and those they have when they are deployed. */
+  lambdaUrl: string;
   /** The keys below the lock: its holder and those who wait for it. */
   lockKeys(): Promise<string[]>;
 }
@@ -62,11 +67,14 @@ export async function startCloud({ stage, env = {}, onProgress, onLog }: Options
   const secrets = stack.use(await startSecrets({ [config.secretId]: { source: credentials, target: { token } } }));
   const source = stack.use(await startSource({ records, credentials }));
   const target = stack.use(await startTarget({ token, regions: [region] }));
+  const deadLetters = stack.use(await startQueue());
+  const byName: Record<string, LocalFunction> = {};
+  const lambda = stack.use(await startInvokeApi(byName));
   await packaging;
 
   const lockKey = env.LOCK_KEY ?? config.settings.LOCK_KEY ?? `/solotick/${stage}/models/lock`;
-  const create = (name: FunctionName) =>
-    stack.use(
+  const create = (name: FunctionName) => {
+    const fn = stack.use(
       createFunction({
         folder: join(folder, 'task'),
         handler: `dist/${name}.handler`,
@@ -86,11 +94,16 @@ export async function startCloud({ stage, env = {}, onProgress, onLog }: Options
           AWS_ACCESS_KEY_ID: 'local',
           AWS_SECRET_ACCESS_KEY: 'local',
           AWS_ENDPOINT_URL_SECRETS_MANAGER: secrets.url,
+          AWS_ENDPOINT_URL_LAMBDA: lambda.url,
+          DEAD_LETTER_QUEUE_URL: deadLetters.url,
           ...env,
         },
         onLog: (line) => onLog?.(name, line),
       }),
     );
+    byName[name] = byName[`solotick-${stage}-${name}`] = fn;
+    return fn;
+  };
   const functions = { sync: create('sync'), backfill: create('backfill'), control: create('control') };
 
   const owned = stack.move();
@@ -101,7 +114,9 @@ export async function startCloud({ stage, env = {}, onProgress, onLog }: Options
     secrets,
     source,
     target,
+    deadLetters,
     functions,
+    lambdaUrl: lambda.url,
     async lockKeys() {
       const keys = await etcd.etcdctl(['get', `${lockKey}/`, '--prefix', '--keys-only']);
       return keys.split('\n').filter(Boolean);

@@ -5,7 +5,6 @@ import { parseArgs, parseEnv } from 'node:util';
 import { announce } from './announce.ts';
 import { startCloud } from './cloud.ts';
 import { onInterrupt } from './interrupt.ts';
-import { startInvokeApi } from './invoke-api.ts';
 import { readable } from './log-line.ts';
 import { every, parseInterval, parseSchedule, type Schedule } from './schedule.ts';
 
@@ -45,9 +44,8 @@ await using cloud = await startCloud({
   onProgress: (line) => console.log(line),
   onLog: (name, line) => console.log(readable(name, line)),
 });
-await using api = await startInvokeApi({ ...cloud.functions });
 // npm runs its scripts in the folder of the project.
-announce(process.cwd(), api.url);
+announce(process.cwd(), cloud.lambdaUrl);
 starting = false;
 
 const { functions, config, etcd, source, target } = cloud;
@@ -56,7 +54,7 @@ const schedule = everyMs
   ? every(everyMs, now)
   : parseSchedule(config.schedule.expression, config.schedule.timezone, now);
 const invoke = (name: string, event: unknown) =>
-  `  curl -d '${JSON.stringify(event)}' ${api.url}/2015-03-31/functions/${name}/invocations`;
+  `  curl -d '${JSON.stringify(event)}' ${cloud.lambdaUrl}/2015-03-31/functions/${name}/invocations`;
 console.log(`source ${source.url}, target ${target.url}, etcd ${etcd.endpoints.join(',')}
 ticks: ${everyMs ? `every ${everyMs / 1000} s` : `${config.schedule.expression}, ${config.schedule.timezone}`}
 by hand:

@@ -9,11 +9,21 @@ export function readable(name: string, line: string): string {
   } catch {
     return `${name}  ${line}`;
   }
+  if (parsed._aws) return readableMetrics(name, parsed);
   const { timestamp, level, message } = parsed;
   if (typeof level !== 'string' || typeof message !== 'string') return `${name}  ${line}`;
   const time = String(timestamp).slice(11, 23);
   const fields = Object.entries(parsed).flatMap(([key, value]) => (QUIET.test(key) ? [] : [`${key}=${show(value)}`]));
   return `${time} ${name.padEnd(8)} ${level.padEnd(5)} ${message}  ${fields.join(' ')}`.trimEnd();
+}
+
+/** The line that CloudWatch makes metrics of. */
+function readableMetrics(name: string, { _aws: emf, ...values }: Record<string, unknown>): string {
+  const time = new Date((emf as { Timestamp: number }).Timestamp).toISOString().slice(11, 23);
+  const metrics = Object.entries(values).flatMap(([key, value]) =>
+    typeof value === 'number' ? [`${key}=${value}`] : [],
+  );
+  return `${time} ${name.padEnd(8)} EMF   ${metrics.join(' ')}`;
 }
 
 function show(value: unknown): string {

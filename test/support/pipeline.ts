@@ -167,6 +167,7 @@ export async function pipeline(options: {
       ...{ name: 'target', http: http(options.target.url, concurrency, 100_000), credentials, guard, pace },
       authorization: (secret) => `Bearer ${secret.target.token}`,
     }),
+    signal: cut.signal,
     fence: { token: '7', scope: '/lock', refused: options.refused ?? (async () => new Error('fenced')) },
   });
   const report = newReport();
@@ -190,7 +191,7 @@ export async function pipeline(options: {
         },
         note: (problem: Problem) => problems.push(problem),
         recordWritten() {},
-        recordInvalid() {},
+        recordInvalid: () => undefined,
         recordFailed: (id: string) => failed.push(id),
         pageSettled: (page: SettledPage) => settled.push(page),
         failuresBeforeStop: options.failuresBeforeStop ?? 1000,

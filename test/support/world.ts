@@ -7,9 +7,11 @@ import { readSettings } from '../../lib/config.ts';
 import { control } from '../../lib/control.ts';
 import { parseBackfill, parseControl, parseTick } from '../../lib/event.ts';
 import type { Log } from '../../lib/log.ts';
+import { createMetrics } from '../../lib/metrics.ts';
 import { run } from '../../lib/run.ts';
 import { secretStore } from '../../lib/secrets.ts';
 import type { SourceJob } from '../../lib/source.ts';
+import type { TargetJob } from '../../lib/target.ts';
 
 /** A record of the shipped job, changed at the given minute of 2026. */
 export const model = (index: number, minute = index) => ({
@@ -31,8 +33,14 @@ export async function startWorld(options: {
   env?: Record<string, string>;
   /** How the job lists its source, where that is not as shipped. */
   list?: SourceJob['list'];
+  /** How the job writes, where that is not as shipped. */
+  writes?: TargetJob<ReturnType<typeof model>>;
 }) {
-  const job = { ...shippedJob, source: { ...shippedJob.source, ...(options.list && { list: options.list }) } };
+  const job = {
+    ...shippedJob,
+    source: { ...shippedJob.source, ...(options.list && { list: options.list }) },
+    target: options.writes ?? shippedJob.target,
+  };
   await using stack = new AsyncDisposableStack();
   const credentials = { username: 'reader', password: 'reader-password' };
   const source = stack.use(
@@ -71,14 +79,17 @@ export async function startWorld(options: {
     ...{ debug: write('debug'), info: write('info'), warn: write('warn'), error: write('error') },
     appendKeys() {},
   } as unknown as Log;
+  /** What CloudWatch would have been told. */
+  const emf: Record<string, unknown>[] = [];
+  const metrics = createMetrics({ stage: 'test', job: job.name }, log, (line) => emf.push(JSON.parse(line)));
   const invocation = (remainingMs: number, stop: AbortSignal) => ({
     ...{ settings: readSettings(env, job.name), secrets: store, log, requestId: randomUUID(), remainingMs, stop },
-    functionName: 'solotick-test-sync',
+    ...{ functionName: 'solotick-test-sync', metrics },
   });
   const never = new AbortController().signal;
   const owned = stack.move();
   return {
-    ...{ source, target, secrets, env, lines, prefix },
+    ...{ source, target, secrets, env, lines, emf, prefix },
     tick: (event: unknown = {}, remainingMs = 60_000, stop = never) =>
       run(job, parseTick(event), invocation(remainingMs, stop)),
     backfill: (event: unknown = {}, remainingMs = 60_000, stop = never) =>

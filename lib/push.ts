@@ -1,0 +1,89 @@
+import { orAborted } from './abort.ts';
+import { TargetError } from './errors.ts';
+import type { HttpAnswer } from './http.ts';
+import type { TargetRequest } from './target.ts';
+
+/** A 2xx answer of the target, read to its end. */
+export interface PushAnswer extends Pick<HttpAnswer, 'status' | 'headers'> {
+  /** @throws TargetError where the answer is not JSON */
+  json(): unknown;
+}
+
+/** What a job that writes a record with several calls is given for one record. */
+export interface Push {
+  /**
+   * One request with everything that belongs to a write: credentials, fencing headers, idempotency key, retries, pace. It
+   * must be safe to repeat, because a resumed run pushes the record again.
+   * @throws TargetError with the `status` of an answer other than 2xx; whatever else it throws ends the run, even if it is
+   * caught.
+   */
+  send(request: TargetRequest): Promise<PushAnswer>;
+  /** Fires when what is in flight has to stop; the push is not waited for then. */
+  signal: AbortSignal;
+  /** Already in the headers of each request; for a target that wants it elsewhere. */
+  fencingToken: string;
+  fencingScope: string;
+  regionId: string;
+}
+
+/** How a job writes a record that one request cannot write. */
+export interface PushTarget<R> {
+  /** Resolves once the record is written. The calls are made one after the other, so that the bound on writes holds. */
+  push(record: R, target: Push): Promise<void>;
+}
+
+/**
+ * Pushes one record.
+ * @throws TargetError for a record that the target or the job's own function could not cope with; else what concerns the run
+ */
+export async function pushRecord<R>(
+  job: PushTarget<R>,
+  record: R,
+  target: Omit<Push, 'send'> & { send(request: TargetRequest): Promise<HttpAnswer> },
+): Promise<void> {
+  const { signal } = target;
+  let fatal: { error: unknown } | undefined;
+  let calls: Promise<unknown> = Promise.resolve();
+
+  async function send(request: TargetRequest): Promise<PushAnswer> {
+    if (fatal) throw fatal.error;
+    const answer = await target.send(request).catch((error) => {
+      if (!(error instanceof TargetError)) fatal ??= { error };
+      throw error;
+    });
+    return { status: answer.status, headers: answer.headers, json: () => parse(answer.body) };
+  }
+
+  const pushed = async () => {
+    await job.push(record, {
+      ...target,
+      // One after the other even where the job does not wait, so that a lane has one request in flight.
+      send(request) {
+        const call = calls.then(() => send(request));
+        calls = call.catch(() => undefined);
+        return call;
+      },
+    });
+    // A call that the job has not waited for belongs to the write all the same.
+    await calls;
+  };
+  try {
+    await orAborted(pushed(), signal);
+  } catch (cause) {
+    signal.throwIfAborted();
+    if (!fatal && !(cause instanceof TargetError)) {
+      throw new TargetError(`the job's push failed: ${(cause as Error)?.name}`, { cause, refused: true });
+    }
+    if (!fatal) throw cause;
+  }
+  if (fatal) throw fatal.error;
+}
+
+function parse(body: Uint8Array): unknown {
+  try {
+    return JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(body));
+  } catch {
+    // No cause: the parser's message quotes the text.
+    throw new TargetError(`the target's answer of ${body.length} bytes is not JSON in UTF-8`, { refused: true });
+  }
+}

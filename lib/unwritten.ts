@@ -1,0 +1,44 @@
+import type { DeadLetters } from './dead-letters.ts';
+import type { Backfill, Tick } from './event.ts';
+import type { Failures } from './failures.ts';
+import type { Pass } from './pass.ts';
+import type { Job } from './run.ts';
+import { instantOf } from './source.ts';
+
+/** What a run keeps of records that are not written. */
+export interface Kept {
+  pass: Pass;
+  failures: Failures;
+  deadLetters: DeadLetters;
+}
+
+/**
+ * Sees to it that no record is lost that is not written: what has failed is read again by id, or else by time; what is
+ * given up or invalid goes to the dead-letter queue.
+ */
+export function keepUnwritten<R>(job: Job<R>, request: Tick | Backfill, { pass, failures, deadLetters }: Kept) {
+  const readsById = job.source.one !== undefined;
+  // The later ticks try again; those that only go on with this one's pass leave it to them.
+  const goesOn = request.kind === 'tick' && request.continues !== undefined;
+  return {
+    /** The ids of the records that failed before and are to be read again first. */
+    again: readsById && !goesOn ? failures.due() : [],
+    recordWritten: failures.done,
+    recordMissing: failures.done,
+    recordUnreadable: failures.failedAgain,
+    recordInvalid(id: string, reason: string, record: unknown) {
+      failures.failedAgain(id, reason);
+      return deadLetters.invalid({ id, kind: 'invalid', reason, record });
+    },
+    recordFailed(id: string, reason: string, record: R) {
+      if ((readsById || request.kind === 'backfill') && failures.failed(id, reason)) return;
+      const updatedAt = instantOf(job.updatedAt?.(record));
+      if (updatedAt !== undefined && !(pass.holdBack && pass.holdBack <= updatedAt)) pass.holdBack = updatedAt;
+    },
+    /** Sends what is not tried any more to the dead-letter queue; what has not arrived there stays in the list. */
+    async giveUp(targetWasUp: boolean) {
+      const letters = failures.givenUp(targetWasUp).map((failure) => ({ ...failure, kind: 'failed' as const }));
+      for (const id of await deadLetters.givenUp(letters)) failures.done(id);
+    },
+  };
+}
