@@ -4,10 +4,17 @@ import { access, constants, mkdir, rename, rm } from 'node:fs/promises';
 import { homedir } from 'node:os';
 import { delimiter, dirname, join } from 'node:path';
 import { promisify } from 'node:util';
-import { unpackPackages } from './etcd-packages.ts';
+import { unpackPackages, type Wanted } from './debian-packages.ts';
 import { downloadRelease, RELEASE } from './etcd-release.ts';
 
 const run = promisify(execFile);
+
+const PACKAGES: Wanted = {
+  packages: ['etcd-server', 'etcd-client'],
+  programs: { 'usr/bin/etcd': '--version', 'usr/bin/etcdctl': 'version' },
+  // The etcd of these releases is no longer maintained; the newer package runs on them.
+  newer: { release: 'trixie', on: ['bullseye', 'bookworm'] },
+};
 
 /** etcd and its command line client as found on this machine. */
 export interface EtcdBinary {
@@ -60,7 +67,11 @@ export async function findEtcd({ env = process.env, release = RELEASE, onProgres
       'Debian or Ubuntu packages',
       () => {
         onProgress?.('no upstream release to be had: downloading the packages etcd-server and etcd-client');
-        return fill(packages, (folder) => unpackPackages(folder, env), 'the packages etcd-server and etcd-client');
+        return fill(
+          packages,
+          (folder) => unpackPackages(folder, PACKAGES, env),
+          'the packages etcd-server and etcd-client',
+        );
       },
     ],
   ];

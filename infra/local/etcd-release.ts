@@ -1,6 +1,6 @@
 import { execFile } from 'node:child_process';
 import { createHash } from 'node:crypto';
-import { rename, rm, writeFile } from 'node:fs/promises';
+import { readdir, rename, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 
@@ -42,8 +42,8 @@ const ANSWER_TIMEOUT_MS = 5000;
 const DOWNLOAD_TIMEOUT_MS = 60_000;
 
 /**
- * Downloads the release's archive for this platform and leaves `etcd` and `etcdctl` in `folder`. Returns where it came
- * from. @throws Error when there is none for this platform, the network fails, or the SHA-256 is not the pinned one.
+ * Downloads the release's archive for this platform and leaves its programs in `folder`. Returns where it came from.
+ * @throws Error when there is none for this platform, the network fails, or the SHA-256 is not the pinned one.
  */
 export async function downloadRelease(folder: string, release: Release): Promise<string> {
   const archive = release.archives[`${process.platform}-${process.arch}`];
@@ -59,7 +59,9 @@ export async function downloadRelease(folder: string, release: Release): Promise
   // The tar of macOS unpacks zip files as well.
   await run('tar', ['-xf', path, '-C', folder], { timeout: DOWNLOAD_TIMEOUT_MS });
   const unpacked = join(folder, file.replace(/\.(tar\.gz|zip)$/, ''));
-  for (const program of ['etcd', 'etcdctl']) await rename(join(unpacked, program), join(folder, program));
+  // From 3.6 on, only etcdutl restores snapshots.
+  const programs = (await readdir(unpacked)).filter((name) => /^etcd(ctl|utl)?$/.test(name));
+  for (const program of programs) await rename(join(unpacked, program), join(folder, program));
   await Promise.all([unpacked, path].map((leftover) => rm(leftover, { recursive: true })));
   return url;
 }

@@ -194,7 +194,7 @@ function nodeOf(
  * Ports that nobody listens on, from below the range that systems take outgoing ports from: a port stays free while its
  * node is down.
  */
-async function freePorts(count: number): Promise<number[]> {
+export async function freePorts(count: number): Promise<number[]> {
   const ports = new Set<number>();
   for (let tries = 0; ports.size < count && tries < 1000; tries++) {
     const port = 15_000 + Math.floor(Math.random() * 15_000);

@@ -1,13 +1,19 @@
 import { execFile } from 'node:child_process';
 import { copyFile, mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import { promisify } from 'node:util';
 
 const run = promisify(execFile);
 
-/** Debian's releases before this one have an etcd that is no longer maintained; the newer package runs on them. */
-const DEBIAN = { better: 'trixie', than: ['bullseye', 'bookworm'] };
+/** What to take of which packages. */
+export interface Wanted {
+  packages: string[];
+  /** Paths inside the packages, and the argument that makes each tell its version. */
+  programs: Record<string, string>;
+  /** A newer release of Debian whose packages are tried first on the releases named. */
+  newer?: { release: string; on: string[] };
+}
 
 const KEYRINGS: Record<string, string> = {
   debian: '/usr/share/keyrings/debian-archive-keyring.gpg',
@@ -18,17 +24,17 @@ const KEYRINGS: Record<string, string> = {
 const RUN_TIMEOUT_MS = 45_000;
 
 /**
- * Downloads Debian's or Ubuntu's packages etcd-server and etcd-client from the mirror that the system uses, checked by
- * apt against the system's keys, and leaves `etcd` and `etcdctl` in `folder`. Needs no root and no package lists: apt works
- * in a folder of its own. Returns what was taken. @throws Error when there is no apt here or no mirror answers.
+ * Downloads packages of Debian or Ubuntu from the mirror that the system uses, checked by apt against the system's keys,
+ * and leaves the programs in `folder`. Needs no root and no package lists: apt works in a folder of its own. Returns what
+ * was taken. @throws Error when there is no apt here, no mirror answers, or a program does not run.
  */
-export async function unpackPackages(folder: string, env: NodeJS.ProcessEnv): Promise<string> {
+export async function unpackPackages(folder: string, wanted: Wanted, env: NodeJS.ProcessEnv): Promise<string> {
   const work = await mkdtemp(join(tmpdir(), 'solotick-apt-'));
   try {
     const failures: string[] = [];
-    for (const source of await findSources(env)) {
+    for (const source of await findSources(wanted, env)) {
       try {
-        return await unpackFrom(source, work, folder, env);
+        return await unpackFrom(source, wanted, { work, folder, env });
       } catch (error) {
         failures.push(`${source}: ${reasonOf(error)}`);
       }
@@ -40,7 +46,7 @@ export async function unpackPackages(folder: string, env: NodeJS.ProcessEnv): Pr
 }
 
 /** Lines for a sources.list, the best first: the system's own mirrors, asked for a newer release and for its own. */
-async function findSources(env: NodeJS.ProcessEnv): Promise<string[]> {
+async function findSources({ newer }: Wanted, env: NodeJS.ProcessEnv): Promise<string[]> {
   const format = '$(SITE) $(RELEASE) $(COMPONENT)';
   // Without release info apt lists what its sources say, whether it was ever fetched or not.
   const args = ['indextargets', '--no-release-info', '--format', format, 'Created-By: Packages'];
@@ -59,14 +65,17 @@ async function findSources(env: NodeJS.ProcessEnv): Promise<string[]> {
     if (!site || !component || suite !== codename || !/^(main|universe)$/.test(component)) continue;
     sites.set(site, (sites.get(site) ?? new Set()).add(component));
   }
-  const suites =
-    osRelease('ID') === 'debian' && DEBIAN.than.includes(codename) ? [DEBIAN.better, codename] : [codename];
+  const suites = osRelease('ID') === 'debian' && newer?.on.includes(codename) ? [newer.release, codename] : [codename];
   return suites.flatMap((suite) =>
     [...sites].slice(0, 3).map(([site, components]) => `deb ${option}${site} ${suite} ${[...components].join(' ')}`),
   );
 }
 
-async function unpackFrom(source: string, work: string, folder: string, env: NodeJS.ProcessEnv): Promise<string> {
+async function unpackFrom(
+  source: string,
+  { packages, programs }: Wanted,
+  { work, folder, env }: { work: string; folder: string; env: NodeJS.ProcessEnv },
+): Promise<string> {
   const home = await mkdtemp(join(work, 'source-'));
   const unpacked = join(home, 'unpacked');
   for (const part of ['lists/partial', 'cache/archives/partial', 'unpacked']) {
@@ -94,16 +103,17 @@ APT::Sandbox::User "";
   const apt = (...args: string[]) =>
     run('apt-get', ['-c', config, '-q', ...args], { cwd: home, env: { ...env, LC_ALL: 'C' }, timeout: RUN_TIMEOUT_MS });
   await apt('update', '--error-on=any');
-  await apt('download', 'etcd-server', 'etcd-client');
-  const packages = (await readdir(home)).filter((name) => name.endsWith('.deb'));
-  for (const name of packages)
+  await apt('download', ...packages);
+  const downloaded = (await readdir(home)).filter((name) => name.endsWith('.deb'));
+  for (const name of downloaded)
     await run('dpkg-deb', ['-x', join(home, name), unpacked], { env, timeout: RUN_TIMEOUT_MS });
-  for (const program of ['etcd', 'etcdctl']) {
-    await copyFile(join(unpacked, 'usr/bin', program), join(folder, program));
+  for (const [path, versionArg] of Object.entries(programs)) {
+    const program = join(folder, basename(path));
+    await copyFile(join(unpacked, path), program);
     // A package that does not run on this release of the system shows here, while there is another to try.
-    await run(join(folder, program), [program === 'etcd' ? '--version' : 'version'], { env: {} });
+    await run(program, [versionArg], { env: {} });
   }
-  return packages.join(', ');
+  return downloaded.join(', ');
 }
 
 /** The first complaint of apt, which says more than "Command failed". */

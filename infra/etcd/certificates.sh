@@ -1,0 +1,35 @@
+#!/usr/bin/env bash
+# certificates.sh FOLDER NAME=ADDRESS...
+# Makes in FOLDER an authority of its own (ca.pem, ca-key.pem), if it is not there yet, and signs new certificates with it:
+# NAME.pem for each node and its address (IP or host), root.pem for whoever administers the cluster and the nodes themselves,
+# client.pem for the job. Each has its key beside it, NAME-key.pem.
+set -euo pipefail
+umask 077
+folder=$1
+shift
+mkdir -p "$folder"
+cd "$folder"
+
+new_key() { openssl ecparam -name prime256v1 -genkey -noout | openssl pkcs8 -topk8 -nocrypt -out "$1-key.pem"; }
+
+# sign FILE COMMON-NAME DAYS EXTENSIONS
+sign() {
+  new_key "$1"
+  openssl req -new -key "$1-key.pem" -subj "/CN=$2" -out "$1.csr"
+  local by=(-CA ca.pem -CAkey ca-key.pem)
+  [[ $1 == ca ]] && by=(-signkey ca-key.pem)
+  printf '%b' "$4" >"$1.ext"
+  openssl x509 -req -in "$1.csr" "${by[@]}" -set_serial "0x$(openssl rand -hex 15)" -sha256 -days "$3" \
+    -extfile "$1.ext" -out "$1.pem" 2>/dev/null
+  rm "$1.csr" "$1.ext"
+}
+
+[[ -f ca.pem ]] || sign ca solotick-etcd 3650 'basicConstraints=critical,CA:true\nkeyUsage=critical,keyCertSign,cRLSign\n'
+
+# etcd takes the common name of a certificate for the user, where there is no password: only root.pem is one by itself.
+for node in "$@"; do
+  [[ ${node#*=} =~ ^[0-9.]+$|: ]] && kind=IP || kind=DNS
+  sign "${node%%=*}" etcd-node 825 "subjectAltName=$kind:${node#*=}\nextendedKeyUsage=serverAuth,clientAuth\n"
+done
+sign root root 825 'extendedKeyUsage=clientAuth\n'
+sign client client 825 'extendedKeyUsage=clientAuth\n'
