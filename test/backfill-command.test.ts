@@ -128,11 +128,11 @@ test('A bar shows the windows, the counts of all of them, and what they let expe
   assert.match(bars.at(-1) ?? '', /^░{20} 0 % {2}window 1 of 4, 0 read, 0 written {2}0 s, remaining time unknown$/);
   progress.told({
     ...{ status: 'partial', reason: 'deadline', report: counts(3) },
-    problems: [{ id: 'a', kind: 'failed', reason: 'no' }],
+    ...{ problems: [{ id: 'a', kind: 'failed', reason: 'no' }], failedIds: ['a'] },
   });
   progress.told({ status: 'completed', report: counts(2), pass: { ...counts(5), failed: 1 } });
   progress.begin(1, { since: '2026-01-02T00:00:00.000Z' });
-  progress.told({ status: 'completed', report: counts(5) });
+  progress.told({ status: 'completed', report: counts(5), failedIds: ['b c'] });
   progress[Symbol.dispose]();
   assert.match(
     bars.at(-1) ?? '',
@@ -143,6 +143,7 @@ test('A bar shows the windows, the counts of all of them, and what they let expe
     '[1/4] from 2026-01-01T00:00Z until 2026-01-02T00:00Z: partial (deadline), 3 read, 3 written; 0 s, remaining time unknown',
     '[1/4] from 2026-01-01T00:00Z until 2026-01-02T00:00Z: completed, 5 read, 5 written, 1 failed; 0 s, about 0 s left',
     '[2/4] from 2026-01-02T00:00Z: completed, 5 read, 5 written; 0 s, about 0 s left',
+    "to write the failed ones again: --ids 'a,b c'",
     'together: 10 read, 10 written, 1 failed',
   ]);
   assert.deepEqual([9_600, 200_000, 7_805_000].map(duration), ['10 s', '3 min 20 s', '2 h 10 min']);

@@ -16,6 +16,7 @@ export interface Result {
   pass?: Counts;
   problems?: { id: string; kind: string; reason: string }[];
   wouldWrite?: string[];
+  failedIds?: string[];
 }
 
 /** Once begun, the timer's own runs are waited for: one of them may well come between two windows. */

@@ -1,5 +1,6 @@
 import type { Result } from './backfill.ts';
 import type { Part } from './options.ts';
+import { idsOption } from './resume-command.ts';
 
 export interface Counts {
   read: number;
@@ -24,6 +25,8 @@ interface Terminal {
 
 const BAR_CELLS = 20;
 const MAX_PROBLEMS = 20;
+/** What can be pasted into a shell. */
+const MAX_FAILED = 100;
 
 /** A line for each invocation, and on a terminal a bar below them. */
 export function createProgress(total: number, dryRun: boolean, { line, bar }: Terminal): Progress {
@@ -33,6 +36,7 @@ export function createProgress(total: number, dryRun: boolean, { line, bar }: Te
   let fraction = 0;
   let expectedEndMs: number | undefined;
   let problems = 0;
+  const failed: string[] = [];
 
   const remaining = () => {
     if (fraction === 1) return 'done';
@@ -64,6 +68,7 @@ export function createProgress(total: number, dryRun: boolean, { line, bar }: Te
       for (const { id, kind, reason } of result.problems ?? []) {
         if (++problems <= MAX_PROBLEMS) line(`${kind}: ${id}: ${reason}`);
       }
+      failed.push(...(result.failedIds ?? []));
       const why = result.reason === undefined ? '' : ` (${result.reason})`;
       const place = total > 1 ? `[${index + 1}/${total}] ` : '';
       const times = `${duration(elapsedMs)}, ${remaining()}`;
@@ -75,6 +80,8 @@ export function createProgress(total: number, dryRun: boolean, { line, bar }: Te
       clearInterval(timer);
       if (problems > MAX_PROBLEMS)
         line(`${problems - MAX_PROBLEMS} more were not written; the function's log has them`);
+      if (failed.length > 0 && failed.length <= MAX_FAILED)
+        line(`to write the failed ones again: ${idsOption(failed)}`);
       if (total > 1) line(`together: ${told(sum(before, current.counts), dryRun)}`);
     },
   };

@@ -37,6 +37,9 @@ export function resumeCommand(request: BackfillRequest, rest: Rest, where: Where
   return ['npx serverless backfill', ...words].join(' ');
 }
 
+/** The option that names these ids. */
+export const idsOption = (ids: string[]) => `--ids ${quoted(listed(ids))}`;
+
 const listed = (ids: string[]) => (ids.some((id) => /^\[|,|^\s|\s$/.test(id)) ? JSON.stringify(ids) : ids.join(','));
 
 const quoted = (word: string) => (/^[\w@%+=:,./-]+$/.test(word) ? word : `'${word.replaceAll("'", "'\\''")}'`);
