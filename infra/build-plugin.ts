@@ -2,22 +2,36 @@ import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { parseEnv } from 'node:util';
 import { settingsTable } from '../lib/config.ts';
-import { scheduleShards } from './shard-schedules.ts';
-import { readStageConfig, type StageConfig } from './stage-config.ts';
+import { writeDashboard } from './dashboard.ts';
+import { leaveOut, type Resources } from './optional.ts';
+import { divide } from './shards.ts';
+import { alarmMinutes, readStageConfig, type StageConfig } from './stage-config.ts';
+import { templateValues } from './template-values.ts';
 
 /** What is used of osls here; it has no types of its own. */
 interface Serverless {
   serviceDir: string;
   configurationInput: { provider: { stage: string } };
-  service: { resources: { Resources: Record<string, unknown> } };
+  processedInput: { commands: string[] };
+  service: {
+    functions: Record<string, { environment?: Environment; role?: unknown }>;
+    provider: { environment?: Environment };
+    resources: { Resources: Resources };
+  };
   classes: { Error: new (message: string, code: string) => Error };
+}
+
+type Environment = Record<string, unknown>;
+
+interface Writers {
+  log: { warning(text: string): void };
 }
 
 /**
  * The plugin of osls that makes its commands build first, so that none can use an old bundle, and that gives
  * serverless.yml the stage's checked file as `${config:}`.
  */
-export default function buildPlugin(serverless: Serverless, options: { stage?: string }) {
+export default function buildPlugin(serverless: Serverless, options: { stage?: string }, { log }: Writers) {
   const stage = options.stage ?? serverless.configurationInput.provider.stage;
   let config: StageConfig;
   // As it is before osls puts a stage's environment into it.
@@ -27,6 +41,16 @@ export default function buildPlugin(serverless: Serverless, options: { stage?: s
     // osls loads its plugins with `require`, which refuses whatever awaits at its top level.
     const { build } = await import('./build.ts');
     await build({ outDir: join(serverless.serviceDir, 'dist') });
+  };
+
+  const warnOfLongInterval = () => {
+    const { alarmWithoutSuccessMinutes: written } = config;
+    const minutes = alarmMinutes(config);
+    if (minutes <= written) return;
+    const file = `infra/config/${stage}.yml`;
+    log.warning(
+      `${file}: ticks are further apart than alarmWithoutSuccessMinutes, ${written}; the alarm waits ${minutes} minutes`,
+    );
   };
 
   return {
@@ -40,12 +64,33 @@ export default function buildPlugin(serverless: Serverless, options: { stage?: s
       }
     },
     configurationVariablesSources: {
-      config: { resolve: async () => ({ value: templateValues(stage, config) }) },
+      config: {
+        async resolve() {
+          const { job } = await import('../functions/job.ts');
+          return { value: templateValues(stage, job.name, config) };
+        },
+      },
     },
     hooks: {
+      initialize() {
+        const { provider, functions } = serverless.service;
+        const command = serverless.processedInput.commands.join(' ');
+        // What only the deployed stack knows is not asked for: a run on this machine does without.
+        if (command === 'invoke local')
+          for (const { environment } of [provider, ...Object.values(functions)])
+            for (const [name, value] of Object.entries(environment ?? {}))
+              if (typeof value === 'object') delete environment?.[name];
+        // It would look for the role by a name that only the template knows; the function keeps the one that it has.
+        if (command === 'deploy function') for (const fn of Object.values(functions)) delete fn.role;
+      },
       'before:package:createDeploymentArtifacts': bundle,
-      'before:package:finalize': () =>
-        scheduleShards(serverless.service.resources.Resources, Number(config.settings.SHARDS ?? 1)),
+      'before:package:finalize': () => {
+        const { Resources: resources } = serverless.service.resources;
+        leaveOut(resources, config);
+        divide(resources, config.shards);
+        writeDashboard(resources);
+        warnOfLongInterval();
+      },
       'before:deploy:function:packageFunction': bundle,
       'before:invoke:local:invoke': bundle,
       // What the shell or .env says is meant for this machine, so it stands when osls sets the stage's environment;
@@ -59,16 +104,5 @@ export default function buildPlugin(serverless: Serverless, options: { stage?: s
         for (const [name, value] of Object.entries(dotenv)) process.env[name] ??= value;
       },
     },
-  };
-}
-
-/** The stage's file in CloudFormation's words. */
-function templateValues(stage: string, { schedule, settings, ...rest }: StageConfig) {
-  const { enabled, flexibleWindowMinutes: minutes, ...timing } = schedule;
-  const flexibleTimeWindow = minutes === 0 ? { Mode: 'OFF' } : { Mode: 'FLEXIBLE', MaximumWindowInMinutes: minutes };
-  return {
-    ...rest,
-    schedule: { ...timing, state: enabled ? 'ENABLED' : 'DISABLED', flexibleTimeWindow },
-    environment: { STAGE: stage, SECRET_ID: rest.secretId, ...settings },
   };
 }

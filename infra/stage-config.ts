@@ -3,12 +3,17 @@ import { join } from 'node:path';
 import * as v from 'valibot';
 import { parse } from 'yaml';
 import { settingsTable } from '../lib/config.ts';
+import { type TickGaps, tickGaps } from './tick-gaps.ts';
 
 const text = v.pipe(v.string('must be text'), v.nonEmpty('must not be empty'));
+const yesOrNo = v.boolean('must be true or false');
 const wholeNumber = (least: number, most: number) => {
   const message = `must be a whole number from ${least} to ${most}`;
   return v.pipe(v.number(message), v.integer(message), v.minValue(least, message), v.maxValue(most, message));
 };
+const idOf = (kind: string) =>
+  v.pipe(text, v.regex(RegExp(`^${kind}-\\w+$`), `must be an id as ${kind}-0123456789abcdef0`));
+const idsOf = (kind: string) => v.pipe(v.array(idOf(kind), 'must be a list'), v.minLength(1, 'must not be empty'));
 
 const isTimeZone = (name: string) => {
   try {
@@ -18,8 +23,20 @@ const isTimeZone = (name: string) => {
   }
 };
 
-// These two are set from the stage's name and from `secretId`.
-const { STAGE: _stage, SECRET_ID: _secretId, ...settings } = settingsTable;
+/** What CloudWatch Logs can be told. */
+const RETENTIONS = [1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731, 1827, 2192, 2557, 2922, 3288, 3653];
+
+/** As far as a CloudWatch alarm can look back. */
+const MAX_ALARM_MINUTES = 7 * 24 * 60;
+
+// These are set from elsewhere: the stage's name, `secretId`, `shards` and the template's own queue.
+const {
+  STAGE: _stage,
+  SECRET_ID: _secretId,
+  SHARDS: _shards,
+  DEAD_LETTER_QUEUE_URL: _deadLetterQueueUrl,
+  ...settings
+} = settingsTable;
 
 const stageConfig = v.strictObject({
   schedule: v.strictObject({
@@ -31,18 +48,42 @@ const stageConfig = v.strictObject({
       ),
     ),
     timezone: v.pipe(text, v.check(isTimeZone, 'must be a time zone of the IANA database, such as Europe/Berlin')),
-    enabled: v.boolean('must be true or false'),
+    enabled: yesOrNo,
     flexibleWindowMinutes: wholeNumber(0, 1440),
   }),
+  // CloudFormation takes 500 resources, and each shard has a schedule and an alarm.
+  shards: wholeNumber(1, 200),
   secretId: v.pipe(text, v.regex(/^[\w/+=.@-]+$/, 'must be the name of a secret, not its ARN')),
+  secretKeyArn: v.optional(v.pipe(text, v.regex(/^arn:[\w-]+:kms:/, 'must be the ARN of a KMS key'))),
   memoryMb: wholeNumber(128, 10_240),
   timeoutSeconds: wholeNumber(1, 900),
-  vpc: v.optional(v.strictObject({ subnetIds: v.array(text), securityGroupIds: v.array(text) })),
+  logRetentionDays: v.picklist(RETENTIONS, `must be one of ${RETENTIONS.join(', ')}`),
+  vpc: v.optional(
+    v.strictObject({
+      subnetIds: idsOf('subnet'),
+      securityGroupIds: idsOf('sg'),
+      secretsEndpoint: v.optional(v.strictObject({ vpcId: idOf('vpc') })),
+    }),
+  ),
+  alarms: yesOrNo,
+  alarmAddress: v.optional(v.pipe(text, v.email('must be an e-mail address'))),
+  alarmWithoutSuccessMinutes: wholeNumber(0, MAX_ALARM_MINUTES),
+  dashboard: yesOrNo,
   settings: v.strictObject(settings),
 });
 
+type Checked = v.InferOutput<typeof stageConfig>;
+
 /** A stage's file: `settings` as they are written there, which is how they go into the functions' environment. */
-export type StageConfig = Omit<v.InferOutput<typeof stageConfig>, 'settings'> & { settings: Record<string, string> };
+export interface StageConfig extends Omit<Checked, 'settings'> {
+  settings: Record<string, string>;
+  /** So many ticks in a row that find the lock held are worth a warning, whether that is written there or not. */
+  skipsBeforeWarning: number;
+  /** In the same way, what a run keeps back of its time. */
+  deadlineReserveSeconds: number;
+  /** Of the schedule's ticks. */
+  gaps: TickGaps;
+}
 
 /**
  * Reads and checks `infra/config/<stage>.yml`.
@@ -56,11 +97,73 @@ export async function readStageConfig(
   const stages = (await readdir(folder)).flatMap((name) => (name.endsWith('.yml') ? [name.slice(0, -4)] : []));
   if (!stages.includes(stage))
     throw new Error(`there is no ${file}: every stage has its own file, and there are: ${stages.join(', ')}`);
+  const refuse = (faults: string[]) => new Error(`${file} is not right: ${faults.join('; ')}`);
   const content = await readFile(join(folder, `${stage}.yml`), 'utf8');
   const written = parseYaml(content, file);
-  const parsed = v.safeParse(stageConfig, written);
-  if (!parsed.success) throw new Error(`${file} is not right: ${parsed.issues.map(describe).join('; ')}`);
-  return { ...parsed.output, settings: written.settings as Record<string, string> };
+  const parsed = v.safeParse(stageConfig, written, { abortPipeEarly: true });
+  if (!parsed.success) throw refuse(parsed.issues.map(describe));
+  const config = parsed.output;
+  const gaps = gapsOf(config);
+  if (typeof gaps === 'string') throw refuse([gaps]);
+  const faults = contradictions(config, gaps);
+  if (faults.length > 0) throw refuse(faults);
+  return {
+    ...config,
+    settings: { ...(written.settings as Record<string, string>), SHARDS: String(config.shards) },
+    skipsBeforeWarning: config.settings.SKIPS_BEFORE_WARNING,
+    deadlineReserveSeconds: config.settings.DEADLINE_RESERVE_SECONDS,
+    gaps,
+  };
+}
+
+/** What no single key is to blame for. */
+function contradictions({ schedule, settings, ...config }: Checked, gaps: TickGaps): string[] {
+  const { STARTING_DEADLINE_SECONDS: startingSeconds, DEADLINE_RESERVE_SECONDS: reserveSeconds } = settings;
+  const windowSeconds = schedule.flexibleWindowMinutes * 60;
+  const faults: string[] = [];
+  if (startingSeconds !== undefined && startingSeconds <= windowSeconds) {
+    faults.push(
+      `settings.STARTING_DEADLINE_SECONDS is ${startingSeconds}, but must be above the ${windowSeconds} s of ` +
+        'schedule.flexibleWindowMinutes: a tick may come that late',
+    );
+  }
+  if (reserveSeconds >= config.timeoutSeconds) {
+    faults.push(
+      `settings.DEADLINE_RESERVE_SECONDS is ${reserveSeconds}, but must be below timeoutSeconds, which is ` +
+        `${config.timeoutSeconds}: nothing would be left to run in`,
+    );
+  }
+  if (alarmMinutes({ schedule, ...config, gaps }) > MAX_ALARM_MINUTES) {
+    faults.push(
+      'alarmWithoutSuccessMinutes must be 0, which is no such alarm: ticks of schedule.expression lie ' +
+        `${Math.round(gaps.longestSeconds / 86_400)} days apart, and CloudWatch looks back at most 7`,
+    );
+  }
+  if (config.alarmAddress !== undefined && !config.alarms) {
+    faults.push('alarmAddress is of no use while alarms is false');
+  }
+  return faults;
+}
+
+/**
+ * After how many minutes without a success the alarm goes off, 0 for never: what the file says, but not before a tick can
+ * have come and run, so that a longer interval is still one line to change.
+ */
+export function alarmMinutes(
+  config: Pick<StageConfig, 'alarms' | 'alarmWithoutSuccessMinutes' | 'schedule' | 'timeoutSeconds' | 'gaps'>,
+): number {
+  const { alarms, alarmWithoutSuccessMinutes, schedule, timeoutSeconds, gaps } = config;
+  if (!alarms || !schedule.enabled || alarmWithoutSuccessMinutes === 0) return 0;
+  const apart = Math.ceil(gaps.longestSeconds / 60) + schedule.flexibleWindowMinutes;
+  return apart < alarmWithoutSuccessMinutes ? alarmWithoutSuccessMinutes : apart + Math.ceil(timeoutSeconds / 60);
+}
+
+function gapsOf({ schedule }: Checked): TickGaps | string {
+  try {
+    return tickGaps(schedule.expression, schedule.timezone);
+  } catch (error) {
+    return `schedule.expression is not one of EventBridge Scheduler's: ${(error as Error).message}`;
+  }
 }
 
 /** Settings are text as it stands there, because 0012 is a region's id and not the number 12. */

@@ -39,8 +39,10 @@ export function finalState(plan: Plan, last: RunRecord): [Put, ...IRequestOp[]] 
     return [putState(prefix, 'backfill', { last }), rest];
   }
   const { completedScheduledTime, completedStartedAt } = state.run ?? {};
+  // Whoever held the lock ends the row of those who found it held.
+  const noSkips = deleteState(prefix, 'skips');
   if (!completed)
-    return [putState(prefix, 'run', { last, completedScheduledTime, completedStartedAt }), ...progress(plan)];
+    return [putState(prefix, 'run', { last, completedScheduledTime, completedStartedAt }), ...progress(plan), noSkips];
 
   const { scheduledTime = '' } = request;
   const highest = scheduledTime > (completedScheduledTime ?? '') ? scheduledTime : completedScheduledTime;
@@ -50,6 +52,6 @@ export function finalState(plan: Plan, last: RunRecord): [Put, ...IRequestOp[]] 
     putState(prefix, 'run', { last, completedScheduledTime: highest, completedStartedAt: last.startedAt }),
     putState(prefix, 'checkpoint', { failed: failures.list(report.written > 0), deadLettered: deadLetters.known() }),
     ...(at === undefined ? [] : [putState(prefix, 'watermark', { at, fullAt })]),
-    deleteState(prefix, 'skips'),
+    noSkips,
   ];
 }

@@ -151,7 +151,7 @@ function timerValues(observed: Observed, result: Result | undefined, nowMs: numb
     Success: success ? 1 : 0,
     ...(lastSuccess !== undefined && { SecondsSinceSuccess: secondsSince(lastSuccess, nowMs) }),
     ...(state && {
-      ConsecutiveSkips: completed ? 0 : (skipsInARow ?? state.consecutiveSkips),
+      ConsecutiveSkips: observed.report ? 0 : (skipsInARow ?? state.consecutiveSkips),
       CheckpointAgeSeconds: completed ? 0 : secondsSince(passStartedMs, nowMs),
     }),
   };

@@ -3,6 +3,7 @@ import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promis
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, beforeEach, test } from 'node:test';
+import { parse } from 'yaml';
 import { serverless, serviceFolder, unpack } from '../infra/artifact.ts';
 import { build } from '../infra/build.ts';
 import { readStageConfig } from '../infra/stage-config.ts';
@@ -64,34 +65,87 @@ for (const stage of ['dev', 'prod']) {
       assert.equal(Properties.Runtime, 'nodejs24.x');
       assert.deepEqual(Properties.Architectures, ['arm64']);
       assert.equal(Properties.Handler, `dist/${name.toLowerCase()}.handler`);
+      assert.deepEqual(
+        [Properties.MemorySize, Properties.Timeout, Properties.TracingConfig],
+        [config.memoryMb, config.timeoutSeconds, { Mode: 'Active' }],
+      );
+      assert.deepEqual(Properties.Role, { 'Fn::Sub': `\${${name}Role.Arn}` });
       assert.deepEqual(Properties.Environment.Variables, {
-        STAGE: stage,
-        SECRET_ID: config.secretId,
-        ...config.settings,
+        ...{ STAGE: stage, SECRET_ID: config.secretId, ...config.settings, SHARDS: '1' },
+        ...(name !== 'Control' && { DEAD_LETTER_QUEUE_URL: { Ref: 'DeadLetters' } }),
       });
-      assert.equal(resources[`${name}LambdaEvConf`].Properties.MaximumRetryAttempts, 0);
+      assert.equal(resources[`${name}LogGroup`].Properties.RetentionInDays, config.logRetentionDays);
+      const asynchronous = resources[`${name}LambdaEvConf`].Properties;
+      assert.equal(asynchronous.MaximumRetryAttempts, 0);
+      assert.equal(asynchronous.MaximumEventAgeInSeconds, 15 * 60);
+      const onFailure = name === 'Control' ? {} : { OnFailure: { Destination: arnOf('FailedInvocations') } };
+      assert.deepEqual(asynchronous.DestinationConfig, onFailure);
     }
 
-    const { Policies } = resources.IamRoleLambdaExecution.Properties;
-    const statements = Policies[0].PolicyDocument.Statement;
-    const beyondLogs = statements.filter(({ Action }: { Action: string[] }) => !Action[0]?.startsWith('logs:'));
-    const secret = `secretsmanager:\${AWS::Region}:\${AWS::AccountId}:secret:${config.secretId}-??????`;
-    assert.deepEqual(beyondLogs, [
-      {
-        Effect: 'Allow',
-        Action: ['secretsmanager:GetSecretValue'],
-        Resource: { 'Fn::Sub': `arn:\${AWS::Partition}:${secret}` },
-      },
-      {
-        Effect: 'Allow',
-        Action: ['lambda:InvokeFunction'],
-        Resource: {
-          'Fn::Sub': `arn:\${AWS::Partition}:lambda:\${AWS::Region}:\${AWS::AccountId}:function:solotick-${stage}-sync`,
-        },
-      },
-    ]);
+    const own = (name: string) => ({
+      logs: `logs:log-group:/aws/lambda/solotick-${stage}-${name}:*`,
+      secret: `secretsmanager:secret:${config.secretId}-??????`,
+      tracing: '*',
+    });
+    const queues = [arnOf('DeadLetters'), arnOf('FailedInvocations')];
+    assert.deepEqual(grantsOf(resources.SyncRole), { ...own('sync'), queues });
+    assert.deepEqual(grantsOf(resources.BackfillRole), { ...own('backfill'), queues });
+    assert.deepEqual(grantsOf(resources.ControlRole), own('control'));
+    assert.equal(resources.IamRoleLambdaExecution, undefined);
+    for (const name of ['SyncScheduleUndelivered', 'FailedInvocations', 'DeadLetters'])
+      assert.equal(resources[name].Properties.SqsManagedSseEnabled, true);
   });
 }
+
+test('Permissions for a network, a key and a continuation are given to the roles only where the stage has the reason.', async () => {
+  const key = 'arn:aws:kms:eu-central-1:111111111111:key/1';
+  await edit('dev', (yaml) =>
+    yaml
+      .replace(
+        'memoryMb:',
+        `secretKeyArn: ${key}\nvpc: { subnetIds: [subnet-1, subnet-2], securityGroupIds: [sg-1] }\nmemoryMb:`,
+      )
+      .concat('  CONTINUE: self\n'),
+  );
+  await serverless(serviceDir, ['package'], bareShell);
+  const resources = await compiledResources();
+  const { network, continue: itself, 'secret-key': decrypt } = grantsOf(resources.SyncRole);
+  assert.deepEqual([network, itself, decrypt], ['*', 'lambda:function:solotick-dev-sync', key]);
+  assert.deepEqual(Object.keys(grantsOf(resources.ControlRole)), [
+    'logs',
+    'secret',
+    'secret-key',
+    'tracing',
+    'network',
+  ]);
+  assert.equal(grantsOf(resources.BackfillRole).continue, undefined);
+  const { VpcConfig } = resources.SyncLambdaFunction.Properties;
+  assert.deepEqual(VpcConfig, { SubnetIds: ['subnet-1', 'subnet-2'], SecurityGroupIds: ['sg-1'] });
+  assert.equal(resources.SecretsEndpoint, undefined);
+});
+
+test('A way to Secrets Manager from inside a network admits the functions only, which are told its address.', async () => {
+  const vpc = '{ subnetIds: [subnet-1], securityGroupIds: [sg-1, sg-2], secretsEndpoint: { vpcId: vpc-1 } }';
+  await edit('dev', (yaml) => yaml.replace('memoryMb:', `vpc: ${vpc}\nmemoryMb:`));
+  await serverless(serviceDir, ['package'], bareShell);
+  const resources = await compiledResources();
+  const { Properties: endpoint } = resources.SecretsEndpoint;
+  assert.deepEqual([endpoint.VpcId, endpoint.SubnetIds, endpoint.PrivateDnsEnabled], ['vpc-1', ['subnet-1'], false]);
+  const { SecurityGroupIngress: ingress } = resources.SecretsEndpointSecurityGroup.Properties;
+  assert.deepEqual(
+    ingress.map(({ FromPort, ToPort, SourceSecurityGroupId }: Record<string, unknown>) => [
+      ...[FromPort, ToPort, SourceSecurityGroupId],
+    ]),
+    [
+      [443, 443, 'sg-1'],
+      [443, 443, 'sg-2'],
+    ],
+  );
+  for (const name of ['Sync', 'Backfill', 'Control']) {
+    const { Variables } = resources[`${name}LambdaFunction`].Properties.Environment;
+    assert.match(JSON.stringify(Variables.AWS_ENDPOINT_URL_SECRETS_MANAGER), /https:.*"SecretsEndpoint","DnsEntries"/);
+  }
+});
 
 test('A schedule that is switched off and has a window of its own is deployed so.', async () => {
   await edit('dev', (yaml) =>
@@ -104,11 +158,11 @@ test('A schedule that is switched off and has a window of its own is deployed so
 });
 
 test('A job in shards has a schedule for each, with the shard in its input.', async () => {
-  const file = join(serviceDir, 'infra/config/dev.yml');
-  await writeFile(file, `${await readFile(file, 'utf8')}\n  SHARDS: 2\n`);
+  await edit('dev', (yaml) => yaml.replace('shards: 1', 'shards: 2'));
   await serverless(serviceDir, ['package'], bareShell);
   const resources = await compiledResources();
   assert.equal(resources.SyncSchedule, undefined);
+  assert.equal(resources.SyncLambdaFunction.Properties.Environment.Variables.SHARDS, '2');
   for (const index of [0, 1]) {
     const { Name, Target } = resources[`SyncSchedule${index}Of2`].Properties;
     assert.equal(Name, `solotick-dev-sync-${index}-of-2`);
@@ -142,6 +196,15 @@ test('A wrong file of a stage stops packaging with one message that names the fi
   assert.ok(!(await readdir(serviceDir)).includes('dist'));
 });
 
+test('The secret lives in a stack of its own, which never says what it holds and never takes it along.', async () => {
+  await serverless(serviceDir, ['package'], bareShell);
+  const types = Object.values(await compiledResources()).map((resource) => (resource as { Type: string }).Type);
+  assert.ok(!types.includes('AWS::SecretsManager::Secret'));
+  const { Secret } = parse(await readFile(join(import.meta.dirname, '../infra/secret.yml'), 'utf8')).Resources;
+  assert.deepEqual([Secret.DeletionPolicy, Secret.UpdateReplacePolicy], ['Retain', 'Retain']);
+  assert.deepEqual(Object.keys(Secret.Properties), ['Name', 'Description']);
+});
+
 test('A stage without a file of its own is not deployed.', async () => {
   const output = await failureOf(serverless(serviceDir, ['deploy', '--stage', 'staging'], bareShell));
   assert.match(output, /there is no infra\/config\/staging\.yml.*dev, prod/);
@@ -166,6 +229,26 @@ test('invoke local runs a fresh bundle with the settings of the shell before tho
 async function edit(stage: string, change: (yaml: string) => string) {
   const file = join(serviceDir, `infra/config/${stage}.yml`);
   await writeFile(file, change(await readFile(file, 'utf8')));
+}
+
+const arnOf = (resource: string) => ({ 'Fn::GetAtt': [resource, 'Arn'] });
+
+/** What each policy of a role grants access to; an ARN without partition, region and account. */
+function grantsOf(role: { Properties: { Policies: Policy[] } }): Record<string, unknown> {
+  return Object.fromEntries(
+    role.Properties.Policies.map(({ PolicyName, PolicyDocument: { Statement } }) => {
+      const [{ Effect, Resource }] = Statement;
+      assert.deepEqual([Effect, Statement.length], ['Allow', 1]);
+      const arn = (Resource as { 'Fn::Sub'?: string })['Fn::Sub'] ?? Resource;
+      const prefix = /^arn:\$\{AWS::Partition\}:(\w+):\$\{AWS::Region\}:\$\{AWS::AccountId\}:/;
+      return [PolicyName, typeof arn === 'string' ? arn.replace(prefix, '$1:') : arn];
+    }),
+  );
+}
+
+interface Policy {
+  PolicyName: string;
+  PolicyDocument: { Statement: [{ Effect: string; Resource: unknown }] };
 }
 
 async function compiledResources() {
