@@ -1,0 +1,120 @@
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { CloudFormationClient, CreateStackCommand } from '@aws-sdk/client-cloudformation';
+import { CloudWatchClient } from '@aws-sdk/client-cloudwatch';
+import { CloudWatchLogsClient } from '@aws-sdk/client-cloudwatch-logs';
+import { IAMClient } from '@aws-sdk/client-iam';
+import { type FunctionConfiguration, LambdaClient } from '@aws-sdk/client-lambda';
+import { GetObjectCommand, ListObjectsV2Command, S3Client } from '@aws-sdk/client-s3';
+import { SchedulerClient } from '@aws-sdk/client-scheduler';
+import { PutSecretValueCommand, SecretsManagerClient } from '@aws-sdk/client-secrets-manager';
+import { SQSClient } from '@aws-sdk/client-sqs';
+import { parse, stringify } from 'yaml';
+import { serverless, serviceFolder, unpack } from '../../infra/artifact.ts';
+import { catalogue } from '../../infra/local/catalogue.ts';
+import { startEtcd } from '../../infra/local/etcd.ts';
+import { startInvokeApi } from '../../infra/local/invoke-api.ts';
+import { createFunction, type LocalFunction } from '../../infra/local/runtime.ts';
+import { startSource } from '../../infra/local/source.ts';
+import { startTarget } from '../../infra/local/target.ts';
+import { awsEnv, startMoto } from './moto.ts';
+
+type StageFile = { schedule: Record<string, unknown>; settings: Record<string, string>; [key: string]: unknown };
+
+/**
+ * An AWS on loopback to deploy the stage dev to, and all that the deployed functions reach from there: etcd, source and
+ * target, whose addresses stand in the stage's file.
+ */
+export async function startDeployment() {
+  await using stack = new AsyncDisposableStack();
+  const folder = await mkdtemp(join(tmpdir(), 'solotick-deploy-'));
+  stack.defer(() => rm(folder, { recursive: true, force: true }));
+  const credentials = { username: 'reader', password: 'reader-password' };
+  const records = catalogue();
+  const etcd = stack.use(await startEtcd());
+  const source = stack.use(await startSource({ records, credentials }));
+  const target = stack.use(await startTarget({ token: 'writer-token', regions: ['eu-1'] }));
+  const functions: Record<string, LocalFunction> = {};
+  const moto = stack.use(await startMoto(stack.use(await startInvokeApi(functions)).url));
+
+  const client = {
+    endpoint: moto.url,
+    region: 'us-east-1',
+    credentials: { accessKeyId: 'test', secretAccessKey: 'test' },
+  };
+  const aws = {
+    cloudformation: new CloudFormationClient(client),
+    cloudwatch: new CloudWatchClient(client),
+    iam: new IAMClient(client),
+    lambda: new LambdaClient(client),
+    logs: new CloudWatchLogsClient(client),
+    s3: new S3Client({ ...client, forcePathStyle: true }),
+    scheduler: new SchedulerClient(client),
+    secrets: new SecretsManagerClient(client),
+    sqs: new SQSClient(client),
+  };
+  for (const service of Object.values(aws)) stack.defer(() => service.destroy());
+
+  const serviceDir = await serviceFolder(folder);
+  const shell = {
+    ...{ PATH: process.env.PATH, HOME: process.env.HOME, ...awsEnv(moto.url) },
+    // moto's change sets do not bring outputs up to date.
+    DEPLOYMENT_METHOD: 'direct',
+    SLS_AWS_MONITORING_FREQUENCY: '200',
+  };
+
+  const owned = stack.move();
+  return {
+    ...{ aws, etcd, records, source, target },
+    /** Runs a command of osls on the stage dev. */
+    serverless: (...args: string[]) => serverless(serviceDir, args, shell),
+    /** Changes the stage's file. */
+    async edit(change: (config: StageFile) => void) {
+      const file = join(serviceDir, 'infra/config/dev.yml');
+      const config = parse(await readFile(file, 'utf8'));
+      change(config);
+      await writeFile(file, stringify(config));
+    },
+    /** The settings that lead to what runs here. */
+    settings: {
+      ...{ SOURCE_URL: source.url, TARGET_URL: target.url, TARGET_REGION_ID: 'eu-1' },
+      ETCD_ENDPOINTS: etcd.endpoints.join(','),
+    },
+    /** Makes the secret with its own stack, and fills it as an operator does. */
+    async createSecret(SecretId: string) {
+      const TemplateBody = await readFile(join(serviceDir, 'infra/secret.yml'), 'utf8');
+      const Parameters = [{ ParameterKey: 'SecretId', ParameterValue: SecretId }];
+      await aws.cloudformation.send(
+        new CreateStackCommand({ StackName: 'solotick-secret-dev', TemplateBody, Parameters }),
+      );
+      const SecretString = JSON.stringify({ source: credentials, target: { token: 'writer-token' } });
+      await aws.secrets.send(new PutSecretValueCommand({ SecretId, SecretString }));
+    },
+    /** The zip that was uploaded last. */
+    async fetchZip(Bucket: string): Promise<Buffer> {
+      const { Contents = [] } = await aws.s3.send(new ListObjectsV2Command({ Bucket }));
+      const Key = Contents.map(({ Key }) => Key ?? '')
+        .filter((key) => key.endsWith('.zip'))
+        .sort()
+        .at(-1);
+      const { Body } = await aws.s3.send(new GetObjectCommand({ Bucket, Key }));
+      return Buffer.from(await Body!.transformToByteArray());
+    },
+    /** From now on invocations of the function run this zip, with what the function's configuration says. */
+    async run(
+      { FunctionName = '', Handler = '', Timeout = 0, MemorySize = 0, Environment }: FunctionConfiguration,
+      zip: Buffer,
+    ) {
+      const task = join(folder, FunctionName);
+      await writeFile(`${task}.zip`, zip);
+      await unpack(`${task}.zip`, task);
+      const fn = createFunction({
+        ...{ folder: task, name: FunctionName, handler: Handler, timeoutMs: Timeout * 1000, memoryMb: MemorySize },
+        env: { ...Environment?.Variables, ...awsEnv(moto.url) },
+      });
+      functions[FunctionName] = owned.use(fn);
+    },
+    [Symbol.asyncDispose]: () => owned.disposeAsync(),
+  };
+}
