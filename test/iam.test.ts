@@ -49,6 +49,11 @@ test('No statement of a packaged template allows more than it names, but for wha
   assert.deepEqual([...reasons].sort(), REASONS.map(([reason]) => reason).sort());
 });
 
+test('No role has a policy that somebody else writes: all that it may do stands in the template.', async () => {
+  for (const [name, file] of templates)
+    assert.doesNotMatch(await readFile(file, 'utf8'), /ManagedPolic|"arn:aws[\w-]*:iam::aws:policy/, name);
+});
+
 test('A node of the etcd cluster is allowed what it names, in its own bucket, log and account.', async () => {
   const text = await readFile(join(import.meta.dirname, '../infra/etcd/node.yml'), 'utf8');
   // CloudFormation's own tags, such as !Sub, are left out: their text is looked at.
