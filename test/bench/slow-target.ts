@@ -1,0 +1,42 @@
+import { type Served, serve } from '../../infra/local/serve.ts';
+import { mulberry32 } from '../support/random.ts';
+
+export interface SlowTarget extends Served {
+  /** The sum of the latencies of all answers, as they were served: Node's timers add up to a millisecond to each. */
+  readonly servedMs: number;
+}
+
+/** A target that answers each request after the latency drawn for it. */
+export async function startSlowTarget(drawMs: () => number): Promise<SlowTarget> {
+  let servedMs = 0;
+  const served = await serve((request, response) => {
+    const arrivedMs = performance.now();
+    request.resume();
+    setTimeout(() => {
+      servedMs += performance.now() - arrivedMs;
+      response.writeHead(204).end();
+    }, drawMs());
+  });
+  return {
+    ...served,
+    get servedMs() {
+      return servedMs;
+    },
+  };
+}
+
+/**
+ * Draws from a log-normal distribution with the given median and 99th percentile, cut at `mostMs`; the same numbers each
+ * time.
+ */
+export function logNormal({ p50Ms, p99Ms, mostMs }: { p50Ms: number; p99Ms: number; mostMs: number }): () => number {
+  /** The 99th percentile of the standard normal distribution. */
+  const z99 = 2.3263478740408408;
+  const sigma = Math.log(p99Ms / p50Ms) / z99;
+  const random = mulberry32(20260101);
+  return () => {
+    // Box-Muller; 1 - random() is never 0.
+    const normal = Math.sqrt(-2 * Math.log(1 - random())) * Math.cos(2 * Math.PI * random());
+    return Math.min(p50Ms * Math.exp(sigma * normal), mostMs);
+  };
+}

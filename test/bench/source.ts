@@ -1,0 +1,31 @@
+import { answer, type Served, serve } from '../../infra/local/serve.ts';
+
+/** The first path segment says how many records the source has, so that one server has lists of any length. */
+const PATH = /^\/(\d+)\/v1\/models\?(.*)$/;
+
+/** A source whose pages cost next to nothing to make: record n is the same in every list. */
+export function startSource(): Promise<Served> {
+  return serve((request, response) => {
+    const [, count, query] = PATH.exec(request.url ?? '') ?? [];
+    if (count === undefined) return answer(response, 404, {});
+    const parameters = new URLSearchParams(query);
+    const first = Number(parameters.get('cursor') ?? 0);
+    const end = Math.min(first + Number(parameters.get('limit')), Number(count));
+    const records = Array.from({ length: end - first }, (_, index) => record(first + index));
+    const next = end < Number(count) ? `"${end}"` : 'null';
+    response
+      .writeHead(200, { 'content-type': 'application/json' })
+      .end(`{"models":[${records.join()}],"nextCursor":${next}}`);
+  });
+}
+
+const record = (n: number) => `{"id":"${idOf(n)}",${fields(n)}}`;
+
+/** Of record n. */
+export const idOf = (n: number) => `acme/model-${n}`;
+
+/** What the target is sent of record n. */
+export const bodyOf = (n: number) => `{${fields(n)}}`;
+
+const fields = (n: number) =>
+  `"name":"Model ${n} of acme","updatedAt":"2026-01-01T00:00:00.000Z","limit":{"context":${n},"output":8192},"cost":{"input":3,"output":15}`;

@@ -1,0 +1,143 @@
+import { execFile } from 'node:child_process';
+import { randomUUID } from 'node:crypto';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { promisify } from 'node:util';
+import { build } from 'esbuild';
+import { artifact, unpack } from '../../infra/artifact.ts';
+import { etcdProtos } from '../../infra/etcd-protos.ts';
+import { type LocalEtcd, startEtcd } from '../../infra/local/etcd.ts';
+import { startSecrets } from '../../infra/local/secrets.ts';
+import { divideCores } from './cores.ts';
+import { bundleByDefault } from './rival-bundle.ts';
+import { startSource } from './source.ts';
+
+const run = promisify(execFile);
+
+/** The scripts of clients/. */
+type Client = 'invoke' | 'undici-loop' | 'fetch-limit' | 'lock' | 'skips';
+
+/** What `clients/invoke.ts` tells. */
+export interface Invoked {
+  readyAtMs: number;
+  endedAtMs: number;
+  durationMs: number;
+  cpuMs: number;
+  peakMb: number;
+  result?: { status: string; report: { written: number } };
+}
+
+/** What all rows are measured with. */
+export interface Stage extends AsyncDisposable {
+  folder: string;
+  zipFile: string;
+  /** The timer's handler in the unpacked artifact. */
+  handler: string;
+  /** The same code as esbuild bundles it by default, and the folder with all that belongs to it. */
+  rival: { file: string; folder: string };
+  etcd: LocalEtcd;
+  sourceUrl: string;
+  quick: boolean;
+  /** Whether clients have a core of their own. */
+  coresDivided: boolean;
+  /** The environment of a job that has never run, with a lock and a state of its own. */
+  jobEnv(targetUrl: string, records: number): Record<string, string>;
+  /** Runs a client in a process of its own and gives what its last line says, and when it was started. */
+  run<T>(client: Client, args: string[], env?: Record<string, string>): Promise<T & { startedAtMs: number }>;
+  /** Runs the timer's handler on a whole list. @throws Error when not every record was written */
+  copy(targetUrl: string, records: number, env?: Record<string, string>): Promise<Invoked>;
+  progress(line: string): void;
+}
+
+/** A client that hangs is a fault of the bench. */
+const CLIENT_TIMEOUT_MS = 900_000;
+
+export async function openStage(options: { quick: boolean; progress: (line: string) => void }): Promise<Stage> {
+  const { quick, progress } = options;
+  await using stack = new AsyncDisposableStack();
+  const onClientCore = await divideCores();
+  const folder = await mkdtemp(join(tmpdir(), 'solotick-bench-'));
+  stack.defer(() => rm(folder, { recursive: true, force: true }));
+
+  progress('packaging');
+  const zipFile = await artifact(folder);
+  const task = join(folder, 'task');
+  const [rival] = await Promise.all([
+    bundleByDefault(join(folder, 'rival')),
+    bundleClients(join(folder, 'clients')),
+    unpack(zipFile, task),
+  ]);
+  const handler = join(task, 'dist/sync.js');
+  const etcd = stack.use(await startEtcd({ onProgress: progress }));
+  const source = stack.use(await startSource());
+  const secret = { source: { username: 'bench', password: 'bench' }, target: { token: 'bench-token' } };
+  const secrets = stack.use(await startSecrets({ bench: secret }));
+
+  const jobEnv: Stage['jobEnv'] = (targetUrl, records) => {
+    const prefix = `/bench/${randomUUID()}`;
+    return {
+      STAGE: 'bench',
+      SECRET_ID: 'bench',
+      SOURCE_URL: `${source.url}/${records}`,
+      TARGET_URL: targetUrl,
+      TARGET_REGION_ID: 'eu',
+      ETCD_ENDPOINTS: etcd.endpoints.join(','),
+      LOCK_KEY: `${prefix}/lock`,
+      STATE_PREFIX: `${prefix}/state/`,
+      AWS_REGION: 'us-east-1',
+      AWS_ACCESS_KEY_ID: 'local',
+      AWS_SECRET_ACCESS_KEY: 'local',
+      AWS_ENDPOINT_URL_SECRETS_MANAGER: secrets.url,
+    };
+  };
+  const runClient: Stage['run'] = async (client, args, env = {}) => {
+    const [program, ...words] = [...onClientCore, process.execPath, join(folder, `clients/${client}.mjs`), ...args];
+    const startedAtMs = performance.timeOrigin + performance.now();
+    const { stdout } = await run(program!, words, {
+      env: { PATH: process.env.PATH ?? '', ...env },
+      maxBuffer: 64 * 1024 * 1024,
+      timeout: CLIENT_TIMEOUT_MS,
+    });
+    return { ...JSON.parse(stdout.trimEnd().split('\n').at(-1)!), startedAtMs };
+  };
+  const owned = stack.move();
+  return {
+    ...{ folder, zipFile, handler, etcd, quick, progress, jobEnv },
+    rival: { file: rival, folder: join(folder, 'rival') },
+    sourceUrl: source.url,
+    coresDivided: onClientCore.length > 0,
+    run: runClient,
+    async copy(targetUrl, records, env = {}) {
+      const told = await runClient<Invoked>('invoke', [handler, 'handler', '{}'], {
+        ...jobEnv(targetUrl, records),
+        ...env,
+      });
+      const { status, report } = told.result ?? {};
+      if (status !== 'completed' || report?.written !== records) {
+        throw new Error(`the run was ${status} with ${report?.written} of ${records} records written`);
+      }
+      return told;
+    },
+    [Symbol.asyncDispose]: () => owned.disposeAsync(),
+  };
+}
+
+/** Each client becomes one file, as the code that it is compared with is one. */
+async function bundleClients(outdir: string) {
+  await build({
+    absWorkingDir: import.meta.dirname,
+    entryPoints: ['invoke', 'undici-loop', 'fetch-limit', 'lock', 'skips'].map((name) => `clients/${name}.ts`),
+    outdir,
+    bundle: true,
+    format: 'esm',
+    platform: 'node',
+    target: 'node24',
+    outExtension: { '.js': '.mjs' },
+    banner: {
+      js: "import { createRequire as bundleRequire } from 'node:module'; const require = bundleRequire(import.meta.url);",
+    },
+    plugins: [etcdProtos],
+    logLevel: 'error',
+  });
+}
