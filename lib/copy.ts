@@ -36,7 +36,7 @@ export interface Copying<R> extends Pick<Invocation, 'settings' | 'log'> {
   /** One that failed before cannot be read. */
   recordUnreadable(id: string, reason: string): void;
   recordInvalid(id: string, reason: string, raw: unknown): Promise<void> | undefined;
-  recordFailed(id: string, reason: string, record: R): void;
+  recordFailed(id: string, reason: string, record: R, refused: boolean): void;
   pageSettled(page: SettledPage): void;
   /** Told of each answer 429 or 503; a rehearsal does not ask. */
   throttled?(): void;

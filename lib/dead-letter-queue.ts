@@ -8,7 +8,7 @@ export function openQueue(url: string, signal: AbortSignal): (body: string) => P
   const sqs = new SQSClient({
     endpoint: new URL(url).origin,
     maxAttempts: 3,
-    requestHandler: { connectionTimeout: 1000, requestTimeout: 3000 },
+    requestHandler: { connectionTimeout: 1000, requestTimeout: 3000, throwOnRequestTimeout: true },
   });
   return (body) => sqs.send(new SendMessageCommand({ QueueUrl: url, MessageBody: body }), { abortSignal: signal });
 }

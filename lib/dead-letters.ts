@@ -51,6 +51,8 @@ export function openDeadLetters(
   const { deadLetterQueueUrl: url, job, stage, shard, runId, log, signal } = options;
   const remembered = new Set(known);
   const seen = new Set<string>();
+  /** Not to be saved as sent before it is. */
+  const underWay = new Set<string>();
   let full = false;
   let opened: Promise<(body: string) => Promise<unknown>> | undefined;
 
@@ -92,8 +94,12 @@ export function openDeadLetters(
       const json = JSON.stringify(record) ?? '';
       const content = hash('sha256', json).slice(0, 16);
       if (!remember(content)) return;
+      underWay.add(content);
       return send({ ...letter, ...(json.length <= MAX_RECORD_LENGTH && { record }) }).then((arrived) => {
-        if (!arrived) remembered.delete(content);
+        underWay.delete(content);
+        if (arrived) return;
+        remembered.delete(content);
+        seen.delete(content);
       });
     },
     async givenUp(letters) {
@@ -106,6 +112,6 @@ export function openDeadLetters(
       await Promise.all(Array.from({ length: SENDS_AT_A_TIME }, lane));
       return arrived;
     },
-    known: () => [...remembered],
+    known: () => [...remembered].filter((content) => !underWay.has(content)),
   };
 }

@@ -8,8 +8,12 @@ export interface Failure {
 export interface Failures {
   /** Those that are due for another attempt. */
   due(): string[];
-  /** Notes a failure. @returns false when the list is full */
-  failed(id: string, reason: string): boolean;
+  /**
+   * Notes a failure.
+   * @param refused that it was an attempt, whatever the target is up to
+   * @returns false when the list is full
+   */
+  failed(id: string, reason: string, refused: boolean): boolean;
   /** Notes that a record of the list cannot be read or is no longer valid: that was an attempt, whatever the target is up to. */
   failedAgain(id: string, reason: string): void;
   /** The record is written, does not exist any more, or is somebody else's to care for. */
@@ -39,10 +43,10 @@ export function openFailures(saved: readonly Failure[], maxAttempts: number): Fa
 
   return {
     due: () => [...before].flatMap(([id, attempts]) => (attempts < maxAttempts ? [id] : [])),
-    failed(id, reason) {
+    failed(id, reason, refused) {
       if (!before.has(id) && before.size >= MAX_FAILURES) return false;
       if (!before.has(id)) before.set(id, 0);
-      now.set(id, { reason, always: false });
+      now.set(id, { reason, always: refused });
       return true;
     },
     failedAgain(id, reason) {

@@ -50,13 +50,22 @@ export function createPace(options: { concurrency: number; perSecond?: number | 
     waiting.shift()?.();
   }
 
+  /** The first moment from `earliestMs` on at which one more may start; it is taken then. */
+  function reserve(earliestMs: number) {
+    if (gapMs === 0) return earliestMs;
+    const startMs = Math.max(earliestMs, nextMs);
+    nextMs = startMs + gapMs;
+    return startMs;
+  }
+
   async function waitFor(untilMs: number, signal: AbortSignal) {
-    for (let startMs = untilMs; ; startMs = pausedUntilMs) {
+    for (let startMs = untilMs; ; ) {
       const waitMs = startMs - performance.now();
       if (waitMs > 0) await sleep(waitMs, undefined, { signal }).catch(() => signal.throwIfAborted());
       else if (active >= allowed) await orAborted(new Promise<void>((resolve) => waiting.push(resolve)), signal);
-      // A pause may have been prolonged while it lasted.
-      else if (pausedUntilMs <= performance.now()) break;
+      // A pause may have begun or been prolonged meanwhile; those who waited do not all start at its end.
+      else if (pausedUntilMs > performance.now()) startMs = reserve(pausedUntilMs);
+      else break;
     }
     active++;
   }
@@ -64,11 +73,7 @@ export function createPace(options: { concurrency: number; perSecond?: number | 
   const pace: Pace = {
     turn(signal) {
       const nowMs = performance.now();
-      let startMs = Math.max(nowMs, pausedUntilMs);
-      if (gapMs > 0) {
-        startMs = Math.max(startMs, nextMs);
-        nextMs = startMs + gapMs;
-      }
+      const startMs = reserve(Math.max(nowMs, pausedUntilMs));
       // Timers count in whole milliseconds; a shorter wait is made up for by the next one.
       if (startMs - nowMs >= 1 || active >= allowed) return waitFor(startMs, signal);
       active++;

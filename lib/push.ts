@@ -28,7 +28,10 @@ export interface Push {
 
 /** How a job writes a record that one request cannot write. */
 export interface PushTarget<R> {
-  /** Resolves once the record is written. The calls are made one after the other, so that the bound on writes holds. */
+  /**
+   * Resolves once the record is written. The calls are made one after the other, so that the bound on writes holds; an
+   * error of one that the job does not wait for is lost.
+   */
   push(record: R, target: Push): Promise<void>;
 }
 
@@ -44,9 +47,11 @@ export async function pushRecord<R>(
   const { signal } = target;
   let fatal: { error: unknown } | undefined;
   let calls: Promise<unknown> = Promise.resolve();
+  let over = false;
 
   async function send(request: TargetRequest): Promise<PushAnswer> {
     if (fatal) throw fatal.error;
+    if (over) throw new TargetError('the push of this record is over', { refused: true });
     const answer = await target.send(request).catch((error) => {
       if (!(error instanceof TargetError)) fatal ??= { error };
       throw error;
@@ -55,17 +60,21 @@ export async function pushRecord<R>(
   }
 
   const pushed = async () => {
-    await job.push(record, {
-      ...target,
-      // One after the other even where the job does not wait, so that a lane has one request in flight.
-      send(request) {
-        const call = calls.then(() => send(request));
-        calls = call.catch(() => undefined);
-        return call;
-      },
-    });
-    // A call that the job has not waited for belongs to the write all the same.
-    await calls;
+    try {
+      await job.push(record, {
+        ...target,
+        // One after the other even where the job does not wait, so that a lane has one request in flight.
+        send(request) {
+          const call = calls.then(() => send(request));
+          calls = call.catch(() => undefined);
+          return call;
+        },
+      });
+    } finally {
+      // A call that the job has not waited for belongs to the write all the same, also where the push has failed.
+      for (let last: unknown; last !== calls; await calls) last = calls;
+      over = true;
+    }
   };
   try {
     await orAborted(pushed(), signal);

@@ -79,7 +79,7 @@ export function createSend<A extends Head>(options: {
         if (isThrottling(answer)) {
           throttled?.();
           takesNothingMs = pace?.throttled(startedMs, askedMs ?? 0) ?? 0;
-        } else if (answer.status < 300) pace?.succeeded();
+        } else if (answer.status < 500) pace?.succeeded();
       }
       if (!isTransient(answer)) return orThrow(answer);
       if (askedMs !== undefined && askedMs > Math.min(MAX_RETRY_AFTER_MS, guard.closesInMs())) {

@@ -6,6 +6,9 @@ import type { Pace } from './pace.ts';
 import type { Problem, Report } from './report.ts';
 import type { Page } from './source.ts';
 
+/** How many faults of one record are told. */
+const MAX_FAULTS = 10;
+
 /** How a pass ended: the list was read to its end, or why not. */
 export type Ending = 'complete' | Interrupted['reason'];
 
@@ -34,7 +37,7 @@ export interface SyncOptions<R> {
   /** Told of every record that is not of the schema; its page is not settled before a promise is, which never rejects. */
   recordInvalid(id: string, reason: string, raw: unknown): Promise<void> | undefined;
   /** Told of every record that has failed for good. */
-  recordFailed(id: string, reason: string, record: R): void;
+  recordFailed(id: string, reason: string, record: R, refused: boolean): void;
   /** Told when another page is settled and so are all before it: a resumed run may begin at its cursor. */
   pageSettled(page: SettledPage): void;
 }
@@ -62,6 +65,8 @@ interface Unreached<R> {
   id: string;
   page: OpenPage;
   reason: string;
+  /** The target has answered, and it was the record's fault. */
+  refused: boolean;
 }
 
 /**
@@ -129,7 +134,7 @@ export async function sync<R>(options: SyncOptions<R>): Promise<Ending> {
         end(error);
         return;
       }
-      streak.push({ record, id, page, reason: error.message });
+      streak.push({ record, id, page, reason: error.message, refused: error.refused });
       // An answer that refuses the record shows that the target is up.
       if (error.refused) blameRecords();
       else if (streak.length >= options.failuresBeforeStop) blameTarget(error);
@@ -138,11 +143,11 @@ export async function sync<R>(options: SyncOptions<R>): Promise<Ending> {
 
   /** The target is up, so what failed before has failed for good. */
   function blameRecords() {
-    for (const { record, id, page, reason } of streak) {
+    for (const { record, id, page, reason, refused } of streak) {
       report.failed++;
       page.failed++;
       note({ id, kind: 'failed', reason });
-      options.recordFailed(id, reason, record);
+      options.recordFailed(id, reason, record, refused);
       settle(page);
     }
     streak = [];
@@ -159,7 +164,7 @@ export async function sync<R>(options: SyncOptions<R>): Promise<Ending> {
   async function accept(raw: unknown): Promise<Accepted<R> | { faults: string }> {
     try {
       const { issues, value } = (await schema['~standard'].validate(raw)) as Checked<R>;
-      if (issues) return { faults: issues.map(describe).join('; ') };
+      if (issues) return { faults: issues.slice(0, MAX_FAULTS).map(describe).join('; ') };
       return { record: value, id: options.id(value), updatedAt: options.updatedAt?.(value) };
     } catch (error) {
       // Not the message, which may quote the record.

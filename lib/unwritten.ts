@@ -30,8 +30,8 @@ export function keepUnwritten<R>(job: Job<R>, request: Tick | Backfill, { pass, 
       failures.failedAgain(id, reason);
       return deadLetters.invalid({ id, kind: 'invalid', reason, record });
     },
-    recordFailed(id: string, reason: string, record: R) {
-      if ((readsById || request.kind === 'backfill') && failures.failed(id, reason)) return;
+    recordFailed(id: string, reason: string, record: R, refused: boolean) {
+      if ((readsById || request.kind === 'backfill') && failures.failed(id, reason, refused)) return;
       const updatedAt = instantOf(job.updatedAt?.(record));
       if (updatedAt !== undefined && !(pass.holdBack && pass.holdBack <= updatedAt)) pass.holdBack = updatedAt;
     },

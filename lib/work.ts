@@ -84,7 +84,8 @@ export async function work<R>(job: Job<R>, request: Tick | Backfill, held: Held)
     ending = await copy(job, { ...held, request, pass, report, problems, ...limits, ...unwritten, pageSettled }, again);
     await checkpoints.saved();
     failedIds = failures.list(true).map(({ id }) => id);
-    await giveUp(report.written > 0);
+    // A backfill does not come back to what it could not write.
+    await giveUp(report.written > 0 || (request.kind === 'backfill' && ending === 'complete'));
     if (ending !== 'complete' && checkpoints.settledPages() === 0 && !stop.aborted) {
       throw new NoProgressError(`the run ended (${ending}) before a single page was settled, so it would never get on`);
     }

@@ -116,6 +116,50 @@ test('What a backfill cannot write goes to the dead-letter queue at once, and it
   assert.equal((await world.backfill({ ids: failedIds })).report.written, 1);
 });
 
+test('A backfill of which the target refuses everything sends all of it to the dead-letter queue.', async () => {
+  await using queue = await startQueue();
+  const env = { DEAD_LETTER_QUEUE_URL: queue.url };
+  await using world = await startWorld({ endpoints: etcd.endpoints, records: [model(1), model(2)], env });
+  world.target.refuse = () => 422;
+  const { failedIds } = await world.backfill({ ids: ['model-00001', 'model-00002'] });
+  assert.deepEqual(failedIds, ['model-00001', 'model-00002']);
+  assert.deepEqual(
+    letters(queue)
+      .map(({ id }) => id)
+      .sort(),
+    failedIds,
+  );
+});
+
+test('A record that the target refuses is given up although nothing else is written: the target is up.', async () => {
+  await using queue = await startQueue();
+  const env = { DEAD_LETTER_QUEUE_URL: queue.url };
+  await using world = await startWorld({ endpoints: etcd.endpoints, records: [model(1)], env });
+  world.target.refuse = () => 422;
+  for (let tick = 0; tick < 5; tick++) await world.tick();
+  assert.deepEqual(
+    letters(queue).map(({ id, attempts }) => [id, attempts]),
+    [['model-00001', 5]],
+  );
+  assert.deepEqual((await world.control({ action: 'status' })).failed, []);
+});
+
+test('What is on its way to the dead-letter queue is not saved as sent.', async () => {
+  await using queue = await startQueue();
+  const { signal } = new AbortController();
+  const open = openDeadLetters([], {
+    ...{ deadLetterQueueUrl: queue.url, job: 'models', stage: 'test', runId: 'run', shard: undefined },
+    ...{ log: { error() {} } as unknown as Log, signal },
+  });
+  const sending = open.invalid({ id: 'a', kind: 'invalid', record: 1 });
+  assert.deepEqual(open.known(), []);
+  await sending;
+  assert.equal(open.known().length, 1);
+  queue.refuse = 400;
+  await open.invalid({ id: 'b', kind: 'invalid', record: 2 });
+  assert.equal(open.known().length, 1);
+});
+
 test('A page is settled only when the dead-letter queue has its invalid records.', async () => {
   const gate = Promise.withResolvers<void>();
   await using source = await servePages([[record('a'), { id: 'b' }], [record('c')]]);

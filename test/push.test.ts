@@ -119,6 +119,31 @@ test('Calls that a push does not wait for are made one after the other, and belo
   assert.equal(shop.state.peakInFlight, 1);
 });
 
+test('A push that gives up while its calls are under way is over only when they are, and makes no further ones.', async () => {
+  const late: unknown[] = [];
+  await using shop = await startShop({
+    count: 3,
+    env: { CONCURRENCY: '1' },
+    status: ({ path }) => (path.startsWith('/a/') ? 422 : 200),
+    async push({ id }, { send }) {
+      setTimeout(() => send({ method: 'PUT', path: `/late/${id}`, body: {} }).catch((error) => late.push(error)), 500);
+      await Promise.all(['a', 'b'].map((part) => send({ method: 'PUT', path: `/${part}/${id}`, body: {} })));
+    },
+  });
+  const { report } = await shop.world.tick();
+  assert.equal(report.failed, 3);
+  const paths = shop.world.source.records.flatMap((record) =>
+    ['a', 'b'].map((part) => `/${part}/${(record as Model).id}`),
+  );
+  assert.deepEqual(
+    shop.calls.map(({ path }) => path),
+    paths,
+  );
+  for (let tries = 0; late.length < 3 && tries < 400; tries++) await sleep(5);
+  assert.equal(late.length, 3);
+  assert.equal(shop.calls.length, 6);
+});
+
 test('A push cannot hide from the run that the fence was refused.', async () => {
   await using shop = await startShop({
     env: { CONCURRENCY: '1' },
