@@ -1,13 +1,11 @@
 import type { StandardSchemaV1 } from '@standard-schema/spec';
 import pLimit from 'p-limit';
 import { orAborted } from './abort.ts';
+import { accepting, nameOf } from './accept.ts';
 import { Interrupted, TargetDownError, TargetError } from './errors.ts';
 import type { Pace } from './pace.ts';
 import type { Problem, Report } from './report.ts';
 import type { Page } from './source.ts';
-
-/** How many faults of one record are told. */
-const MAX_FAULTS = 10;
 
 /** How a pass ended: the list was read to its end, or why not. */
 export type Ending = 'complete' | Interrupted['reason'];
@@ -78,7 +76,8 @@ interface Unreached<R> {
  * @throws what the pages threw, or what a write threw that concerns the run.
  */
 export async function sync<R>(options: SyncOptions<R>): Promise<Ending> {
-  const { schema, write, closing, report, note } = options;
+  const { write, closing, report, note } = options;
+  const accept = accepting(options);
   const limit = pLimit(options.concurrency);
   const inFlight = new Map<string, Promise<void>>();
   const openPages: OpenPage[] = [];
@@ -158,18 +157,6 @@ export async function sync<R>(options: SyncOptions<R>): Promise<Ending> {
     report.unsettled += streak.length;
     end(new TargetDownError(`${streak.length} records in a row failed, the last one so: ${cause.message}`, { cause }));
     streak = [];
-  }
-
-  /** Whatever the job's own functions cannot cope with makes the record invalid, and nothing else. */
-  async function accept(raw: unknown): Promise<Accepted<R> | { faults: string }> {
-    try {
-      const { issues, value } = (await schema['~standard'].validate(raw)) as Checked<R>;
-      if (issues) return { faults: issues.slice(0, MAX_FAULTS).map(describe).join('; ') };
-      return { record: value, id: options.id(value), updatedAt: options.updatedAt?.(value) };
-    } catch (error) {
-      // Not the message, which may quote the record.
-      return { faults: `the job threw ${(error as Error).name}` };
-    }
   }
 
   function start(record: R, id: string, page: OpenPage) {
@@ -255,26 +242,4 @@ export async function sync<R>(options: SyncOptions<R>): Promise<Ending> {
   if (closing.signal.aborted && !(listEnded && report.unsettled === 0)) end(closing.signal.reason);
   if (failure) throw failure.error;
   return ending;
-}
-
-interface Accepted<R> {
-  record: R;
-  id: string;
-  updatedAt: string | undefined;
-}
-
-interface Checked<R> {
-  issues?: readonly StandardSchemaV1.Issue[];
-  value: R;
-}
-
-/** Where a record is wrong and what was expected there, but not what it holds. */
-function describe({ path, message }: StandardSchemaV1.Issue) {
-  const place = path?.map((part) => String(typeof part === 'object' ? part.key : part)).join('.') || 'the record';
-  return `${place}: ${message.replace(/,?( but)? received .*$| \(was .*$/s, '')}`.slice(0, 200);
-}
-
-function nameOf(raw: unknown, page: number, index: number) {
-  const { id } = Object(raw);
-  return typeof id === 'string' && id !== '' ? id.slice(0, 512) : `record ${index + 1} of page ${page}`;
 }

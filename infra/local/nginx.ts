@@ -5,13 +5,13 @@ import { type AddressInfo, createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { findProgram } from './debian-program.ts';
 import { guard } from './guard.ts';
-import { findNginx } from './nginx-binary.ts';
 import type { Served } from './serve.ts';
 
 /** Starts an nginx of one process that reads any request and answers 204. @throws Error when there is none to be had */
 export async function startNginx(): Promise<Served> {
-  const nginx = await findNginx();
+  const nginx = await findProgram({ variable: 'NGINX_BIN', path: 'usr/sbin/nginx', versionArg: '-v' });
   const folder = await mkdtemp(join(tmpdir(), 'solotick-nginx-'));
   await using stack = new AsyncDisposableStack();
   stack.defer(() => rm(folder, { recursive: true, force: true }));
