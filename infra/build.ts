@@ -2,6 +2,7 @@ import { mkdir, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { build as bundle, type Metafile } from 'esbuild';
 import { etcdProtos } from './etcd-protos.ts';
+import { unusedParts } from './left-out.ts';
 
 const root = join(import.meta.dirname, '..');
 
@@ -37,7 +38,9 @@ export async function build({ outDir }: { outDir: string }): Promise<Metafile> {
     banner: {
       js: "import { createRequire as bundleRequire } from 'node:module'; const require = bundleRequire(import.meta.url);",
     },
-    plugins: [etcdProtos],
+    // As in the build of Node's own undici: without its second, experimental parser.
+    define: { esbuildDetection: 'true' },
+    plugins: [etcdProtos, unusedParts],
     metafile: true,
     logLevel: 'warning',
   });

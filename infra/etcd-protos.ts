@@ -31,9 +31,6 @@ export const etcdProtos: Plugin = {
       return { contents };
     });
     build.onResolve({ filter: RegExp(`^${SERVICES}$`) }, () => ({ path: join(import.meta.dirname, `${SERVICES}.ts`) }));
-    // Left over is gRPC's own use of it, for servers that tell about their channels.
-    build.onResolve({ filter: /^@grpc\/proto-loader$/ }, ({ path }) => ({ path, namespace: 'left-out' }));
-    build.onLoad({ filter: /./, namespace: 'left-out' }, () => ({ contents: 'module.exports = {};' }));
     build.onEnd(({ errors }) => {
       if (replaced || errors.length > 0) return null;
       return { errors: [{ text: 'etcd3/lib/connection-pool.js is not part of the bundle: has etcd3 moved it?' }] };

@@ -1,8 +1,4 @@
-import Long from 'long';
 import protobuf from 'protobufjs/light.js';
-
-protobuf.util.Long = Long;
-protobuf.configure();
 
 /** As in the options of @grpc/proto-loader that act when a message is decoded. */
 type Options = protobuf.IConversionOptions;
