@@ -30,13 +30,24 @@ module.exports = new Proxy({ setup() {} }, {
 });
 `;
 
+/**
+ * An `import` of one of Node's own modules reads everything that it exports, getters too: of `http` they load Node's own copy
+ * of undici, of `process` they set up its reports. The exports that are imported are enough; others fail the build.
+ */
+const nodeModules: Record<string, string> = {
+  'node:http':
+    "const http = process.getBuiltinModule('node:http'); export default http; export const { STATUS_CODES } = http;",
+  'node:process': 'export const { env, versions } = process;',
+};
+
 /** Keeps what nobody uses out of the bundle. The build fails when a package no longer asks for what is listed here. */
 export const unusedParts: Plugin = {
   name: 'unused-parts',
   setup(build) {
     const unmet = new Set<unknown>(leftOut);
     build.onLoad({ filter: /[\\/]undici[\\/]index\.js$/ }, () => ({ contents: UNDICI }));
-    build.onResolve({ filter: /./ }, ({ path, resolveDir }) => {
+    build.onResolve({ filter: /./ }, ({ path, resolveDir, kind }) => {
+      if (path in nodeModules && kind !== 'require-call') return { path, namespace: 'node-modules' };
       const folder = resolveDir.replaceAll('\\', '/');
       const found = leftOut.find(([importer, wanted]) => importer.test(folder) && wanted.test(path));
       if (!found) return null;
@@ -44,6 +55,7 @@ export const unusedParts: Plugin = {
       return { path, namespace: 'left-out' };
     });
     build.onLoad({ filter: /./, namespace: 'left-out' }, ({ path }) => ({ contents: stub(path) }));
+    build.onLoad({ filter: /./, namespace: 'node-modules' }, ({ path }) => ({ contents: nodeModules[path]! }));
     build.onEnd(({ errors }) => {
       if (unmet.size === 0 || errors.length > 0) return null;
       return { errors: [{ text: `nothing asks for ${[...unmet].join(', ')}: infra/left-out.ts has to be adapted` }] };

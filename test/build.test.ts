@@ -8,8 +8,13 @@ import { after, before, test } from 'node:test';
 import { promisify } from 'node:util';
 import { type BuildOptions, build as bundle, type Metafile } from 'esbuild';
 import { build } from '../infra/build.ts';
-import { describeProto, etcdProtos } from '../infra/etcd-protos.ts';
-import { servicesOf } from '../infra/etcd-services.ts';
+import { compileServices, etcdProtos } from '../infra/etcd-protos.ts';
+
+/** What gRPC calls a method with. */
+interface Method {
+  requestSerialize(message: object): Buffer;
+  responseDeserialize(bytes: Buffer): object;
+}
 
 let folder: string;
 let outDir: string;
@@ -62,44 +67,72 @@ test('What a skipped tick loads holds neither the HTTP client nor the engine.', 
   );
 });
 
-test('The JSON in the place of etcd3’s .proto files gives the same services, messages and bytes.', () => {
+test('What etcd3 gets in the place of its .proto files calls the same methods with the same bytes, and reads the same answers.', () => {
   const etcd3 = createRequire(import.meta.url).resolve('etcd3');
   const { loadSync } = createRequire(etcd3)('@grpc/proto-loader');
   const proto = join(dirname(etcd3), '../proto/rpc.proto');
   const options = { keepCase: true, longs: String, enums: String, defaults: true, oneofs: true };
-  const expected = loadSync(proto, options);
-  const actual = servicesOf(JSON.parse(describeProto(proto)), options);
+  const theirs = loadSync(proto, options);
+  const compiled: { servicesOf?: (given: typeof options) => Record<string, Record<string, Method>> } = {};
+  new Function('require', 'exports', compileServices(proto))(createRequire(import.meta.url), compiled);
+  const own = compiled.servicesOf!(options);
 
-  const used = ['etcdserverpb.Auth', 'etcdserverpb.KV', 'etcdserverpb.Lease'];
-  assert.deepEqual(Object.keys(actual).sort(), used);
-  for (const service of used) {
-    assert.deepEqual(Object.keys(actual[service]!), Object.keys(expected[service]), service);
-    for (const [name, method] of Object.entries(actual[service]!)) {
-      const { path, originalName, requestStream, responseStream } = expected[service][name];
-      assert.partialDeepStrictEqual(method, { path, originalName, requestStream, responseStream });
-    }
-  }
-
-  const transaction = {
-    compare: [
-      { target: 'CREATE', result: 'EQUAL', key: Buffer.from('a/'), range_end: Buffer.from('a0'), create_revision: '0' },
+  const [key, value, lease] = [Buffer.from('a/1'), Buffer.from('{}'), '9007199254740993'];
+  const header = { cluster_id: '18446744073709551615', member_id: '1', revision: '9007199254740995', raft_term: '2' };
+  const kv = { key, value, lease, version: '3', create_revision: '4', mod_revision: '5' };
+  const compare = { target: 'CREATE', result: 'EQUAL', key, range_end: Buffer.from('a0'), create_revision: '0' };
+  const range = { key, sort_order: 'ASCEND', sort_target: 'CREATE', limit: '1', serializable: true };
+  const requests = [
+    { request_put: { key, value, lease } },
+    { request_delete_range: { key } },
+    { request_range: range },
+  ];
+  const responses = [
+    { response_range: { header, kvs: [kv, {}], more: true, count: '2' } },
+    { response_put: { prev_kv: kv } },
+    { response_delete_range: { deleted: '1', prev_kvs: [kv] } },
+    { response_txn: { succeeded: true } },
+  ];
+  const exchanges: Record<string, [request: object, answer: object]> = {
+    'Auth/Authenticate': [
+      { name: 'bench', password: 'ä' },
+      { header, token: 'x.1' },
     ],
-    success: [{ request_put: { key: Buffer.from('a/1'), value: Buffer.from('{}'), lease: '9007199254740993' } }],
-    failure: [{ request_range: { key: Buffer.from('a/'), sort_order: 'ASCEND', sort_target: 'CREATE', limit: '1' } }],
+    'KV/Txn': [
+      {
+        compare: [compare, { target: 'LEASE', lease: '0' }],
+        success: requests,
+        failure: [{ request_txn: { success: requests } }],
+      },
+      { header, succeeded: true, responses },
+    ],
+    'Lease/LeaseGrant': [
+      { TTL: 15, ID: lease },
+      { header, ID: lease, TTL: '15', error: 'no' },
+    ],
+    'Lease/LeaseRevoke': [{ ID: lease }, { header }],
+    'Lease/LeaseKeepAlive': [{ ID: lease }, { header, ID: lease, TTL: '-1' }],
+    'Lease/LeaseTimeToLive': [
+      { ID: lease, keys: true },
+      { ID: lease, TTL: '14', grantedTTL: '15', keys: [key, value] },
+    ],
   };
-  const [own, theirs] = [actual, expected].map((definition) => definition['etcdserverpb.KV']!.Txn);
-  const bytes = own.requestSerialize(transaction);
-  assert.ok(bytes.length > 0);
-  assert.deepEqual(bytes, theirs.requestSerialize(transaction));
-  assert.equal(theirs.requestDeserialize(bytes).success[0].request_put.lease, '9007199254740993');
-
-  const kvs = [{ key: Buffer.from('a/1'), value: Buffer.from('{}'), lease: '9007199254740993', version: '3' }];
-  const answer = theirs.responseSerialize({
-    ...{ header: { revision: '9007199254740995' }, succeeded: true },
-    responses: [{ response_range: { kvs, count: '1' } }],
-  });
-  assert.deepEqual(own.responseDeserialize(answer), theirs.responseDeserialize(answer));
-  assert.equal(own.responseDeserialize(answer).header.revision, '9007199254740995');
+  const names = Object.entries(own).flatMap(([service, methods]) =>
+    Object.keys(methods).map((method) => `${service.replace('etcdserverpb.', '')}/${method}`),
+  );
+  assert.deepEqual(names, Object.keys(exchanges));
+  for (const [name, [request, answer]] of Object.entries(exchanges)) {
+    const [service, method] = name.split('/') as [string, string];
+    const mine = own[`etcdserverpb.${service}`]![method]!;
+    const other = theirs[`etcdserverpb.${service}`][method];
+    const { path, originalName, requestStream, responseStream } = other;
+    assert.partialDeepStrictEqual(mine, { path, originalName, requestStream, responseStream });
+    for (const sent of [request, {}]) assert.deepEqual(mine.requestSerialize(sent), other.requestSerialize(sent), name);
+    assert.ok(mine.requestSerialize(request).length > 0);
+    for (const got of [answer, {}].map((message) => other.responseSerialize(message)))
+      assert.deepEqual(mine.responseDeserialize(got), other.responseDeserialize(got), name);
+    assert.partialDeepStrictEqual(mine.responseDeserialize(other.responseSerialize(answer)), answer);
+  }
 });
 
 test('The build fails when etcd3 no longer loads its .proto files as it did.', async () => {
