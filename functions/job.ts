@@ -12,7 +12,7 @@ const id = v.pipe(
   v.string(),
   v.nonEmpty(),
   v.check((text) => text.isWellFormed(), 'must be well-formed Unicode'),
-  v.maxBytes(512),
+  v.check((text) => Buffer.byteLength(text) <= 512, 'must be at most 512 bytes long'),
   v.notValues(['.', '..']),
 );
 

@@ -4,34 +4,46 @@ import type { StandardSchemaV1 } from '@standard-schema/spec';
 export interface Accepted<R> {
   record: R;
   id: string;
-  updatedAt: string | undefined;
+  /** NaN where that is not told. */
+  updatedAtMs: number;
 }
+
+type Checked<R> = Accepted<R> | { faults: string };
 
 /** How many faults of one record are told. */
 const MAX_FAULTS = 10;
 
 /**
  * Makes the function that checks what the source sent for one record. Whatever the job's own functions cannot cope with
- * makes the record invalid, and nothing else.
+ * makes the record invalid, and nothing else. A promise, which never rejects, comes only from an asynchronous schema.
  */
 export function accepting<R>(job: {
   schema: StandardSchemaV1<unknown, R>;
   id(record: R): string;
-  updatedAt?: ((record: R) => string | undefined) | undefined;
-}): (raw: unknown) => Promise<Accepted<R> | { faults: string }> {
-  return async (raw) => {
+  updatedAtMs?: ((record: R) => number) | undefined;
+}): (raw: unknown) => Checked<R> | Promise<Checked<R>> {
+  function conclude({ issues, value }: Validated<R>): Checked<R> {
+    if (issues) return { faults: issues.slice(0, MAX_FAULTS).map(describe).join('; ') };
     try {
-      const { issues, value } = (await job.schema['~standard'].validate(raw)) as Checked<R>;
-      if (issues) return { faults: issues.slice(0, MAX_FAULTS).map(describe).join('; ') };
-      return { record: value, id: job.id(value), updatedAt: job.updatedAt?.(value) };
+      return { record: value, id: job.id(value), updatedAtMs: job.updatedAtMs?.(value) ?? Number.NaN };
     } catch (error) {
-      // Not the message, which may quote the record.
-      return { faults: `the job threw ${(error as Error).name}` };
+      return refuse(error);
+    }
+  }
+  // Not the message, which may quote the record.
+  const refuse = (error: unknown) => ({ faults: `the job threw ${(error as Error)?.name}` });
+
+  return (raw) => {
+    try {
+      const validated = job.schema['~standard'].validate(raw) as Validated<R> | Promise<Validated<R>>;
+      return validated instanceof Promise ? validated.then(conclude).catch(refuse) : conclude(validated);
+    } catch (error) {
+      return refuse(error);
     }
   };
 }
 
-interface Checked<R> {
+interface Validated<R> {
   issues?: readonly StandardSchemaV1.Issue[];
   value: R;
 }

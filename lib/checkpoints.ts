@@ -39,7 +39,8 @@ export function keepCheckpoints(pass: Pass, operations: () => Put[], lock: Lock,
       for (const name of ['read', 'written', 'invalid', 'failed', 'missing'] as const) pass.counts[name] += page[name];
       pass.counts.pages++;
       settledPages++;
-      if (page.newest !== undefined && !(pass.newest && pass.newest >= page.newest)) pass.newest = page.newest;
+      const newestMs = pass.newest === undefined ? Number.NEGATIVE_INFINITY : Date.parse(pass.newest);
+      if (page.newestMs > newestMs) pass.newest = new Date(page.newestMs).toISOString();
       const due = ++pages >= PAGES_PER_CHECKPOINT || performance.now() - savedAtMs >= CHECKPOINT_MS;
       // After the last page comes the final state, and a cursor of null would mean the beginning.
       if (due && !saving && page.cursor !== null) saving = save();

@@ -9,7 +9,7 @@ import { type Problem, problemNotes, type Report } from './report.ts';
 import { createSend, type Guard } from './request.ts';
 import type { Invocation, Job } from './run.ts';
 import type { Credentials, Secret } from './secrets.ts';
-import { instantOf, MAX_PAGE_BYTES, openSource } from './source.ts';
+import { MAX_PAGE_BYTES, openSource } from './source.ts';
 import { type Ending, type SettledPage, sync } from './sync.ts';
 import { type Fence, openTarget } from './target.ts';
 
@@ -117,7 +117,7 @@ export async function copy<R>(job: Job<R>, copying: Copying<R>, failedBefore: st
     ...{ log, report, note: noteProblem },
     ...{ recordWritten: copying.recordWritten, recordInvalid: copying.recordInvalid },
     ...{ recordFailed: copying.recordFailed, pageSettled: copying.pageSettled },
-    updatedAt: updatedAt && ((record: R) => instantOf(updatedAt(record))),
+    updatedAtMs: updatedAt && ((record: R) => Date.parse(updatedAt(record))),
     failuresBeforeStop: settings.failuresBeforeStop,
   });
 }

@@ -1,7 +1,7 @@
 import type { StandardSchemaV1 } from '@standard-schema/spec';
 import pLimit from 'p-limit';
 import { orAborted } from './abort.ts';
-import { accepting, nameOf } from './accept.ts';
+import { type Accepted, accepting, nameOf } from './accept.ts';
 import { Interrupted, TargetDownError, TargetError } from './errors.ts';
 import type { Pace } from './pace.ts';
 import type { Problem, Report } from './report.ts';
@@ -15,7 +15,7 @@ export interface SyncOptions<R> {
   schema: StandardSchemaV1<unknown, R>;
   id(record: R): string;
   /** Writes one record. A TargetError fails the record, Interrupted leaves it unsettled, anything else ends the run. */
-  write(record: R): Promise<void>;
+  write(record: R): Promise<unknown>;
   /** The most writes in flight at any moment. */
   concurrency: number;
   /** Tells when fewer are allowed for a while. */
@@ -26,8 +26,8 @@ export interface SyncOptions<R> {
   report: Report;
   /** Told of every record that is not written. */
   note(problem: Problem): void;
-  /** When a record was changed at the source, in `toISOString()`'s form; for the newest one of each page. */
-  updatedAt?: ((record: R) => string | undefined) | undefined;
+  /** When a record was changed at the source, in ms since 1970, or NaN where that cannot be made out. */
+  updatedAtMs?: ((record: R) => number) | undefined;
   /** So many records in a row that no attempt got through mean that the target is down. */
   failuresBeforeStop: number;
   /** Told of every record that is written. */
@@ -48,7 +48,8 @@ export interface SettledPage {
   invalid: number;
   failed: number;
   missing: number;
-  newest: string | undefined;
+  /** When its newest record was changed; -Infinity where no record tells. */
+  newestMs: number;
 }
 
 /** A page of which records are still to settle; it holds no record, so a straggler keeps only itself. */
@@ -68,9 +69,9 @@ interface Unreached<R> {
 }
 
 /**
- * Copies records from pages to writes with bounded concurrency and constant memory. The next page is fetched while the
- * current one is written; a record starts as soon as any write has finished, so no page waits for the stragglers of the
- * one before. Records of the same id are written one after the other, in the order read.
+ * Copies records from pages to writes with bounded concurrency and constant memory. As many lanes as writes are allowed
+ * take one record after the other, so no page waits for the stragglers of the one before; the next page is fetched while
+ * the current one is written. Records of the same id are written one after the other, in the order read.
  *
  * Everything in flight has settled when this returns or throws.
  * @throws what the pages threw, or what a write threw that concerns the run.
@@ -79,19 +80,24 @@ export async function sync<R>(options: SyncOptions<R>): Promise<Ending> {
   const { write, closing, report, note } = options;
   const accept = accepting(options);
   const limit = pLimit(options.concurrency);
-  const inFlight = new Map<string, Promise<void>>();
+  /** The last one of each id that is being written; `over` is set by the one that waits for it. */
+  const inFlight = new Map<string, { over?: () => void }>();
   const openPages: OpenPage[] = [];
+  let current: { page?: OpenPage; records: readonly unknown[]; taken: number } = { records: [], taken: 0 };
+  let listEnded = false;
+  let pageArrived = Promise.withResolvers<void>();
+  let pageTaken = Promise.withResolvers<void>();
+  let lanes = 0;
+  const lanesEnded = Promise.withResolvers<void>();
+  let writing = 0;
   let streak: Unreached<R>[] = [];
-  let wake = () => {};
+  let ending: Ending = 'complete';
+  let failure: { error: unknown } | undefined;
   if (options.pace) {
     options.pace.onChange = (concurrency) => {
       limit.concurrency = concurrency;
-      wake();
     };
   }
-  let ending: Ending = 'complete';
-  let failure: { error: unknown } | undefined;
-  let listEnded = false;
 
   function end(error: unknown) {
     if (error instanceof Interrupted) {
@@ -102,12 +108,6 @@ export async function sync<R>(options: SyncOptions<R>): Promise<Ending> {
     closing.abort(error);
   }
 
-  /** Resolves when a write has finished; only the feeding loop below waits. */
-  const oneFinished = () =>
-    new Promise<void>((resolve) => {
-      wake = resolve;
-    });
-
   function settle(page: OpenPage) {
     page.open--;
     for (let first = openPages[0]; first?.open === 0; first = openPages[0]) {
@@ -116,11 +116,74 @@ export async function sync<R>(options: SyncOptions<R>): Promise<Ending> {
     }
   }
 
-  async function attempt(record: R, id: string, page: OpenPage, earlier: Promise<void> | undefined) {
+  function openLane() {
+    lanes++;
+    limit(lane).then(() => {
+      if (--lanes === 0) lanesEnded.resolve();
+    });
+  }
+
+  async function lane() {
+    while (!closing.signal.aborted) {
+      // Fewer are allowed now: it goes on in its place when they are more again.
+      if (limit.activeCount > limit.concurrency) return openLane();
+      const { page, records } = current;
+      if (!page || current.taken === records.length) {
+        if (listEnded) return;
+        await pageArrived.promise;
+        continue;
+      }
+      const index = current.taken++;
+      if (current.taken === records.length) pageTaken.resolve();
+      report.read++;
+      try {
+        await copyRecord(records[index], index, page);
+      } catch (error) {
+        end(error);
+      }
+    }
+  }
+
+  async function copyRecord(raw: unknown, index: number, page: OpenPage) {
+    const checking = accept(raw);
+    const checked = checking instanceof Promise ? await inOrder(checking) : checking;
+    if ('faults' in checked) {
+      report.invalid++;
+      page.invalid++;
+      const id = nameOf(raw, page.number, index);
+      note({ id, kind: 'invalid', reason: checked.faults });
+      await options.recordInvalid(id, checked.faults, raw);
+      settle(page);
+      return;
+    }
+    const { id, updatedAtMs } = checked;
+    if (updatedAtMs > page.newestMs) page.newestMs = updatedAtMs;
+    const before = inFlight.get(id);
+    const own: { over?: () => void } = {};
+    inFlight.set(id, own);
+    if (before) {
+      await new Promise<void>((resolve) => {
+        before.over = resolve;
+      });
+    }
+    await attempt(checked, page);
+    if (inFlight.get(id) === own) inFlight.delete(id);
+    own.over?.();
+  }
+
+  let lastChecked: Promise<unknown> = Promise.resolve();
+  /** What asynchronous schemas have checked, in the order read whichever was faster. */
+  function inOrder<T>(checking: Promise<T>) {
+    const checked = lastChecked.then(() => checking);
+    lastChecked = checked;
+    return checked;
+  }
+
+  async function attempt({ record, id }: Accepted<R>, page: OpenPage) {
+    writing++;
     try {
-      if (earlier) await earlier;
       closing.signal.throwIfAborted();
-      report.peakInFlight = Math.max(report.peakInFlight, limit.activeCount);
+      if (writing > report.peakInFlight) report.peakInFlight = writing;
       await write(record);
       report.written++;
       page.written++;
@@ -137,6 +200,8 @@ export async function sync<R>(options: SyncOptions<R>): Promise<Ending> {
       // An answer that refuses the record shows that the target is up.
       if (error.refused) blameRecords();
       else if (streak.length >= options.failuresBeforeStop) blameTarget(error);
+    } finally {
+      writing--;
     }
   }
 
@@ -159,53 +224,29 @@ export async function sync<R>(options: SyncOptions<R>): Promise<Ending> {
     streak = [];
   }
 
-  function start(record: R, id: string, page: OpenPage) {
-    const task = limit(attempt, record, id, page, inFlight.get(id));
-    inFlight.set(id, task);
-    task.then(() => {
-      if (inFlight.get(id) === task) inFlight.delete(id);
-      wake();
-    });
-  }
-
+  /** Gives the lanes a page and resolves when they have taken all of it, or take no more. */
   async function feed({ records, cursor, missing = 0 }: Page) {
     const page: OpenPage = {
-      ...{ cursor, number: ++report.pages, open: records.length + 1, newest: undefined },
+      ...{ cursor, number: ++report.pages, open: records.length + 1, newestMs: Number.NEGATIVE_INFINITY },
       ...{ read: records.length, written: 0, invalid: 0, failed: 0, missing },
     };
     report.missing += missing;
     openPages.push(page);
-    for (const [index, raw] of records.entries()) {
-      while (limit.activeCount >= limit.concurrency && !closing.signal.aborted) await oneFinished();
-      if (closing.signal.aborted) {
-        const left = records.length - index;
-        report.read += left;
-        report.unsettled += left;
-        return;
-      }
-      const checked = await accept(raw);
-      if ('faults' in checked) {
-        report.invalid++;
-        page.invalid++;
-        const id = nameOf(raw, page.number, index);
-        note({ id, kind: 'invalid', reason: checked.faults });
-        const told = options.recordInvalid(id, checked.faults, raw);
-        if (!told) settle(page);
-        else {
-          limit(() => told).then(() => {
-            settle(page);
-            wake();
-          });
-        }
-      } else {
-        const { record, id, updatedAt } = checked;
-        if (updatedAt !== undefined && !(page.newest && page.newest >= updatedAt)) page.newest = updatedAt;
-        start(record, id, page);
-      }
-      report.read++;
-    }
-    // The page itself counted as one, so that it could not settle before it was read to its end.
-    settle(page);
+    current = { page, records, taken: 0 };
+    pageTaken = Promise.withResolvers();
+    nextPage();
+    if (records.length > 0 && !closing.signal.aborted) await pageTaken.promise;
+    const left = records.length - current.taken;
+    report.read += left;
+    report.unsettled += left;
+    // The page itself counted as one, so that it could not settle before it was taken to its end.
+    if (left === 0) settle(page);
+  }
+
+  function nextPage() {
+    const { resolve } = pageArrived;
+    pageArrived = Promise.withResolvers();
+    resolve();
   }
 
   const pages = options.pages[Symbol.asyncIterator]();
@@ -215,8 +256,12 @@ export async function sync<R>(options: SyncOptions<R>): Promise<Ending> {
     next.catch(() => undefined);
     return next;
   };
-  const wakeUp = () => wake();
-  closing.signal.addEventListener('abort', wakeUp);
+  const wakeAll = () => {
+    nextPage();
+    pageTaken.resolve();
+  };
+  closing.signal.addEventListener('abort', wakeAll);
+  for (let opened = 0; opened < options.concurrency; opened++) openLane();
   try {
     for (let next = fetchPage(); ; ) {
       const { done, value: page } = await orAborted(next, closing.signal);
@@ -232,10 +277,11 @@ export async function sync<R>(options: SyncOptions<R>): Promise<Ending> {
   } catch (error) {
     end(error);
   }
-  closing.signal.removeEventListener('abort', wakeUp);
+  nextPage();
   // The listing may hold something open. It is not waited for: what it still fetches ends with its client.
   Promise.resolve(pages.return?.()).catch(() => undefined);
-  while (limit.activeCount > 0) await oneFinished();
+  await lanesEnded.promise;
+  closing.signal.removeEventListener('abort', wakeAll);
   if (failure?.error instanceof TargetDownError) report.unsettled += streak.length;
   else blameRecords();
   // A deadline that came while the last writes were finishing has interrupted nothing.
