@@ -1,5 +1,5 @@
 import { SourceError } from './errors.ts';
-import type { Query, SourceJob, Window } from './source.ts';
+import type { List, Listing, Page, Query, Window } from './source.ts';
 
 /**
  * Lists a source that answers each page with the cursor of the next one in its body.
@@ -12,9 +12,9 @@ export function cursorPages(options: {
   query: (window: Window) => Query;
   records: string;
   next: string;
-}): SourceJob['list'] {
+}): List {
   const { path, query, records: recordsField, next: nextField } = options;
-  return async function* cursorPages({ since, until, shard, cursor, getJson }) {
+  async function* list({ since, until, shard, cursor, getJson }: Listing): AsyncGenerator<Page> {
     let at = cursor;
     do {
       const body = await getJson(path, { ...query({ since, until, shard }), cursor: at ?? undefined });
@@ -26,5 +26,6 @@ export function cursorPages(options: {
       yield { records, cursor: next };
       at = next;
     } while (at !== null);
-  };
+  }
+  return Object.assign(list, { style: 'cursor' });
 }

@@ -3,17 +3,20 @@
  * operation failed on what, and never contains a secret.
  */
 export class SolotickError extends Error {
+  // Written out in each class, because a bundler may rename the class.
+  override readonly name: string = 'SolotickError';
   readonly code: string;
 
   constructor(code: string, message: string, options?: ErrorOptions) {
     super(message, options);
-    this.name = new.target.name;
     this.code = code;
   }
 }
 
 /** Settings are missing or malformed; the message lists all of them by name. */
 export class SettingsError extends SolotickError {
+  override readonly name = 'SettingsError';
+
   constructor(message: string, options?: ErrorOptions) {
     super('SETTINGS', message, options);
   }
@@ -21,6 +24,8 @@ export class SettingsError extends SolotickError {
 
 /** The event is of no known shape; nothing was read, locked or written. */
 export class EventError extends SolotickError {
+  override readonly name = 'EventError';
+
   constructor(message: string, options?: ErrorOptions) {
     super('EVENT', message, options);
   }
@@ -28,6 +33,8 @@ export class EventError extends SolotickError {
 
 /** The secret could not be read or is not of the documented shape. */
 export class SecretError extends SolotickError {
+  override readonly name = 'SecretError';
+
   constructor(message: string, options?: ErrorOptions) {
     super('SECRET', message, options);
   }
@@ -35,6 +42,8 @@ export class SecretError extends SolotickError {
 
 /** Source, target or etcd refuses the credentials of the current secret. */
 export class CredentialsError extends SolotickError {
+  override readonly name = 'CredentialsError';
+
   constructor(message: string, options?: ErrorOptions) {
     super('CREDENTIALS', message, options);
   }
@@ -42,6 +51,8 @@ export class CredentialsError extends SolotickError {
 
 /** No etcd endpoint answered in time, or etcd answered with an error. Never a skip: whether the lock is free is unknown. */
 export class LockServiceError extends SolotickError {
+  override readonly name = 'LockServiceError';
+
   constructor(message: string, options?: ErrorOptions) {
     super('LOCK_SERVICE', message, options);
   }
@@ -49,6 +60,8 @@ export class LockServiceError extends SolotickError {
 
 /** The lease can have expired, was revoked, or our key is gone: somebody else may hold the lock now. */
 export class LockLostError extends SolotickError {
+  override readonly name = 'LockLostError';
+
   constructor(message: string, options?: ErrorOptions) {
     super('LOCK_LOST', message, options);
   }
@@ -56,6 +69,8 @@ export class LockLostError extends SolotickError {
 
 /** The target has seen a higher fencing token, and the lock is no longer ours: a later run has taken over. */
 export class SupersededError extends SolotickError {
+  override readonly name = 'SupersededError';
+
   constructor(message: string, options?: ErrorOptions) {
     super('SUPERSEDED', message, options);
   }
@@ -63,6 +78,8 @@ export class SupersededError extends SolotickError {
 
 /** The target has seen a higher fencing token although the lock is ours: etcd's revisions went back (a restored snapshot). */
 export class FenceAheadError extends SolotickError {
+  override readonly name = 'FenceAheadError';
+
   constructor(message: string, options?: ErrorOptions) {
     super('FENCE_AHEAD', message, options);
   }
@@ -70,6 +87,7 @@ export class FenceAheadError extends SolotickError {
 
 /** The source did not answer, or answered with something that is not a page of the declared shape. */
 export class SourceError extends SolotickError {
+  override readonly name = 'SourceError';
   /** HTTP status of the last answer, where that was the reason. */
   readonly status: number | undefined;
   /** Whether only the place to go on from is to blame, so that the list can be read from its beginning. */
@@ -84,6 +102,7 @@ export class SourceError extends SolotickError {
 
 /** One write was given up: the target refused the record, or all attempts failed. */
 export class TargetError extends SolotickError {
+  override readonly name = 'TargetError';
   /** HTTP status of the last answer, where there was one. */
   readonly status: number | undefined;
   /** Whether the record is to blame and not the state of the target. */
@@ -98,6 +117,8 @@ export class TargetError extends SolotickError {
 
 /** What etcd holds under the state prefix is not what this version writes there. */
 export class StateError extends SolotickError {
+  override readonly name = 'StateError';
+
   constructor(message: string, options?: ErrorOptions) {
     super('STATE', message, options);
   }
@@ -105,6 +126,8 @@ export class StateError extends SolotickError {
 
 /** So many records in a row failed that the target must be down; what failed in that row is read again. */
 export class TargetDownError extends SolotickError {
+  override readonly name = 'TargetDownError';
+
   constructor(message: string, options?: ErrorOptions) {
     super('TARGET_DOWN', message, options);
   }
@@ -112,6 +135,8 @@ export class TargetDownError extends SolotickError {
 
 /** The run reached its deadline without settling a single page or record: it would never get on. */
 export class NoProgressError extends SolotickError {
+  override readonly name = 'NoProgressError';
+
   constructor(message: string, options?: ErrorOptions) {
     super('NO_PROGRESS', message, options);
   }
@@ -122,6 +147,7 @@ export class NoProgressError extends SolotickError {
  * the lock ends as a partial one then; one that does not ends with this.
  */
 export class Interrupted extends SolotickError {
+  override readonly name = 'Interrupted';
   readonly reason: 'deadline' | 'throttled';
 
   constructor(reason: 'deadline' | 'throttled', message: string) {
@@ -132,12 +158,12 @@ export class Interrupted extends SolotickError {
 
 /** There was no complete answer. */
 export class HttpError extends Error {
+  override readonly name = 'HttpError';
   /** Whether the same request may fare better later. */
   readonly transient: boolean;
 
   constructor(message: string, transient: boolean, options?: ErrorOptions) {
     super(message, options);
-    this.name = 'HttpError';
     this.transient = transient;
   }
 }

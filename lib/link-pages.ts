@@ -1,5 +1,5 @@
 import { SourceError } from './errors.ts';
-import type { Query, SourceJob, Window } from './source.ts';
+import type { List, Listing, Page, Query, Window } from './source.ts';
 
 /**
  * Lists a source that answers each page with a header `Link: <…>; rel="next"` (RFC 8288); a page without one is the last.
@@ -8,13 +8,9 @@ import type { Query, SourceJob, Window } from './source.ts';
  * @param options.query the parameters of the first page; undefined ones are left out
  * @param options.records the name of the field that holds the records; without it, the page itself is the array
  */
-export function linkPages(options: {
-  path: string;
-  query: (window: Window) => Query;
-  records?: string;
-}): SourceJob['list'] {
+export function linkPages(options: { path: string; query: (window: Window) => Query; records?: string }): List {
   const { path, query, records: field } = options;
-  return async function* linkPages({ since, until, shard, cursor, getPage, baseUrl }) {
+  async function* list({ since, until, shard, cursor, getPage, baseUrl }: Listing): AsyncGenerator<Page> {
     let at = cursor;
     do {
       const { body, headers } = await (at === null ? getPage(path, query({ since, until, shard })) : getPage(at));
@@ -27,7 +23,8 @@ export function linkPages(options: {
       at = link === undefined ? null : pathBelow(baseUrl, at ?? path, link);
       yield { records, cursor: at };
     } while (at !== null);
-  };
+  }
+  return Object.assign(list, { style: 'link' });
 }
 
 const LINK = /[\s,]*<([^>]*)>\s*/y;

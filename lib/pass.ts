@@ -34,7 +34,7 @@ export interface Pass extends Window {
 /** What the fingerprint is taken of. */
 export interface Identity {
   sourceUrl: string;
-  /** The paging's name: a cursor of one style means nothing to another. */
+  /** Of the paging: a cursor of one style means nothing to another. */
   style: string;
   shard: string;
 }

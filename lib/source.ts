@@ -40,10 +40,17 @@ export interface Listing extends Window {
   baseUrl: string;
 }
 
+/** How a job lists records. */
+export interface List {
+  (listing: Listing): AsyncIterable<Page>;
+  /** What its cursors are, for a checkpoint that may meet another one; the name of the function where it does not tell. */
+  style?: string;
+}
+
 /** How a job reads its source. */
 export interface SourceJob {
   authorization(credentials: Secret['source']): string;
-  list(listing: Listing): AsyncIterable<Page>;
+  list: List;
   /** Whether `list` asks the source for the shard; otherwise each shard reads the list and keeps its own records. */
   sharded?: boolean;
   /** The path of a single record. Without it, records that failed are read again with their window, not by id. */

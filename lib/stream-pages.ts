@@ -1,6 +1,6 @@
 import { SourceError } from './errors.ts';
 import { jsonRecords, type StreamFormat } from './json-records.ts';
-import type { Query, SourceJob, Window } from './source.ts';
+import type { List, Listing, Page, Query, Window } from './source.ts';
 
 /** A page ends with so many records, or when about so many bytes have come for it. */
 const PAGE_RECORDS = 500;
@@ -16,13 +16,9 @@ const PAGE_BYTES = 4 * 1024 * 1024;
  * to be copied within one run.
  * @param options.query the parameters; undefined ones are left out
  */
-export function streamPages(options: {
-  path: string;
-  query: (window: Window) => Query;
-  format: StreamFormat;
-}): SourceJob['list'] {
+export function streamPages(options: { path: string; query: (window: Window) => Query; format: StreamFormat }): List {
   const { path, query, format } = options;
-  return async function* streamPages({ since, until, shard, cursor, getStream }) {
+  async function* list({ since, until, shard, cursor, getStream }: Listing): AsyncGenerator<Page> {
     const from = cursor === null ? undefined : placeOf(cursor, path);
     using answer = await getStream(path, query({ since, until, shard }));
     const etag = answer.headers.etag ?? '';
@@ -53,7 +49,8 @@ export function streamPages(options: {
     if (toSkip > 0) throw refusal(`the stream at ${path} has fewer records than were read of it before`);
     // What comes last says that nothing comes after it, even where there is nothing left.
     yield { ...page(), cursor: null };
-  };
+  }
+  return Object.assign(list, { style: 'stream' });
 }
 
 function placeOf(cursor: string, path: string) {

@@ -110,7 +110,9 @@ export async function work<R>(job: Job<R>, request: Tick | Backfill, held: Held)
 function planPass<R>(job: Job<R>, request: Tick | Backfill, held: Held): Pass {
   const { settings, state, runId, startedAt, log } = held;
   const saved = request.kind === 'tick' ? state.checkpoint?.pass : state.backfillProgress?.pass;
-  const style = request.kind === 'backfill' && request.ids ? `ids ${request.ids.join('\n')}` : job.source.list.name;
+  const { list } = job.source;
+  const style =
+    request.kind === 'backfill' && request.ids ? `ids ${request.ids.join('\n')}` : (list.style ?? list.name);
   const identity = { sourceUrl: settings.source.url, style, shard: nameOf(request.shard) };
   if (request.kind === 'backfill') checkContinuation(request, saved);
   if (saved) return resumePass(saved, identity, log);
