@@ -1,11 +1,14 @@
 import type { StandardSchemaV1 } from '@standard-schema/spec';
 import pLimit from 'p-limit';
 import { orAborted } from './abort.ts';
-import { type Accepted, accepting, nameOf } from './accept.ts';
+import { type Accepted, accepting, nameOf, type Refused } from './accept.ts';
 import { Interrupted, TargetDownError, TargetError } from './errors.ts';
 import type { Pace } from './pace.ts';
 import type { Problem, Report } from './report.ts';
 import type { Page } from './source.ts';
+
+/** So many are checked at a time: enough to be fast, and too few to hold up the writes. */
+const BATCH_RECORDS = 100;
 
 /** How a pass ended: the list was read to its end, or why not. */
 export type Ending = 'complete' | Interrupted['reason'];
@@ -58,6 +61,12 @@ interface OpenPage extends SettledPage {
   open: number;
 }
 
+/** What the lanes take records from. */
+interface Batch<R> {
+  page: OpenPage;
+  records: (Accepted<R> | Refused)[];
+}
+
 /** A record that no attempt got through, until it is known whether that was the record's fault or the target's. */
 interface Unreached<R> {
   record: R;
@@ -83,10 +92,10 @@ export async function sync<R>(options: SyncOptions<R>): Promise<Ending> {
   /** The last one of each id that is being written; `over` is set by the one that waits for it. */
   const inFlight = new Map<string, { over?: () => void }>();
   const openPages: OpenPage[] = [];
-  let current: { page?: OpenPage; records: readonly unknown[]; taken: number } = { records: [], taken: 0 };
+  let current: Batch<R> | undefined;
   let listEnded = false;
-  let pageArrived = Promise.withResolvers<void>();
-  let pageTaken = Promise.withResolvers<void>();
+  let batchArrived = Promise.withResolvers<void>();
+  let batchTaken = Promise.withResolvers<void>();
   let lanes = 0;
   const lanesEnded = Promise.withResolvers<void>();
   let writing = 0;
@@ -127,36 +136,34 @@ export async function sync<R>(options: SyncOptions<R>): Promise<Ending> {
     while (!closing.signal.aborted) {
       // Fewer are allowed now: it goes on in its place when they are more again.
       if (limit.activeCount > limit.concurrency) return openLane();
-      const { page, records } = current;
-      if (!page || current.taken === records.length) {
+      const taken = current?.records.shift();
+      if (!current || !taken) {
         if (listEnded) return;
-        await pageArrived.promise;
+        await batchArrived.promise;
         continue;
       }
-      const index = current.taken++;
-      if (current.taken === records.length) pageTaken.resolve();
+      if (current.records.length === 0) batchTaken.resolve();
       report.read++;
       try {
-        await copyRecord(records[index], index, page);
+        await ('faults' in taken ? leave(taken, current.page) : copyRecord(taken, current.page));
       } catch (error) {
         end(error);
       }
     }
   }
 
-  async function copyRecord(raw: unknown, index: number, page: OpenPage) {
-    const checking = accept(raw);
-    const checked = checking instanceof Promise ? await inOrder(checking) : checking;
-    if ('faults' in checked) {
-      report.invalid++;
-      page.invalid++;
-      const id = nameOf(raw, page.number, index);
-      note({ id, kind: 'invalid', reason: checked.faults });
-      await options.recordInvalid(id, checked.faults, raw);
-      settle(page);
-      return;
-    }
-    const { id, updatedAtMs } = checked;
+  /** An invalid record is told, and that is all. */
+  async function leave({ faults, raw, index }: Refused, page: OpenPage) {
+    report.invalid++;
+    page.invalid++;
+    const id = nameOf(raw, page.number, index);
+    note({ id, kind: 'invalid', reason: faults });
+    await options.recordInvalid(id, faults, raw);
+    settle(page);
+  }
+
+  async function copyRecord(accepted: Accepted<R>, page: OpenPage) {
+    const { id, updatedAtMs } = accepted;
     if (updatedAtMs > page.newestMs) page.newestMs = updatedAtMs;
     const before = inFlight.get(id);
     const own: { over?: () => void } = {};
@@ -166,17 +173,9 @@ export async function sync<R>(options: SyncOptions<R>): Promise<Ending> {
         before.over = resolve;
       });
     }
-    await attempt(checked, page);
+    await attempt(accepted, page);
     if (inFlight.get(id) === own) inFlight.delete(id);
     own.over?.();
-  }
-
-  let lastChecked: Promise<unknown> = Promise.resolve();
-  /** What asynchronous schemas have checked, in the order read whichever was faster. */
-  function inOrder<T>(checking: Promise<T>) {
-    const checked = lastChecked.then(() => checking);
-    lastChecked = checked;
-    return checked;
   }
 
   async function attempt({ record, id }: Accepted<R>, page: OpenPage) {
@@ -232,20 +231,29 @@ export async function sync<R>(options: SyncOptions<R>): Promise<Ending> {
     };
     report.missing += missing;
     openPages.push(page);
-    current = { page, records, taken: 0 };
-    pageTaken = Promise.withResolvers();
-    nextPage();
-    if (records.length > 0 && !closing.signal.aborted) await pageTaken.promise;
-    const left = records.length - current.taken;
-    report.read += left;
-    report.unsettled += left;
+    let left = records.length;
+    try {
+      while (left > 0 && !closing.signal.aborted) {
+        const from = records.length - left;
+        const batch = await orAborted(accept(records.slice(from, from + BATCH_RECORDS), from), closing.signal);
+        const { length } = batch;
+        current = { page, records: batch };
+        batchTaken = Promise.withResolvers();
+        nextBatch();
+        if (!closing.signal.aborted) await batchTaken.promise;
+        left -= length - batch.length;
+      }
+    } finally {
+      report.read += left;
+      report.unsettled += left;
+    }
     // The page itself counted as one, so that it could not settle before it was taken to its end.
     if (left === 0) settle(page);
   }
 
-  function nextPage() {
-    const { resolve } = pageArrived;
-    pageArrived = Promise.withResolvers();
+  function nextBatch() {
+    const { resolve } = batchArrived;
+    batchArrived = Promise.withResolvers();
     resolve();
   }
 
@@ -257,8 +265,8 @@ export async function sync<R>(options: SyncOptions<R>): Promise<Ending> {
     return next;
   };
   const wakeAll = () => {
-    nextPage();
-    pageTaken.resolve();
+    nextBatch();
+    batchTaken.resolve();
   };
   closing.signal.addEventListener('abort', wakeAll);
   for (let opened = 0; opened < options.concurrency; opened++) openLane();
@@ -277,7 +285,7 @@ export async function sync<R>(options: SyncOptions<R>): Promise<Ending> {
   } catch (error) {
     end(error);
   }
-  nextPage();
+  nextBatch();
   // The listing may hold something open. It is not waited for: what it still fetches ends with its client.
   Promise.resolve(pages.return?.()).catch(() => undefined);
   await lanesEnded.promise;
