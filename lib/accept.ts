@@ -1,9 +1,11 @@
 import type { StandardSchemaV1 } from '@standard-schema/spec';
+import type { Write } from './target.ts';
 
-/** A record that is of the schema. */
+/** A record that is of the schema, ready to be written. */
 export interface Accepted<R> {
   record: R;
   id: string;
+  write: Write;
   /** NaN where that is not told. */
   updatedAtMs: number;
 }
@@ -20,20 +22,23 @@ export interface Refused {
 const MAX_FAULTS = 10;
 
 /**
- * Makes the function that checks a batch of what the source sent, which is faster than one record now and then. Whatever
+ * Makes the function that checks a batch of what the source sent and makes it ready, which is faster than one record now and
+ * then: between two system calls code and data are cold. Whatever
  * the job's own functions cannot cope with makes the record invalid, and nothing else: the promise never rejects.
  */
 export function accepting<R>(job: {
   schema: StandardSchemaV1<unknown, R>;
   id(record: R): string;
   updatedAtMs?: ((record: R) => number) | undefined;
+  prepare(record: R): Write;
 }): (batch: readonly unknown[], firstIndex: number) => Promise<(Accepted<R> | Refused)[]> {
   type Checked = Accepted<R> | string;
 
   function conclude({ issues, value }: Validated<R>): Checked {
     if (issues) return issues.slice(0, MAX_FAULTS).map(describe).join('; ');
     try {
-      return { record: value, id: job.id(value), updatedAtMs: job.updatedAtMs?.(value) ?? Number.NaN };
+      const updatedAtMs = job.updatedAtMs?.(value) ?? Number.NaN;
+      return { record: value, id: job.id(value), updatedAtMs, write: job.prepare(value) };
     } catch (error) {
       return faultOf(error);
     }

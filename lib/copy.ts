@@ -55,20 +55,18 @@ export async function copy<R>(job: Job<R>, copying: Copying<R>, failedBefore: st
   const throttled = () => copying.throttled?.();
   const concurrency = (request.kind === 'backfill' && request.concurrency) || settings.concurrency;
   const closing = new AbortController();
-  const close = (reason: unknown) => closing.abort(reason);
+  // A controller of its own, because a signal made by AbortSignal.any() looks at all of them whenever it is asked.
+  const stopping = new AbortController();
   const guard: Guard = {
     check: copying.check,
     closing: closing.signal,
     closesInMs: deadline.closesInMs,
-    signal: AbortSignal.any(lost ? [lost, deadline.cut] : [deadline.cut]),
+    signal: stopping.signal,
   };
   // Each write in flight listens to it.
   setMaxListeners(0, guard.signal, guard.closing);
-  for (const signal of [deadline.closing, lost, saveFailed]) {
-    if (!signal) continue;
-    if (signal.aborted) close(signal.reason);
-    signal.addEventListener('abort', () => close(signal.reason), { once: true });
-  }
+  whenAborted([deadline.cut, lost], stopping);
+  whenAborted([deadline.closing, lost, saveFailed], closing);
 
   await using sourceHttp = createHttp(settings.source.url, {
     timeoutMs: settings.source.timeoutMs,
@@ -92,8 +90,8 @@ export async function copy<R>(job: Job<R>, copying: Copying<R>, failedBefore: st
     send: createSend({ ...atSource, http: sourceHttp }),
     stream: createSend({ ...atSource, http: { send: sourceHttp.stream } }),
   });
-  const write = !fence
-    ? async () => {}
+  const prepare = !fence
+    ? () => async () => {}
     : openTarget({
         job: job.target,
         send: createSend({
@@ -113,11 +111,19 @@ export async function copy<R>(job: Job<R>, copying: Copying<R>, failedBefore: st
   const pages = pagesOf(job, source, failedBefore, { ...copying, note: noteProblem });
   const { updatedAt } = job;
   return await sync({
-    ...{ pages, schema: job.record, id: job.id, write, concurrency, pace, closing },
+    ...{ pages, schema: job.record, id: job.id, prepare, concurrency, pace, closing },
     ...{ log, report, note: noteProblem },
     ...{ recordWritten: copying.recordWritten, recordInvalid: copying.recordInvalid },
     ...{ recordFailed: copying.recordFailed, pageSettled: copying.pageSettled },
     updatedAtMs: updatedAt && ((record: R) => Date.parse(updatedAt(record))),
     failuresBeforeStop: settings.failuresBeforeStop,
   });
+}
+
+/** Aborts `controller` with the first of the signals. */
+function whenAborted(signals: (AbortSignal | undefined)[], controller: AbortController) {
+  for (const signal of signals) {
+    if (signal?.aborted) controller.abort(signal.reason);
+    signal?.addEventListener('abort', () => controller.abort(signal.reason), { once: true });
+  }
 }

@@ -57,28 +57,25 @@ export function createHttp(
   const abort = () => pool.destroy(signal.reason);
   signal.addEventListener('abort', abort, { once: true });
 
-  /** @throws what `error` is to the caller */
-  function fail(error: unknown): never {
-    signal.throwIfAborted();
-    throw describe(error as Error, maxBytes);
-  }
+  /** What `error` is to the caller. */
+  const reasonOf = (error: Error) => (signal.aborted ? signal.reason : describe(error, maxBytes));
 
   async function* arriving(body: AsyncIterable<Uint8Array>) {
     try {
       yield* body;
     } catch (error) {
-      fail(error);
+      throw reasonOf(error as Error);
     }
   }
 
   return {
-    async send({ method, path, headers, body = null }) {
-      signal.throwIfAborted();
-      try {
-        return await exchange(pool, { method, path: basePath + path, headers, body }, { maxBytes, timeoutMs });
-      } catch (error) {
-        fail(error);
-      }
+    send({ method, path, headers, body = null }) {
+      if (signal.aborted) return Promise.reject(signal.reason);
+      return new Promise((resolve, reject) => {
+        const answer = new Answer({ maxBytes, timeoutMs, resolve, reject: (error) => reject(reasonOf(error)) });
+        // Dispatched directly, because the stream that undici's `request` makes of each body costs a fifth of a write.
+        pool.dispatch({ method, path: basePath + path, headers, body }, answer);
+      });
     },
     async stream({ method, path, headers, body = null }) {
       signal.throwIfAborted();
@@ -94,7 +91,7 @@ export function createHttp(
           [Symbol.dispose]: () => void answer.body.destroy(),
         };
       } catch (error) {
-        fail(error);
+        throw reasonOf(error as Error);
       }
     },
     async [Symbol.asyncDispose]() {
@@ -104,42 +101,53 @@ export function createHttp(
   };
 }
 
-/**
- * One request and its answer, read to the end; rejects when the connection closes before. Dispatched directly, because the
- * stream that undici's `request` makes of each body costs a fifth of a write.
- */
-function exchange(
-  pool: Pool,
-  request: Dispatcher.DispatchOptions,
-  { maxBytes, timeoutMs }: { maxBytes: number; timeoutMs: number },
-): Promise<HttpAnswer> {
-  return new Promise((resolve, reject) => {
-    const answer = { status: 0, headers: {} };
-    const parts: Buffer[] = [];
-    let bytes = 0;
-    let bodyDueMs = 0;
-    pool.dispatch(request, {
-      onRequestStart() {},
-      onResponseStart(_, status, headers) {
-        Object.assign(answer, { status, headers });
-        bodyDueMs = performance.now() + timeoutMs;
-      },
-      onResponseData(controller, part) {
-        bytes += part.length;
-        if (bytes > maxBytes) controller.abort(new errors.ResponseExceededMaxSizeError());
-        // undici's time-out starts anew with each piece, so a body that trickles would never meet it.
-        else if (performance.now() > bodyDueMs) controller.abort(new errors.BodyTimeoutError());
-        else parts.push(part);
-      },
-      onResponseEnd() {
-        resolve({ ...answer, body: parts.length === 1 ? parts[0]! : Buffer.concat(parts) });
-      },
-      onResponseError(_, error) {
-        reject(error);
-      },
-    });
-  });
+/** Takes an answer to its end; what closes the connection before is an error. */
+class Answer implements Dispatcher.DispatchHandler {
+  readonly #to: AnswerTo;
+  readonly #parts: Buffer[] = [];
+  #bytes = 0;
+  #bodyDueMs = 0;
+  #status = 0;
+  #headers: IncomingHttpHeaders = {};
+
+  constructor(to: AnswerTo) {
+    this.#to = to;
+  }
+
+  onRequestStart() {}
+
+  onResponseStart(_: unknown, status: number, headers: IncomingHttpHeaders) {
+    this.#status = status;
+    this.#headers = headers;
+    this.#bodyDueMs = performance.now() + this.#to.timeoutMs;
+  }
+
+  onResponseData(controller: Dispatcher.DispatchController, part: Buffer) {
+    this.#bytes += part.length;
+    if (this.#bytes > this.#to.maxBytes) controller.abort(new errors.ResponseExceededMaxSizeError());
+    // undici's time-out starts anew with each piece, so a body that trickles would never meet it.
+    else if (performance.now() > this.#bodyDueMs) controller.abort(new errors.BodyTimeoutError());
+    else this.#parts.push(part);
+  }
+
+  onResponseEnd() {
+    const body = this.#parts.length > 1 ? Buffer.concat(this.#parts) : (this.#parts[0] ?? NO_BODY);
+    this.#to.resolve({ status: this.#status, headers: this.#headers, body });
+  }
+
+  onResponseError(_: unknown, error: Error) {
+    this.#to.reject(error);
+  }
 }
+
+interface AnswerTo {
+  maxBytes: number;
+  timeoutMs: number;
+  resolve(answer: HttpAnswer): void;
+  reject(error: Error): void;
+}
+
+const NO_BODY = Buffer.alloc(0);
 
 function describe(cause: Error & { code?: string }, maxBytes: number): HttpError {
   if (cause instanceof errors.ResponseExceededMaxSizeError) {

@@ -6,8 +6,9 @@ import { Interrupted, TargetDownError, TargetError } from './errors.ts';
 import type { Pace } from './pace.ts';
 import type { Problem, Report } from './report.ts';
 import type { Page } from './source.ts';
+import type { Write } from './target.ts';
 
-/** So many are checked at a time: enough to be fast, and too few to hold up the writes. */
+/** So many are checked and made ready at a time: enough to be fast, and too few to hold up the writes. */
 const BATCH_RECORDS = 100;
 
 /** How a pass ended: the list was read to its end, or why not. */
@@ -17,8 +18,8 @@ export interface SyncOptions<R> {
   pages: AsyncIterable<Page>;
   schema: StandardSchemaV1<unknown, R>;
   id(record: R): string;
-  /** Writes one record. A TargetError fails the record, Interrupted leaves it unsettled, anything else ends the run. */
-  write(record: R): Promise<unknown>;
+  /** Of what the write throws, a TargetError fails the record, Interrupted leaves it unsettled, anything else ends the run. */
+  prepare(record: R): Write;
   /** The most writes in flight at any moment. */
   concurrency: number;
   /** Tells when fewer are allowed for a while. */
@@ -86,7 +87,7 @@ interface Unreached<R> {
  * @throws what the pages threw, or what a write threw that concerns the run.
  */
 export async function sync<R>(options: SyncOptions<R>): Promise<Ending> {
-  const { write, closing, report, note } = options;
+  const { closing, report, note } = options;
   const accept = accepting(options);
   const limit = pLimit(options.concurrency);
   /** The last one of each id that is being written; `over` is set by the one that waits for it. */
@@ -178,12 +179,12 @@ export async function sync<R>(options: SyncOptions<R>): Promise<Ending> {
     own.over?.();
   }
 
-  async function attempt({ record, id }: Accepted<R>, page: OpenPage) {
+  async function attempt({ record, id, write }: Accepted<R>, page: OpenPage) {
     writing++;
     try {
       closing.signal.throwIfAborted();
       if (writing > report.peakInFlight) report.peakInFlight = writing;
-      await write(record);
+      await write();
       report.written++;
       page.written++;
       options.recordWritten(id);

@@ -28,11 +28,14 @@ export interface Fence {
   refused(): Promise<Error>;
 }
 
+/** Writes what was made ready; called at most once. */
+export type Write = () => Promise<unknown>;
+
 /**
- * Makes the function that writes one record and resolves once the target has answered 2xx and its answer was read to the
- * end.
- * @throws TargetError for a record that the target refuses or that no attempt got through: that record has failed.
- * Everything else it throws (see `createSend`, and `fence.refused`) concerns the run.
+ * Makes the function that makes ready to write one record. What that gives resolves once the target has answered 2xx and
+ * its answer was read to the end.
+ * @throws TargetError, from the write, for a record that the target refuses or that no attempt got through: that record has
+ * failed. Everything else a write throws (see `createSend`, and `fence.refused`) concerns the run.
  */
 export function openTarget<R>(options: {
   job: TargetJob<R>;
@@ -43,7 +46,7 @@ export function openTarget<R>(options: {
   fence: Fence;
   /** Fires when what is in flight has to stop. */
   signal: AbortSignal;
-}): (record: R) => Promise<void> {
+}): (record: R) => Write {
   const { job, send, regionId, runId, id, fence, signal } = options;
   const fixedHeaders = {
     'content-type': 'application/json',
@@ -52,10 +55,13 @@ export function openTarget<R>(options: {
   };
 
   async function call(request: Parameters<Send>[0]): Promise<HttpAnswer> {
-    const answer = await send(request).catch((cause) => {
+    let answer: HttpAnswer;
+    try {
+      answer = await send(request);
+    } catch (cause) {
       if (cause instanceof HttpError) throw new TargetError(cause.message, { cause, refused: !cause.transient });
       throw cause;
-    });
+    }
     const { status } = answer;
     if (status === 412) throw await fence.refused();
     if (status < 200 || status > 299) {
@@ -77,16 +83,23 @@ export function openTarget<R>(options: {
     }
   }
 
-  if (!('push' in job)) {
-    return async (record) => {
-      await call(requestFor(record, () => job.request(record, { regionId })));
-    };
+  if ('push' in job) {
+    const pushing = { regionId, signal, fencingToken: fence.token, fencingScope: fence.scope };
+    return (record) => () =>
+      pushRecord(job, record, {
+        ...pushing,
+        send: (request) => call(requestFor(record, () => request, `${request.method} ${request.path}\n`)),
+      });
   }
-  return (record) =>
-    pushRecord(job, record, {
-      send: (request) => call(requestFor(record, () => request, `${request.method} ${request.path}\n`)),
-      ...{ regionId, signal, fencingToken: fence.token, fencingScope: fence.scope },
-    });
+  const region = { regionId };
+  return (record) => {
+    try {
+      const request = requestFor(record, () => job.request(record, region));
+      return () => call(request);
+    } catch (error) {
+      return () => Promise.reject(error);
+    }
+  };
 }
 
 /** The same record with the same content in the same run has the same key, so a target can recognise a repetition. */

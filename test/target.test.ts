@@ -38,7 +38,7 @@ async function open(options: {
     authorization: (secret) => `Bearer ${secret.target.token}`,
     guard: { check() {}, closing: signal, closesInMs: () => 60_000, signal },
   });
-  const write = openTarget<Model>({
+  const prepare = openTarget<Model>({
     ...{ job: { request }, send, regionId: 'eu west/1', runId: 'run-1', id, signal },
     fence: {
       ...{ token: '42', scope: options.scope ?? '/locks/a' },
@@ -46,7 +46,7 @@ async function open(options: {
     },
   });
   const owned = stack.move();
-  return { write, arrivals, [Symbol.asyncDispose]: () => owned.disposeAsync() };
+  return { write: (model: Model) => prepare(model)(), arrivals, [Symbol.asyncDispose]: () => owned.disposeAsync() };
 }
 
 test('A write is one request with the path as the job made it, the token, the fence and the record without its id.', async () => {

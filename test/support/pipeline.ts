@@ -161,7 +161,7 @@ export async function pipeline(options: {
     stream: createSend({ ...atSource, http: { send: sourceHttp.stream } }),
   });
   const pace = createPace({ concurrency });
-  const write = openTarget({
+  const prepare = openTarget({
     ...{ job: job.target, id: job.id, regionId: 'eu', runId: 'run-1' },
     send: createSend({
       ...{ name: 'target', http: http(options.target.url, concurrency, 100_000), credentials, guard, pace },
@@ -176,14 +176,14 @@ export async function pipeline(options: {
   const failed: string[] = [];
   const owned = stack.move();
   return {
-    ...{ closing, cut, report, problems, settled, failed, write },
+    ...{ closing, cut, report, problems, settled, failed },
     run: (): Promise<Ending> =>
       sync({
         ...{
           pages: source.pages({}, options.cursor ?? null),
           schema: job.record,
           id: job.id,
-          write,
+          prepare,
           concurrency,
           pace,
           closing,
