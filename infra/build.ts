@@ -31,8 +31,8 @@ export async function build({ outDir }: { outDir: string }): Promise<Metafile> {
     minifySyntax: true,
     minifyWhitespace: true,
     // Names stay, but for those that would be there twice, so that a stack trace is readable without a source map: to read
-    // one at every cold start costs 30 ms and 20 MB, and it would make the artifact four times as large. To keep all names
-    // at run time (`keepNames`) costs two fifths of the throughput, because undici makes functions for each request.
+    // one at every cold start costs 30 ms and 20 MB, and it would make the artifact four times as large. `keepNames` would
+    // keep the others too, at run time and for each function that is made for a request.
     sourcemap: false,
     // The CommonJS packages inside `require` what Node itself brings.
     banner: {

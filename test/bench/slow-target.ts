@@ -4,16 +4,22 @@ import { mulberry32 } from '../support/random.ts';
 export interface SlowTarget extends Served {
   /** The sum of the latencies of all answers, as they were served: Node's timers add up to a millisecond to each. */
   readonly servedMs: number;
+  /** From the first request to the last answer. */
+  readonly busyMs: number;
 }
 
 /** A target that answers each request after the latency drawn for it. */
 export async function startSlowTarget(drawMs: () => number): Promise<SlowTarget> {
   let servedMs = 0;
+  let firstAtMs: number | undefined;
+  let lastAtMs = 0;
   const served = await serve((request, response) => {
     const arrivedMs = performance.now();
+    firstAtMs ??= arrivedMs;
     request.resume();
     setTimeout(() => {
-      servedMs += performance.now() - arrivedMs;
+      lastAtMs = performance.now();
+      servedMs += lastAtMs - arrivedMs;
       response.writeHead(204).end();
     }, drawMs());
   });
@@ -21,6 +27,9 @@ export async function startSlowTarget(drawMs: () => number): Promise<SlowTarget>
     ...served,
     get servedMs() {
       return servedMs;
+    },
+    get busyMs() {
+      return firstAtMs === undefined ? 0 : lastAtMs - firstAtMs;
     },
   };
 }
