@@ -174,9 +174,12 @@ export async function sync<R>(options: SyncOptions<R>): Promise<Ending> {
         before.over = resolve;
       });
     }
-    await attempt(accepted, page);
-    if (inFlight.get(id) === own) inFlight.delete(id);
-    own.over?.();
+    try {
+      await attempt(accepted, page);
+    } finally {
+      if (inFlight.get(id) === own) inFlight.delete(id);
+      own.over?.();
+    }
   }
 
   async function attempt({ record, id, write }: Accepted<R>, page: OpenPage) {

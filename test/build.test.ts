@@ -5,10 +5,13 @@ import { createRequire } from 'node:module';
 import { tmpdir } from 'node:os';
 import { basename, dirname, join } from 'node:path';
 import { after, before, test } from 'node:test';
+import { pathToFileURL } from 'node:url';
 import { promisify } from 'node:util';
 import { type BuildOptions, build as bundle, type Metafile } from 'esbuild';
 import { build } from '../infra/build.ts';
 import { compileServices, etcdProtos } from '../infra/etcd-protos.ts';
+import { unusedParts } from '../infra/left-out.ts';
+import { serve } from '../infra/local/serve.ts';
 
 /** What gRPC calls a method with. */
 interface Method {
@@ -133,6 +136,41 @@ test('What etcd3 gets in the place of its .proto files calls the same methods wi
       assert.deepEqual(mine.responseDeserialize(got), other.responseDeserialize(got), name);
     assert.partialDeepStrictEqual(mine.responseDeserialize(other.responseSerialize(answer)), answer);
   }
+});
+
+test('What is left of undici sends and streams, and tells what breaks off, as the whole does.', async () => {
+  const file = join(folder, 'clients.mjs');
+  await bundle({
+    stdin: {
+      contents: "export * from './lib/http.ts'; export * from './lib/etcd.ts';",
+      resolveDir: join(import.meta.dirname, '..'),
+    },
+    ...{ bundle: true, outfile: file, format: 'esm', platform: 'node', target: 'node24', logLevel: 'silent' },
+    banner: { js: "import { createRequire } from 'node:module'; const require = createRequire(import.meta.url);" },
+    plugins: [etcdProtos, unusedParts],
+  });
+  const { createHttp }: typeof import('../lib/http.ts') = await import(pathToFileURL(file).href);
+  await using server = await serve((request, response) => {
+    if (request.url === '/broken')
+      response.writeHead(200, { 'content-length': 100 }).write('half', () => response.destroy());
+    else request.pipe(response);
+  });
+  const cut = new AbortController();
+  await using http = createHttp(server.url, { timeoutMs: 5000, connections: 2, maxBytes: 10, signal: cut.signal });
+  const request = { method: 'PUT', path: '/', headers: { 'x-a': 'b' } };
+  const answer = await http.send({ ...request, body: 'größe' });
+  assert.equal(Buffer.from(answer.body).toString(), 'größe');
+  await assert.rejects(http.send({ ...request, body: 'more than ten bytes' }), { message: /larger than 10 bytes/ });
+  await assert.rejects(http.send({ ...request, path: '/broken' }), { name: 'HttpError', transient: true });
+  await assert.rejects(http.send({ ...request, headers: { 'x-a': '\n' } }), { name: 'HttpError', transient: false });
+  const pieces = [];
+  using streamed = await http.stream({ ...request, body: 'more than ten bytes' });
+  for await (const piece of streamed.body) pieces.push(piece);
+  assert.equal(Buffer.concat(pieces).toString(), 'more than ten bytes');
+  using broken = await http.stream({ ...request, path: '/broken' });
+  await assert.rejects(Array.fromAsync(broken.body), { name: 'HttpError', transient: true });
+  cut.abort(new Error('cut'));
+  await assert.rejects(http.send(request), { message: 'cut' });
 });
 
 test('The build fails when etcd3 no longer loads its .proto files as it did.', async () => {

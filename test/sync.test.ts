@@ -329,6 +329,19 @@ test('A record waits for the failing one of its id before it, and is written the
   assert.deepEqual(path.counts(), { read: 2, written: 1, invalid: 0, failed: 1, unsettled: 0 });
 });
 
+test('A fault in what is told of a record ends the run, and whoever waits for that record with it.', async () => {
+  await using source = await servePages([[record('a', 'wrong'), record('a', 'right')]]);
+  await using target = await serveTarget((_, response) => answer(response, 422, {}));
+  const sync = {
+    recordFailed() {
+      throw new Error('a fault');
+    },
+  };
+  await using path = await pipeline({ source, target, sync });
+  await assert.rejects(path.run(), { message: 'a fault' });
+  assert.equal(target.stored.size, 0);
+});
+
 test('A listing is told to end when the run ends early, so that it can close what it holds open.', async () => {
   let closed = false;
   async function* listing(): AsyncGenerator<Page> {
