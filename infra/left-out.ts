@@ -32,11 +32,11 @@ module.exports = new Proxy({ setup() {} }, {
 
 /**
  * An `import` of one of Node's own modules reads everything that it exports, getters too: of `http` they load Node's own copy
- * of undici, of `process` they set up its reports. The exports that are imported are enough; others fail the build.
+ * of undici, of `process` they set up its reports. The exports that are imported are enough; another one that is imported by name fails the build.
  */
 const nodeModules: Record<string, string> = {
   'node:http':
-    "const http = process.getBuiltinModule('node:http'); export default http; export const { STATUS_CODES } = http;",
+    "const http = process.getBuiltinModule('node:http'); export default http; export const { STATUS_CODES, request } = http;",
   'node:process': 'export const { env, versions } = process;',
 };
 

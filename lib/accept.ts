@@ -22,9 +22,9 @@ export interface Refused {
 const MAX_FAULTS = 10;
 
 /**
- * Makes the function that checks a batch of what the source sent and makes it ready, which is faster than one record now and
- * then: between two system calls code and data are cold. Whatever
- * the job's own functions cannot cope with makes the record invalid, and nothing else: the promise never rejects.
+ * Makes the function that checks a batch of what the source sent and makes it ready, which is faster than one record now
+ * and then: between two system calls code and data are cold. Whatever the job's own functions cannot cope with makes the
+ * record invalid, and nothing else: the promise never rejects.
  */
 export function accepting<R>(job: {
   schema: StandardSchemaV1<unknown, R>;
@@ -49,7 +49,7 @@ export function accepting<R>(job: {
   function check(raw: unknown): Checked | Promise<Checked> {
     try {
       const validated = job.schema['~standard'].validate(raw) as Validated<R> | Promise<Validated<R>>;
-      return validated instanceof Promise ? validated.then(conclude).catch(faultOf) : conclude(validated);
+      return 'then' in validated ? validated.then(conclude).catch(faultOf) : conclude(validated);
     } catch (error) {
       return faultOf(error);
     }

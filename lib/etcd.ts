@@ -141,6 +141,8 @@ function openMember(endpoint: string, { username, password, ca, cert, key }: Etc
       'grpc.max_reconnect_backoff_ms': 500,
       // Or a connection that has fallen silent would be shared with the client that replaces ours because of it.
       'grpc.use_local_subchannel_pool': 1,
+      // Nobody gives etcd a service configuration in DNS, and to ask for one takes a lookup.
+      'grpc.service_config_disable_resolution': 1,
     },
     ...(endpoint.startsWith('https:') && (ca || cert) ? { credentials: tlsCredentials(ca, cert, key) } : {}),
   };

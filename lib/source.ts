@@ -43,7 +43,10 @@ export interface Listing extends Window {
 /** How a job lists records. */
 export interface List {
   (listing: Listing): AsyncIterable<Page>;
-  /** What its cursors are, for a checkpoint that may meet another one; the name of the function where it does not tell. */
+  /**
+   * What its cursors are, for a checkpoint that may meet another one; without it the name of the function, which bundling may
+   * change: a pass that is under way then starts over.
+   */
   style?: string;
 }
 

@@ -210,14 +210,15 @@ export async function sync<R>(options: SyncOptions<R>): Promise<Ending> {
 
   /** The target is up, so what failed before has failed for good. */
   function blameRecords() {
-    for (const { record, id, page, reason, refused } of streak) {
+    const blamed = streak;
+    streak = [];
+    for (const { record, id, page, reason, refused } of blamed) {
       report.failed++;
       page.failed++;
       note({ id, kind: 'failed', reason });
       options.recordFailed(id, reason, record, refused);
       settle(page);
     }
-    streak = [];
   }
 
   /** The streak stays unsettled, so that it is read again. */
