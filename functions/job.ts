@@ -12,6 +12,7 @@ const id = v.pipe(
   v.string(),
   v.nonEmpty(),
   v.check((text) => text.isWellFormed(), 'must be well-formed Unicode'),
+  // Not maxBytes(), which makes a copy of each id to measure it.
   v.check((text) => Buffer.byteLength(text) <= 512, 'must be at most 512 bytes long'),
   v.notValues(['.', '..']),
 );

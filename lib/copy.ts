@@ -112,7 +112,7 @@ export async function copy<R>(job: Job<R>, copying: Copying<R>, failedBefore: st
   const { updatedAt } = job;
   return await sync({
     ...{ pages, schema: job.record, id: job.id, prepare, concurrency, pace, closing },
-    ...{ log, report, note: noteProblem },
+    ...{ report, note: noteProblem },
     ...{ recordWritten: copying.recordWritten, recordInvalid: copying.recordInvalid },
     ...{ recordFailed: copying.recordFailed, pageSettled: copying.pageSettled },
     updatedAtMs: updatedAt && ((record: R) => Date.parse(updatedAt(record))),

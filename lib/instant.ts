@@ -14,3 +14,9 @@ export const utcInstant = v.pipe(
   instant,
   v.transform((text) => new Date(text).toISOString()),
 );
+
+/** A time in `toISOString()`'s form; undefined where there is none, or none that can be understood. */
+export function instantOf(time: string | undefined): string | undefined {
+  const ms = Date.parse(time ?? '');
+  return Number.isNaN(ms) ? undefined : new Date(ms).toISOString();
+}

@@ -1,6 +1,7 @@
 import type { IncomingHttpHeaders } from 'node:http';
 import { HttpError, SourceError } from './errors.ts';
 import type { HttpAnswer, HttpStream } from './http.ts';
+import { instantOf } from './instant.ts';
 import type { Send } from './request.ts';
 import type { Secret } from './secrets.ts';
 import type { Shard } from './shard.ts';
@@ -189,12 +190,6 @@ function nestsTooDeep(json: Uint8Array): boolean {
     if (depth > MAX_DEPTH) return true;
   }
   return false;
-}
-
-/** A time in `toISOString()`'s form; undefined where there is none, or none that can be understood. */
-export function instantOf(time: string | undefined): string | undefined {
-  const ms = Date.parse(time ?? '');
-  return Number.isNaN(ms) ? undefined : new Date(ms).toISOString();
 }
 
 function search(query: Query): string {

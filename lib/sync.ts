@@ -1,8 +1,8 @@
 import type { StandardSchemaV1 } from '@standard-schema/spec';
-import pLimit from 'p-limit';
 import { orAborted } from './abort.ts';
 import { type Accepted, accepting, nameOf, type Refused } from './accept.ts';
 import { Interrupted, TargetDownError, TargetError } from './errors.ts';
+import { openLanes } from './lanes.ts';
 import type { Pace } from './pace.ts';
 import type { Problem, Report } from './report.ts';
 import type { Page } from './source.ts';
@@ -62,12 +62,6 @@ interface OpenPage extends SettledPage {
   open: number;
 }
 
-/** What the lanes take records from. */
-interface Batch<R> {
-  page: OpenPage;
-  records: (Accepted<R> | Refused)[];
-}
-
 /** A record that no attempt got through, until it is known whether that was the record's fault or the target's. */
 interface Unreached<R> {
   record: R;
@@ -89,25 +83,16 @@ interface Unreached<R> {
 export async function sync<R>(options: SyncOptions<R>): Promise<Ending> {
   const { closing, report, note } = options;
   const accept = accepting(options);
-  const limit = pLimit(options.concurrency);
   /** The last one of each id that is being written; `over` is set by the one that waits for it. */
   const inFlight = new Map<string, { over?: () => void }>();
   const openPages: OpenPage[] = [];
-  let current: Batch<R> | undefined;
-  let listEnded = false;
-  let batchArrived = Promise.withResolvers<void>();
-  let batchTaken = Promise.withResolvers<void>();
-  let lanes = 0;
-  const lanesEnded = Promise.withResolvers<void>();
   let writing = 0;
   let streak: Unreached<R>[] = [];
   let ending: Ending = 'complete';
   let failure: { error: unknown } | undefined;
-  if (options.pace) {
-    options.pace.onChange = (concurrency) => {
-      limit.concurrency = concurrency;
-    };
-  }
+  let listEnded = false;
+  const lanes = openLanes({ concurrency: options.concurrency, signal: closing.signal, failed: end });
+  if (options.pace) options.pace.onChange = lanes.allow;
 
   function end(error: unknown) {
     if (error instanceof Interrupted) {
@@ -126,31 +111,9 @@ export async function sync<R>(options: SyncOptions<R>): Promise<Ending> {
     }
   }
 
-  function openLane() {
-    lanes++;
-    limit(lane).then(() => {
-      if (--lanes === 0) lanesEnded.resolve();
-    });
-  }
-
-  async function lane() {
-    while (!closing.signal.aborted) {
-      // Fewer are allowed now: it goes on in its place when they are more again.
-      if (limit.activeCount > limit.concurrency) return openLane();
-      const taken = current?.records.shift();
-      if (!current || !taken) {
-        if (listEnded) return;
-        await batchArrived.promise;
-        continue;
-      }
-      if (current.records.length === 0) batchTaken.resolve();
-      report.read++;
-      try {
-        await ('faults' in taken ? leave(taken, current.page) : copyRecord(taken, current.page));
-      } catch (error) {
-        end(error);
-      }
-    }
+  function take(checked: Accepted<R> | Refused, page: OpenPage) {
+    report.read++;
+    return 'faults' in checked ? leave(checked, page) : copyRecord(checked, page);
   }
 
   /** An invalid record is told, and that is all. */
@@ -241,12 +204,7 @@ export async function sync<R>(options: SyncOptions<R>): Promise<Ending> {
       while (left > 0 && !closing.signal.aborted) {
         const from = records.length - left;
         const batch = await orAborted(accept(records.slice(from, from + BATCH_RECORDS), from), closing.signal);
-        const { length } = batch;
-        current = { page, records: batch };
-        batchTaken = Promise.withResolvers();
-        nextBatch();
-        if (!closing.signal.aborted) await batchTaken.promise;
-        left -= length - batch.length;
+        left -= batch.length - (await lanes.offer(batch, (checked) => take(checked, page)));
       }
     } finally {
       report.read += left;
@@ -256,12 +214,6 @@ export async function sync<R>(options: SyncOptions<R>): Promise<Ending> {
     if (left === 0) settle(page);
   }
 
-  function nextBatch() {
-    const { resolve } = batchArrived;
-    batchArrived = Promise.withResolvers();
-    resolve();
-  }
-
   const pages = options.pages[Symbol.asyncIterator]();
   const fetchPage = () => {
     const next = Promise.resolve(pages.next());
@@ -269,12 +221,6 @@ export async function sync<R>(options: SyncOptions<R>): Promise<Ending> {
     next.catch(() => undefined);
     return next;
   };
-  const wakeAll = () => {
-    nextBatch();
-    batchTaken.resolve();
-  };
-  closing.signal.addEventListener('abort', wakeAll);
-  for (let opened = 0; opened < options.concurrency; opened++) openLane();
   try {
     for (let next = fetchPage(); ; ) {
       const { done, value: page } = await orAborted(next, closing.signal);
@@ -290,11 +236,9 @@ export async function sync<R>(options: SyncOptions<R>): Promise<Ending> {
   } catch (error) {
     end(error);
   }
-  nextBatch();
   // The listing may hold something open. It is not waited for: what it still fetches ends with its client.
   Promise.resolve(pages.return?.()).catch(() => undefined);
-  await lanesEnded.promise;
-  closing.signal.removeEventListener('abort', wakeAll);
+  await lanes.end();
   if (failure?.error instanceof TargetDownError) report.unsettled += streak.length;
   else blameRecords();
   // A deadline that came while the last writes were finishing has interrupted nothing.

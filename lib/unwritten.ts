@@ -1,9 +1,9 @@
 import type { DeadLetters } from './dead-letters.ts';
 import type { Backfill, Tick } from './event.ts';
 import type { Failures } from './failures.ts';
+import { instantOf } from './instant.ts';
 import type { Pass } from './pass.ts';
 import type { Job } from './run.ts';
-import { instantOf } from './source.ts';
 
 /** What a run keeps of records that are not written. */
 export interface Kept {
