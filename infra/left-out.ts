@@ -16,7 +16,8 @@ const leftOut: [importer: RegExp, path: RegExp][] = [
 /** Of undici's index: what lib/http.ts imports, and the methods of it that are put together there. */
 const UNDICI = `
 Object.assign(require('./lib/dispatcher/dispatcher').prototype, { request: require('./lib/api/api-request') });
-exports.Pool = require('./lib/dispatcher/pool');
+exports.Client = require('./lib/dispatcher/client');
+exports.buildConnector = require('./lib/core/connect');
 exports.errors = require('./lib/core/errors');
 `;
 

@@ -70,13 +70,11 @@ export async function copy<R>(job: Job<R>, copying: Copying<R>, failedBefore: st
 
   await using sourceHttp = createHttp(settings.source.url, {
     timeoutMs: settings.source.timeoutMs,
-    connections: 4,
     maxBytes: MAX_PAGE_BYTES,
     signal: guard.signal,
   });
   await using targetHttp = createHttp(settings.target.url, {
     timeoutMs: settings.target.timeoutMs,
-    connections: concurrency,
     maxBytes: MAX_ANSWER_BYTES,
     signal: guard.signal,
   });

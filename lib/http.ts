@@ -1,5 +1,5 @@
 import type { IncomingHttpHeaders } from 'node:http';
-import { type Dispatcher, errors, Pool } from 'undici';
+import { buildConnector, Client, type Dispatcher, errors } from 'undici';
 import { HttpError } from './errors.ts';
 
 export interface HttpRequest {
@@ -34,27 +34,41 @@ export interface Http extends AsyncDisposable {
 }
 
 /**
- * Opens a client that keeps up to `connections` connections alive. `timeoutMs` holds for the connection, for the headers of
- * an answer, and for a whole body (of a stream: between two pieces of it); `maxBytes` is the most that a whole body may
- * have. When `signal` fires, everything in flight is aborted and nothing is sent any more.
+ * Opens a client with as many connections as exchanges are under way at a time; they are kept alive. `timeoutMs` holds for
+ * the connection, for the headers of an answer, and for a whole body (of a stream: between two pieces of it); `maxBytes` is
+ * the most that a whole body may have. When `signal` fires, everything in flight is aborted and nothing is sent any more.
  */
 export function createHttp(
   baseUrl: string,
-  options: { timeoutMs: number; connections: number; maxBytes: number; signal: AbortSignal },
+  options: { timeoutMs: number; maxBytes: number; signal: AbortSignal },
 ): Http {
-  const { timeoutMs, connections, maxBytes, signal } = options;
+  const { timeoutMs, maxBytes, signal } = options;
   const { origin, pathname } = new URL(baseUrl);
   const basePath = pathname.replace(/\/$/, '');
-  const pool = new Pool(origin, {
-    connections,
+  // One for all connections, so that they share their TLS sessions.
+  const connect = buildConnector({ timeout: timeoutMs, allowH2: false });
+  const connections: Client[] = [];
+  /** Not undici's Pool, whose search for a free connection and whose events cost a fifth of a write. */
+  const free: Client[] = [];
+  /** Why nothing is sent any more. */
+  let ended: Error | undefined = signal.aborted ? signal.reason : undefined;
+
+  function takeConnection(): Client {
+    const taken = free.pop();
+    if (taken) return taken;
     // One exchange at a time on a connection, so that a slow one holds up no other.
-    allowH2: false,
-    connect: { timeout: timeoutMs },
-    headersTimeout: timeoutMs,
-    bodyTimeout: timeoutMs,
-  });
+    const opened = new Client(origin, { connect, allowH2: false, headersTimeout: timeoutMs, bodyTimeout: timeoutMs });
+    connections.push(opened);
+    return opened;
+  }
+
+  async function end(reason: Error) {
+    ended ??= reason;
+    await Promise.all(connections.map((connection) => connection.destroy(reason)));
+  }
+
   // Once for the client, because a listener for each request costs more than the engine.
-  const abort = () => pool.destroy(signal.reason);
+  const abort = () => void end(signal.reason);
   signal.addEventListener('abort', abort, { once: true });
 
   /** What `error` is to the caller. */
@@ -70,17 +84,28 @@ export function createHttp(
 
   return {
     send({ method, path, headers, body = null }) {
-      if (signal.aborted) return Promise.reject(signal.reason);
+      if (ended) return Promise.reject(ended);
       return new Promise((resolve, reject) => {
-        const answer = new Answer({ maxBytes, timeoutMs, resolve, reject: (error) => reject(reasonOf(error)) });
+        const connection = takeConnection();
+        const answered = (answer: HttpAnswer) => {
+          free.push(connection);
+          resolve(answer);
+        };
+        const failed = (error: Error) => {
+          free.push(connection);
+          reject(reasonOf(error));
+        };
         // Dispatched directly, because the stream that undici's `request` makes of each body costs a fifth of a write.
-        pool.dispatch({ method, path: basePath + path, headers, body }, answer);
+        const request = { method, path: basePath + path, headers, body };
+        connection.dispatch(request, new Answer(options, answered, failed));
       });
     },
     async stream({ method, path, headers, body = null }) {
-      signal.throwIfAborted();
+      if (ended) throw ended;
+      const connection = takeConnection();
       try {
-        const answer = await pool.request({ method, path: basePath + path, headers, body });
+        const answer = await connection.request({ method, path: basePath + path, headers, body });
+        answer.body.once('close', () => free.push(connection));
         // It reports its being given up as an error, which nobody waits for.
         answer.body.on('error', () => undefined);
         if (answer.statusCode < 200 || answer.statusCode > 299) await answer.body.dump();
@@ -96,22 +121,31 @@ export function createHttp(
     },
     async [Symbol.asyncDispose]() {
       signal.removeEventListener('abort', abort);
-      await pool.destroy();
+      await end(new HttpError('the client is closed', false));
     },
   };
 }
 
 /** Takes an answer to its end; what closes the connection before is an error. */
 class Answer implements Dispatcher.DispatchHandler {
-  readonly #to: AnswerTo;
+  readonly #limits: { timeoutMs: number; maxBytes: number };
+  readonly #answered: (answer: HttpAnswer) => void;
+  readonly #failed: (error: Error) => void;
   readonly #parts: Buffer[] = [];
   #bytes = 0;
   #bodyDueMs = 0;
   #status = 0;
   #headers: IncomingHttpHeaders = {};
 
-  constructor(to: AnswerTo) {
-    this.#to = to;
+  /** One of the two is called, once. */
+  constructor(
+    limits: { timeoutMs: number; maxBytes: number },
+    answered: (answer: HttpAnswer) => void,
+    failed: (error: Error) => void,
+  ) {
+    this.#limits = limits;
+    this.#answered = answered;
+    this.#failed = failed;
   }
 
   onRequestStart() {}
@@ -119,12 +153,12 @@ class Answer implements Dispatcher.DispatchHandler {
   onResponseStart(_: unknown, status: number, headers: IncomingHttpHeaders) {
     this.#status = status;
     this.#headers = headers;
-    this.#bodyDueMs = performance.now() + this.#to.timeoutMs;
+    this.#bodyDueMs = performance.now() + this.#limits.timeoutMs;
   }
 
   onResponseData(controller: Dispatcher.DispatchController, part: Buffer) {
     this.#bytes += part.length;
-    if (this.#bytes > this.#to.maxBytes) controller.abort(new errors.ResponseExceededMaxSizeError());
+    if (this.#bytes > this.#limits.maxBytes) controller.abort(new errors.ResponseExceededMaxSizeError());
     // undici's time-out starts anew with each piece, so a body that trickles would never meet it.
     else if (performance.now() > this.#bodyDueMs) controller.abort(new errors.BodyTimeoutError());
     else this.#parts.push(part);
@@ -132,19 +166,12 @@ class Answer implements Dispatcher.DispatchHandler {
 
   onResponseEnd() {
     const body = this.#parts.length > 1 ? Buffer.concat(this.#parts) : (this.#parts[0] ?? NO_BODY);
-    this.#to.resolve({ status: this.#status, headers: this.#headers, body });
+    this.#answered({ status: this.#status, headers: this.#headers, body });
   }
 
   onResponseError(_: unknown, error: Error) {
-    this.#to.reject(error);
+    this.#failed(error);
   }
-}
-
-interface AnswerTo {
-  maxBytes: number;
-  timeoutMs: number;
-  resolve(answer: HttpAnswer): void;
-  reject(error: Error): void;
 }
 
 const NO_BODY = Buffer.alloc(0);

@@ -156,7 +156,7 @@ test('What is left of undici sends and streams, and tells what breaks off, as th
     else request.pipe(response);
   });
   const cut = new AbortController();
-  await using http = createHttp(server.url, { timeoutMs: 5000, connections: 2, maxBytes: 10, signal: cut.signal });
+  await using http = createHttp(server.url, { timeoutMs: 5000, maxBytes: 10, signal: cut.signal });
   const request = { method: 'PUT', path: '/', headers: { 'x-a': 'b' } };
   const answer = await http.send({ ...request, body: 'größe' });
   assert.equal(Buffer.from(answer.body).toString(), 'größe');

@@ -9,8 +9,8 @@ import { createHttp, type Http } from '../lib/http.ts';
 
 const never = new AbortController().signal;
 
-const open = (url: string, options: { timeoutMs?: number; connections?: number; signal?: AbortSignal } = {}) =>
-  createHttp(url, { timeoutMs: 10_000, connections: 2, maxBytes: 1000, signal: never, ...options });
+const open = (url: string, options: { timeoutMs?: number; signal?: AbortSignal } = {}) =>
+  createHttp(url, { timeoutMs: 10_000, maxBytes: 1000, signal: never, ...options });
 
 const get = (http: Http, path = '/') => http.send({ method: 'GET', path, headers: {} });
 
@@ -78,21 +78,34 @@ test('A redirect is an answer like any other: it is not followed.', async () => 
   assert.deepEqual(seen, ['/here']);
 });
 
-test('Connections are kept alive, and there are never more than were allowed.', async () => {
+test('Connections are kept alive, and there are no more than requests at a time.', async () => {
   const sockets = new Set<unknown>();
-  let inFlight = 0;
-  let peak = 0;
   await using server = await serve(async (request, response) => {
     sockets.add(request.socket);
-    peak = Math.max(peak, ++inFlight);
     await sleep(5);
-    inFlight--;
     response.end();
   });
-  await using http = open(server.url, { connections: 3 });
-  await Promise.all(Array.from({ length: 30 }, () => get(http)));
+  await using http = open(server.url);
+  const lane = async () => {
+    for (let requests = 0; requests < 10; requests++) await get(http);
+  };
+  await Promise.all([lane(), lane(), lane()]);
   assert.equal(sockets.size, 3);
-  assert.equal(peak, 3);
+});
+
+test('A client that was closed sends nothing more.', async () => {
+  let requests = 0;
+  await using server = await serve((_, response) => {
+    requests++;
+    response.end();
+  });
+  const http = open(server.url);
+  await get(http);
+  await http[Symbol.asyncDispose]();
+  const closed = { name: 'HttpError', transient: false, message: 'the client is closed' };
+  await assert.rejects(get(http), closed);
+  await assert.rejects(http.stream({ method: 'GET', path: '/', headers: {} }), closed);
+  assert.equal(requests, 1);
 });
 
 const brokenOff: Record<string, (response: ServerResponse) => void> = {
@@ -110,7 +123,7 @@ for (const [where, breakOff] of Object.entries(brokenOff)) {
       if (request.url === '/broken') breakOff(response);
       else response.end('whole');
     });
-    await using http = open(server.url, { connections: 1 });
+    await using http = open(server.url);
     await assert.rejects(get(http, '/broken'), { name: 'HttpError', transient: true });
     assert.equal(new TextDecoder().decode((await get(http)).body), 'whole');
   });
@@ -161,7 +174,7 @@ test('An answer larger than allowed is given up at the bound, whether it tells i
     response.on('drain', more);
     more();
   });
-  await using http = open(server.url, { connections: 1 });
+  await using http = open(server.url);
   for (const path of ['/announced', '/endless']) {
     const expected = { name: 'HttpError', transient: false, message: 'the answer is larger than 1000 bytes' };
     await assert.rejects(get(http, path), expected);
@@ -183,13 +196,13 @@ test('A request that cannot be made is an HttpError that is not transient, and n
   assert.equal(requests, 0);
 });
 
-test('When the signal fires, what waits for an answer, reads a body or queues for a connection gets its reason.', async () => {
+test('When the signal fires, what waits for an answer or reads a body gets its reason.', async () => {
   const stop = new AbortController();
   await using server = await serve((request, response) => {
     if (request.url === '/body') response.writeHead(200).write('a beginning');
   });
-  await using http = open(server.url, { connections: 2, signal: stop.signal });
-  const pending = ['/body', '/headers', '/queued', '/queued'].map((path) => get(http, path));
+  await using http = open(server.url, { signal: stop.signal });
+  const pending = ['/body', '/headers', '/headers'].map((path) => get(http, path));
   const all = Promise.allSettled(pending);
   await sleep(100);
   const reason = new Error('enough');

@@ -22,7 +22,7 @@ async function open(answer: Answer, options: { store?: ReturnType<typeof secretS
     }),
   );
   const { signal } = state.cut;
-  const http = stack.use(createHttp(server.url, { timeoutMs: 10_000, connections: 50, maxBytes: 1000, signal }));
+  const http = stack.use(createHttp(server.url, { timeoutMs: 10_000, maxBytes: 1000, signal }));
   const send = createSend({
     ...{ name: 'target', http, credentials: await openCredentials(store, signal) },
     authorization: (secret) => secret.target.token,

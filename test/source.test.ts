@@ -20,7 +20,7 @@ async function open(handle: (request: IncomingMessage, response: ServerResponse)
     }),
   );
   const { signal } = new AbortController();
-  const http = stack.use(createHttp(server.url, { timeoutMs: 10_000, connections: 4, maxBytes: 100_000, signal }));
+  const http = stack.use(createHttp(server.url, { timeoutMs: 10_000, maxBytes: 100_000, signal }));
   const atSource = {
     ...{ name: 'source', credentials: await openCredentials(secretStoreOf(1), signal) },
     authorization: (secret: Secret) => job.source.authorization(secret.source),

@@ -32,7 +32,7 @@ async function open(options: {
     }),
   );
   const { signal } = new AbortController();
-  const http = stack.use(createHttp(server.url, { timeoutMs: 10_000, connections: 4, maxBytes: 1000, signal }));
+  const http = stack.use(createHttp(server.url, { timeoutMs: 10_000, maxBytes: 1000, signal }));
   const send = createSend({
     ...{ name: 'target', http, credentials: await openCredentials(secretStoreOf(1), signal) },
     authorization: (secret) => `Bearer ${secret.target.token}`,

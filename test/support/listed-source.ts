@@ -12,7 +12,7 @@ export async function listSource(list: SourceJob['list'], baseUrl: string, timeo
   const closing = new AbortController();
   const cut = new AbortController();
   const { signal } = cut;
-  const http = stack.use(createHttp(baseUrl, { timeoutMs, connections: 4, maxBytes: MAX_PAGE_BYTES, signal }));
+  const http = stack.use(createHttp(baseUrl, { timeoutMs, maxBytes: MAX_PAGE_BYTES, signal }));
   const authorization = ({ username, password }: Secret['source']) => basicAuth(username, password);
   const server = {
     ...{ name: 'source', credentials: await openCredentials(secretStoreOf(1, 2), signal) },

@@ -147,10 +147,10 @@ export async function pipeline(options: {
     signal: cut.signal,
   };
   await using stack = new AsyncDisposableStack();
-  const http = (url: string, connections: number, maxBytes: number) =>
-    stack.use(createHttp(url, { timeoutMs, connections, maxBytes, signal: cut.signal }));
+  const http = (url: string, maxBytes: number) =>
+    stack.use(createHttp(url, { timeoutMs, maxBytes, signal: cut.signal }));
   const credentials = await openCredentials(options.store ?? secretStoreOf(1), cut.signal);
-  const sourceHttp = http(options.source.url, 4, options.maxPageBytes ?? 1_000_000);
+  const sourceHttp = http(options.source.url, options.maxPageBytes ?? 1_000_000);
   const atSource = {
     ...{ name: 'source', credentials, guard },
     authorization: (secret: Secret) => job.source.authorization(secret.source),
@@ -164,7 +164,7 @@ export async function pipeline(options: {
   const prepare = openTarget({
     ...{ job: job.target, id: job.id, regionId: 'eu', runId: 'run-1' },
     send: createSend({
-      ...{ name: 'target', http: http(options.target.url, concurrency, 100_000), credentials, guard, pace },
+      ...{ name: 'target', http: http(options.target.url, 100_000), credentials, guard, pace },
       authorization: (secret) => `Bearer ${secret.target.token}`,
     }),
     signal: cut.signal,
