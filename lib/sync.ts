@@ -9,7 +9,7 @@ import type { Page } from './source.ts';
 import type { Write } from './target.ts';
 
 /** So many are checked and made ready at a time: enough to be fast, and too few to hold up the writes. */
-const BATCH_RECORDS = 100;
+const BATCH_RECORDS = 25;
 
 /** How a pass ended: the list was read to its end, or why not. */
 export type Ending = 'complete' | Interrupted['reason'];

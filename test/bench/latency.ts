@@ -6,8 +6,7 @@ const LANES = 50;
 
 /**
  * Records a second at a slow target from the first write to the last, because starting has rows of its own, against what so
- * many lanes that are never idle would write. What a bare loop of undici reaches there is told as well: between two
- * requests on a connection it waits for a turn of the event loop.
+ * many lanes that are never idle would write. What a bare loop of undici reaches there is told as well.
  */
 export async function measureLatency(stage: Stage, wanted: ReadonlySet<RowName>): Promise<Row[]> {
   const records = stage.quick ? 200 : 20_000;

@@ -1,27 +1,45 @@
+import type { ServerResponse } from 'node:http';
 import { type Served, serve } from '../../infra/local/serve.ts';
 import { mulberry32 } from '../support/random.ts';
 
 export interface SlowTarget extends Served {
-  /** The sum of the latencies of all answers, as they were served: Node's timers add up to a millisecond to each. */
+  /** The sum of the latencies of all answers, as they were served. */
   readonly servedMs: number;
   /** From the first request to the last answer. */
   readonly busyMs: number;
 }
 
-/** A target that answers each request after the latency drawn for it. */
+/**
+ * A target that answers each request after the latency drawn for it. It keeps looking at the time instead of setting a timer:
+ * Node's timers go off together, once a millisecond, and a client that gets its answers in heaps waits for itself. Against
+ * timers not even a client of 40 lines of C reaches 0.98 of the ideal, against this one 0.99.
+ */
 export async function startSlowTarget(drawMs: () => number): Promise<SlowTarget> {
   let servedMs = 0;
   let firstAtMs: number | undefined;
   let lastAtMs = 0;
+  let waiting: { arrivedMs: number; dueMs: number; response: ServerResponse }[] = [];
+  let looking = false;
+
+  function look() {
+    const nowMs = performance.now();
+    const isDue = ({ dueMs }: { dueMs: number }) => dueMs <= nowMs;
+    for (const { arrivedMs, response } of waiting.filter(isDue)) {
+      lastAtMs = performance.now();
+      servedMs += lastAtMs - arrivedMs;
+      response.writeHead(204).end();
+    }
+    waiting = waiting.filter((request) => !isDue(request));
+    looking = waiting.length > 0;
+    if (looking) setImmediate(look);
+  }
+
   const served = await serve((request, response) => {
     const arrivedMs = performance.now();
     firstAtMs ??= arrivedMs;
     request.resume();
-    setTimeout(() => {
-      lastAtMs = performance.now();
-      servedMs += lastAtMs - arrivedMs;
-      response.writeHead(204).end();
-    }, drawMs());
+    waiting.push({ arrivedMs, dueMs: arrivedMs + drawMs(), response });
+    if (!looking) look();
   });
   return {
     ...served,
