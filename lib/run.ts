@@ -17,7 +17,6 @@ import type { SourceJob } from './source.ts';
 import { countSkip, readState, stateOf } from './state.ts';
 import type { Ending } from './sync.ts';
 import type { TargetJob } from './target.ts';
-import { work } from './work.ts';
 
 /** What a user declares in `functions/job.ts`. */
 export interface Job<R> {
@@ -123,6 +122,8 @@ async function runObserved<R>(
   const waitMs = request.kind === 'backfill' ? request.waitSeconds * 1000 : 0;
   if (holder && waitMs === 0) return await locked(holder);
 
+  // Loaded only now, because a skip needs none of it, and not under the lock, which would be held for longer.
+  const { work } = await import('./work.ts');
   const backfillId = request.kind === 'backfill' ? request.backfillId : undefined;
   const value = { runId, job: job.name, kind: request.kind, startedAt, requestId, host: hostname() };
   const { session, attempt } = await takeLock(etcd, resources, {

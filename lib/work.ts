@@ -1,4 +1,5 @@
 import { keepCheckpoints } from './checkpoints.ts';
+import { copy } from './copy.ts';
 import { openDeadLetters } from './dead-letters.ts';
 import type { Deadline } from './deadline.ts';
 import { EventError, FenceAheadError, NoProgressError, SolotickError, SupersededError } from './errors.ts';
@@ -76,8 +77,6 @@ export async function work<R>(job: Job<R>, request: Tick | Backfill, held: Held)
   let ending: Ending;
   let failedIds: string[] = [];
   try {
-    // Loaded only now, because a skip needs none of it.
-    const { copy } = await import('./copy.ts');
     const fence = { token: lock.fencingToken, scope: settings.lockKey, refused: () => whyFenced(lock, session) };
     const { pageSettled, saveFailed } = checkpoints;
     const limits = { check: session.check, lost: session.signal, saveFailed, fence };
