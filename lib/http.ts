@@ -72,7 +72,7 @@ export function createHttp(
   signal.addEventListener('abort', abort, { once: true });
 
   /** What `error` is to the caller. */
-  const reasonOf = (error: Error) => (signal.aborted ? signal.reason : describe(error, maxBytes));
+  const reasonOf = (error: Error) => ended ?? describe(error, maxBytes);
 
   async function* arriving(body: AsyncIterable<Uint8Array>) {
     try {
@@ -103,9 +103,13 @@ export function createHttp(
     async stream({ method, path, headers, body = null }) {
       if (ended) throw ended;
       const connection = takeConnection();
+      const giveBack = () => free.push(connection);
       try {
-        const answer = await connection.request({ method, path: basePath + path, headers, body });
-        answer.body.once('close', () => free.push(connection));
+        const answer = await connection.request({ method, path: basePath + path, headers, body }).catch((error) => {
+          giveBack();
+          throw error;
+        });
+        answer.body.once('close', giveBack);
         // It reports its being given up as an error, which nobody waits for.
         answer.body.on('error', () => undefined);
         if (answer.statusCode < 200 || answer.statusCode > 299) await answer.body.dump();

@@ -129,6 +129,48 @@ for (const [where, breakOff] of Object.entries(brokenOff)) {
   });
 }
 
+test('Whatever a server does to its connections, nothing is sent twice, and no request waits for the connection of another.', async () => {
+  const lanes = 20;
+  const seen: string[] = [];
+  const together: ServerResponse[] = [];
+  await using server = await serve(({ url, socket }, response) => {
+    if (url === '/together') {
+      // Answered once all have come, which they never do when two share a connection.
+      together.push(response);
+      if (together.length === lanes) for (const each of together) each.end();
+      return;
+    }
+    seen.push(url!);
+    const turn = Number(url!.slice(1)) % 7;
+    if (turn === 0) return void socket.destroy();
+    if (turn === 1) return void response.writeHead(200).write('half', () => socket.destroy());
+    if (turn === 2) return void response.end('x'.repeat(2000));
+    if (turn === 3) response.setHeader('connection', 'close');
+    if (turn === 4) response.writeProcessing();
+    // Closes a connection that it said it would keep.
+    response.end('whole', () => turn === 5 && setTimeout(() => socket.destroy(), 1));
+  });
+  await using http = open(server.url);
+  let next = 0;
+  const lane = async () => {
+    while (next < 700) {
+      const request = { method: 'GET', path: `/${next++}`, headers: {} };
+      if (next % 5 > 0) await http.send(request).catch(() => undefined);
+      // Given up before it is read.
+      else
+        await http.stream(request).then(
+          (answer) => answer[Symbol.dispose](),
+          () => undefined,
+        );
+    }
+  };
+  await Promise.all(Array.from({ length: lanes }, lane));
+  assert.equal(new Set(seen).size, seen.length);
+  // What the server still closes is closed by then.
+  await sleep(100);
+  await Promise.all(Array.from({ length: lanes }, () => get(http, '/together')));
+});
+
 test('A port on which nobody listens, and an answer that is not HTTP, are transient HttpErrors that tell why.', async () => {
   const gone = await serve(() => {});
   await gone[Symbol.asyncDispose]();

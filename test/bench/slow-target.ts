@@ -11,8 +11,7 @@ export interface SlowTarget extends Served {
 
 /**
  * A target that answers each request after the latency drawn for it. It keeps looking at the time instead of setting a timer:
- * Node's timers go off together, once a millisecond, and a client that gets its answers in heaps waits for itself. Against
- * timers not even a client of 40 lines of C reaches 0.98 of the ideal, against this one 0.99.
+ * Node's timers go off together, once a millisecond, and a client that gets its answers in heaps waits for itself.
  */
 export async function startSlowTarget(drawMs: () => number): Promise<SlowTarget> {
   let servedMs = 0;
@@ -23,13 +22,13 @@ export async function startSlowTarget(drawMs: () => number): Promise<SlowTarget>
 
   function look() {
     const nowMs = performance.now();
-    const isDue = ({ dueMs }: { dueMs: number }) => dueMs <= nowMs;
-    for (const { arrivedMs, response } of waiting.filter(isDue)) {
+    const due = waiting.filter(({ dueMs }) => dueMs <= nowMs);
+    waiting = waiting.filter(({ dueMs }) => dueMs > nowMs);
+    for (const { arrivedMs, response } of due) {
       lastAtMs = performance.now();
       servedMs += lastAtMs - arrivedMs;
       response.writeHead(204).end();
     }
-    waiting = waiting.filter((request) => !isDue(request));
     looking = waiting.length > 0;
     if (looking) setImmediate(look);
   }
