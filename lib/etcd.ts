@@ -53,6 +53,9 @@ const LEADERLESS = /etcdserver: (no leader|leader changed|request timed out|too 
 /** etcd3 leaves these two to the caller: the users or roles were changed while we held a token. */
 const STALE_AUTH = /etcdserver: revision of auth store is old|etcdserver: user name is empty/;
 
+/** etcd has no code for it, and what has none etcd3 takes for transient: the user can only come with a certificate. */
+const NO_PASSWORD_USER = /password was given for no password user/;
+
 /**
  * Opens a connection per endpoint, lazily, and stays with the one that answers. etcd3's own retries and circuit breakers
  * are off: they can visit the one dead node again and again, and they know nothing of our deadlines.
@@ -228,7 +231,8 @@ async function keepAliveOnce(client: Etcd3, id: string, deadline: number): Promi
   }
 }
 
-const isTransient = (error: Error) => isRecoverableError(error) || LEADERLESS.test(error.message);
+const isTransient = (error: Error) =>
+  (isRecoverableError(error) && !NO_PASSWORD_USER.test(error.message)) || LEADERLESS.test(error.message);
 
 /** An answer that no repetition will change. */
 function refusal(operation: string, endpoint: string, cause: Error) {
@@ -240,7 +244,8 @@ function refusal(operation: string, endpoint: string, cause: Error) {
     cause instanceof EtcdAuthenticationFailedError ||
     cause instanceof EtcdInvalidAuthTokenError ||
     cause instanceof EtcdPermissionDeniedError ||
-    STALE_AUTH.test(cause.message);
+    STALE_AUTH.test(cause.message) ||
+    NO_PASSWORD_USER.test(cause.message);
   const Kind = refused ? CredentialsError : LockServiceError;
   return new Kind(`etcd at ${endpoint} refused "${operation}": ${oneLine(cause)}`, { cause });
 }

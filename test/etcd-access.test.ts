@@ -91,7 +91,8 @@ describe('etcd that wants a user', () => {
   before(async () => {
     // A token that is forgotten after a quiet second or two instead of five quiet minutes.
     server = await startEtcd({ extraArgs: ['--auth-token-ttl=1', '--bcrypt-cost=4'] });
-    const commands = [...limitedRole({ ...credentials, lockKey, statePrefix }), ...enableAuth(root)];
+    const certified = ['user', 'add', 'by-certificate', '--no-password'];
+    const commands = [...limitedRole({ ...credentials, lockKey, statePrefix }), certified, ...enableAuth(root)];
     for (const command of commands) await server.etcdctl(command);
   });
   after(() => server[Symbol.asyncDispose]());
@@ -112,6 +113,7 @@ describe('etcd that wants a user', () => {
   for (const [fault, wrong] of [
     ['A wrong password', { ...credentials, password: 'wrong' }],
     ['An unknown user', { username: 'nobody', password: 'wrong' }],
+    ['A password for a user who has none', { username: 'by-certificate', password: 'wrong' }],
     ['No user at all', {}],
   ] as [string, EtcdCredentials][]) {
     test(`${fault} is refused as credentials, without repeating the secret.`, async () => {
