@@ -9,7 +9,7 @@ export async function measureThroughput(stage: Stage, wanted: ReadonlySet<RowNam
   const records = stage.quick ? 1000 : 200_000;
   await using target = await startNginx();
   const others: [RowName, number, () => Promise<Told>][] = [
-    ['throughput', 5, () => stage.run('undici-loop', [target.url, `${records}`])],
+    ['throughput', 5, () => stage.run('undici-loop', [target.url, `${records}`, '50'])],
     ['rival', 2, () => stage.run('fetch-limit', [`${stage.sourceUrl}/${records}`, target.url, `${records}`])],
   ];
   const perSecond = ({ durationMs }: Told) => (records / durationMs) * 1000;

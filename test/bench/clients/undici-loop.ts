@@ -1,14 +1,14 @@
 import { Pool } from 'undici';
 import { bodyOf, idOf } from '../source.ts';
 
-// What can be had at most: 50 lanes that write bodies which are there already, and look at nothing.
-const [url, count] = process.argv.slice(2) as [string, string];
+// What can be had at most: lanes that write bodies which are there already, and look at nothing.
+const [url, count, lanes] = process.argv.slice(2) as [string, string, string];
 const writes = Array.from({ length: Number(count) }, (_, n) => ({
   path: `/v1/regions/eu/models/${encodeURIComponent(idOf(n))}`,
   body: bodyOf(n),
 }));
 const headers = { 'content-type': 'application/json', authorization: 'Bearer bench-token' };
-const pool = new Pool(url, { connections: 50 });
+const pool = new Pool(url, { connections: Number(lanes) });
 
 const startedMs = performance.now();
 const cpu = process.cpuUsage();
@@ -19,7 +19,7 @@ const lane = async () => {
     await answer.body.dump();
   }
 };
-await Promise.all(Array.from({ length: 50 }, lane));
+await Promise.all(Array.from({ length: Number(lanes) }, lane));
 const { user, system } = process.cpuUsage(cpu);
 console.log(JSON.stringify({ durationMs: performance.now() - startedMs, cpuMs: (user + system) / 1000 }));
 await pool.close();
