@@ -1,5 +1,7 @@
 import type { IncomingHttpHeaders } from 'node:http';
-import { buildConnector, Client, type Dispatcher, errors } from 'undici';
+import { Client, errors } from 'undici';
+import { patience, WholeAnswer } from './answer.ts';
+import { createConnecting } from './connect.ts';
 import { HttpError } from './errors.ts';
 
 export interface HttpRequest {
@@ -29,7 +31,10 @@ export interface HttpStream extends Disposable {
 export interface Http extends AsyncDisposable {
   /** @throws HttpError, or the signal's reason once it has fired */
   send(request: HttpRequest): Promise<HttpAnswer>;
-  /** As `send`, for a body of any length; that of an answer other than 2xx is dropped. */
+  /**
+   * As `send`, for a body of any length, on a connection that ends with it: where one was to be kept and the server closes
+   * it, undici drops what of the body was not read yet. The body of an answer other than 2xx is given up.
+   */
   stream(request: HttpRequest): Promise<HttpStream>;
 }
 
@@ -45,8 +50,7 @@ export function createHttp(
   const { timeoutMs, maxBytes, signal } = options;
   const { origin, pathname } = new URL(baseUrl);
   const basePath = pathname.replace(/\/$/, '');
-  // One for all connections, so that they share their TLS sessions.
-  const connect = buildConnector({ timeout: timeoutMs, allowH2: false });
+  const { connect, giveUp } = createConnecting({ timeoutMs });
   const connections: Client[] = [];
   /** Not undici's Pool, whose search for a free connection and whose events cost a fifth of a write. */
   const free: Client[] = [];
@@ -64,6 +68,7 @@ export function createHttp(
 
   async function end(reason: Error) {
     ended ??= reason;
+    giveUp(reason);
     await Promise.all(connections.map((connection) => connection.destroy(reason)));
   }
 
@@ -97,7 +102,7 @@ export function createHttp(
         };
         // Dispatched directly, because the stream that undici's `request` makes of each body costs a fifth of a write.
         const request = { method, path: basePath + path, headers, body };
-        connection.dispatch(request, new Answer(options, answered, failed));
+        connection.dispatch(request, new WholeAnswer(options, answered, failed));
       });
     },
     async stream({ method, path, headers, body = null }) {
@@ -105,14 +110,15 @@ export function createHttp(
       const connection = takeConnection();
       const giveBack = () => free.push(connection);
       try {
-        const answer = await connection.request({ method, path: basePath + path, headers, body }).catch((error) => {
+        const request = { method, path: basePath + path, headers, body, reset: true, onInfo: patience(timeoutMs) };
+        const answer = await connection.request(request).catch((error) => {
           giveBack();
           throw error;
         });
         answer.body.once('close', giveBack);
         // It reports its being given up as an error, which nobody waits for.
         answer.body.on('error', () => undefined);
-        if (answer.statusCode < 200 || answer.statusCode > 299) await answer.body.dump();
+        if (answer.statusCode < 200 || answer.statusCode > 299) answer.body.destroy();
         return {
           status: answer.statusCode,
           headers: answer.headers,
@@ -130,60 +136,12 @@ export function createHttp(
   };
 }
 
-/** Takes an answer to its end; what closes the connection before is an error. */
-class Answer implements Dispatcher.DispatchHandler {
-  readonly #limits: { timeoutMs: number; maxBytes: number };
-  readonly #answered: (answer: HttpAnswer) => void;
-  readonly #failed: (error: Error) => void;
-  readonly #parts: Buffer[] = [];
-  #bytes = 0;
-  #bodyDueMs = 0;
-  #status = 0;
-  #headers: IncomingHttpHeaders = {};
-
-  /** One of the two is called, once. */
-  constructor(
-    limits: { timeoutMs: number; maxBytes: number },
-    answered: (answer: HttpAnswer) => void,
-    failed: (error: Error) => void,
-  ) {
-    this.#limits = limits;
-    this.#answered = answered;
-    this.#failed = failed;
-  }
-
-  onRequestStart() {}
-
-  onResponseStart(_: unknown, status: number, headers: IncomingHttpHeaders) {
-    this.#status = status;
-    this.#headers = headers;
-    this.#bodyDueMs = performance.now() + this.#limits.timeoutMs;
-  }
-
-  onResponseData(controller: Dispatcher.DispatchController, part: Buffer) {
-    this.#bytes += part.length;
-    if (this.#bytes > this.#limits.maxBytes) controller.abort(new errors.ResponseExceededMaxSizeError());
-    // undici's time-out starts anew with each piece, so a body that trickles would never meet it.
-    else if (performance.now() > this.#bodyDueMs) controller.abort(new errors.BodyTimeoutError());
-    else this.#parts.push(part);
-  }
-
-  onResponseEnd() {
-    const body = this.#parts.length > 1 ? Buffer.concat(this.#parts) : (this.#parts[0] ?? NO_BODY);
-    this.#answered({ status: this.#status, headers: this.#headers, body });
-  }
-
-  onResponseError(_: unknown, error: Error) {
-    this.#failed(error);
-  }
-}
-
-const NO_BODY = Buffer.alloc(0);
-
 function describe(cause: Error & { code?: string }, maxBytes: number): HttpError {
   if (cause instanceof errors.ResponseExceededMaxSizeError) {
     return new HttpError(`the answer is larger than ${maxBytes} bytes`, false, { cause });
   }
+  // What undici's parser says of it would be taken for a server that speaks no HTTP.
+  if (/Invalid EOF state/.test(cause.message)) return new HttpError('the answer broke off', true, { cause });
   const refused = cause instanceof errors.InvalidArgumentError || cause instanceof errors.NotSupportedError;
   return new HttpError(`${cause.code ?? cause.name}: ${cause.message}`, !refused, { cause });
 }

@@ -15,12 +15,12 @@ const open = (url: string, options: { timeoutMs?: number; signal?: AbortSignal }
 const get = (http: Http, path = '/') => http.send({ method: 'GET', path, headers: {} });
 
 /** A server below HTTP: `handle` gets each connection once something was sent on it. */
-async function serveRaw(handle: (socket: Socket) => void) {
+async function serveRaw(handle: (socket: Socket, request: string) => unknown) {
   const sockets = new Set<Socket>();
   const server = createServer((socket) => {
     sockets.add(socket);
     socket.on('error', () => undefined);
-    socket.once('data', () => handle(socket));
+    socket.once('data', (data) => handle(socket, String(data)));
   });
   server.listen(0, '127.0.0.1');
   await once(server, 'listening');
@@ -54,17 +54,16 @@ test('An answer comes with status, headers and the whole body, in however many p
     let body = '';
     for await (const part of request) body += part;
     response.writeHead(207, { 'x-method': request.method });
-    for (const letter of body) {
-      response.write(letter);
-      await sleep(1);
-    }
+    for (const byte of Buffer.from(body)) response.write(Buffer.of(byte));
     response.end();
   });
-  await using http = open(server.url);
-  const answer = await http.send({ method: 'PUT', path: '/', headers: { 'x-a': 'b' }, body: 'grüße' });
-  assert.equal(answer.status, 207);
-  assert.equal(answer.headers['x-method'], 'PUT');
-  assert.equal(new TextDecoder().decode(answer.body), 'grüße');
+  await using http = createHttp(server.url, { timeoutMs: 10_000, maxBytes: 10_000, signal: never });
+  for (const body of ['', 'g', 'grüße', 'größe'.repeat(500)]) {
+    const answer = await http.send({ method: 'PUT', path: '/', headers: { 'x-a': 'b' }, body });
+    assert.equal(answer.status, 207);
+    assert.equal(answer.headers['x-method'], 'PUT');
+    assert.equal(new TextDecoder().decode(answer.body), body);
+  }
 });
 
 test('A redirect is an answer like any other: it is not followed.', async () => {
@@ -129,6 +128,60 @@ for (const [where, breakOff] of Object.entries(brokenOff)) {
   });
 }
 
+test('A body of any length is read slowly, although the server closes the connection meanwhile.', async () => {
+  await using server = await serveRaw(async (socket, request) => {
+    const [, size] = /^GET \/(\d+) /.exec(request) as unknown as [string, string];
+    const close = /^connection: close\r$/im.test(request) ? 'connection: close\r\n' : '';
+    socket.write(`HTTP/1.1 200 OK\r\n${close}content-length: ${size}\r\n\r\n`);
+    socket.write('x'.repeat(Number(size)));
+    // As after the time-out of a connection that is idle.
+    await sleep(50);
+    socket.end();
+  });
+  await using http = open(server.url);
+  const read = async (size: number) => {
+    using answer = await http.stream({ method: 'GET', path: `/${size}`, headers: {} });
+    let bytes = 0;
+    for await (const piece of answer.body) {
+      bytes += piece.length;
+      await sleep(150);
+    }
+    assert.equal(bytes, size);
+  };
+  await Promise.all(Array.from({ length: 30 }, (_, n) => read(20_000 + n * 10_000)));
+});
+
+test('A connection that is reset breaks a body off, also one that tells no length.', async () => {
+  await using server = await serveRaw(async (socket) => {
+    socket.write('HTTP/1.1 200 OK\r\n\r\nhalf of');
+    await sleep(50);
+    socket.resetAndDestroy();
+  });
+  await using http = open(server.url);
+  await assert.rejects(get(http), { name: 'HttpError', transient: true, message: /ECONNRESET/ });
+  using answer = await http.stream({ method: 'GET', path: '/', headers: {} });
+  await assert.rejects(Array.fromAsync(answer.body), { name: 'HttpError', transient: true, message: /ECONNRESET/ });
+});
+
+test('A client that is closed while it connects leaves no connection behind.', async () => {
+  const connected = Promise.withResolvers<Socket>();
+  // Takes the first words of a TLS handshake and says nothing.
+  await using server = await serveRaw((socket) => connected.resolve(socket));
+  const http = open(server.url.replace('http:', 'https:'));
+  const answer = assert.rejects(get(http), { name: 'HttpError', message: 'the client is closed' });
+  const socket = await connected.promise;
+  await http[Symbol.asyncDispose]();
+  await answer;
+  if (!socket.closed) await once(socket, 'close', { signal: AbortSignal.timeout(5000) });
+});
+
+test('A stream whose answer is not 2xx is there at once, and its body is not waited for.', async () => {
+  await using server = await serve((_, response) => void response.writeHead(503, { 'retry-after': '7' }).write('a'));
+  await using http = open(server.url);
+  using answer = await http.stream({ method: 'GET', path: '/', headers: {} });
+  assert.deepEqual([answer.status, answer.headers['retry-after']], [503, '7']);
+});
+
 test('Whatever a server does to its connections, nothing is sent twice, and no request waits for the connection of another.', async () => {
   const lanes = 20;
   const seen: string[] = [];
@@ -189,6 +242,20 @@ test('A server that does not answer, or stops in the middle, is given up after t
   await using http = open(server.url, { timeoutMs: 200 });
   await assert.rejects(get(http, '/headers'), { transient: true, message: /^UND_ERR_HEADERS_TIMEOUT/ });
   await assert.rejects(get(http, '/body'), { transient: true, message: /^UND_ERR_BODY_TIMEOUT/ });
+});
+
+test('A server that keeps saying that its answer takes time is given up after the time-out too.', async () => {
+  await using server = await serve(async (_, response) => {
+    for (let times = 0; times < 500 && !response.destroyed; times++) {
+      response.writeProcessing();
+      await sleep(20);
+    }
+    response.end();
+  });
+  await using http = open(server.url, { timeoutMs: 300 });
+  const expected = { name: 'HttpError', transient: true, message: /^UND_ERR_HEADERS_TIMEOUT/ };
+  await assert.rejects(get(http), expected);
+  await assert.rejects(http.stream({ method: 'GET', path: '/', headers: {} }), expected);
 });
 
 test('A body that trickles is given up after the time-out too.', async () => {
