@@ -1,8 +1,7 @@
-import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { parseEnv } from 'node:util';
 import { settingsTable } from '../lib/config.ts';
 import { writeDashboard } from './dashboard.ts';
+import { readDotenv } from './dotenv.ts';
 import { leaveOut, type Resources } from './optional.ts';
 import { divide } from './shards.ts';
 import { alarmMinutes, readStageConfig, type StageConfig } from './stage-config.ts';
@@ -96,11 +95,10 @@ export default function buildPlugin(serverless: Serverless, options: { stage?: s
       // What the shell or .env says is meant for this machine, so it stands when osls sets the stage's environment;
       // which stage it is, `--stage` says.
       'after:invoke:local:loadEnvVars': () => {
-        const file = join(serverless.serviceDir, '.env');
-        const dotenv = existsSync(file) ? parseEnv(readFileSync(file, 'utf8')) : {};
+        const dotenv = readDotenv(serverless.serviceDir, (line) => log.warning(line));
         const given: NodeJS.ProcessEnv = { ...dotenv, ...shell };
         for (const name of Object.keys(settingsTable))
-          if (given[name] && name !== 'STAGE') process.env[name] = given[name];
+          if (given[name] !== undefined && name !== 'STAGE') process.env[name] = given[name];
         for (const [name, value] of Object.entries(dotenv)) process.env[name] ??= value;
       },
     },

@@ -88,8 +88,11 @@ export default function operatePlugin(serverless: Serverless, options: Options, 
       const config = await serverless.getProvider('aws').getAwsSdkV3Config();
       return createInvoke(config, (name) => serverless.service.getFunction(name).name);
     }
-    const endpoint = announced(serverless.serviceDir);
-    if (endpoint === undefined) throw new Refusal('npm run dev is not running; --local works on what it has started');
+    const running = announced(serverless.serviceDir);
+    if (!running) throw new Refusal('npm run dev is not running; --local works on what it has started');
+    const { url: endpoint, stage } = running;
+    if (options.stage !== undefined && options.stage !== stage)
+      throw new Refusal(`npm run dev is running stage ${stage}, not ${options.stage}`);
     const credentials = { accessKeyId: 'local', secretAccessKey: 'local' };
     const invoke = await createInvoke({ endpoint, region: 'us-east-1', credentials }, (name) => name);
     return (name, event) =>
@@ -129,7 +132,10 @@ export default function operatePlugin(serverless: Serverless, options: Options, 
     const invoke = await connect();
     const status = (await invoke('control', event)) as Status;
     for (const line of options.json ? [JSON.stringify(status, null, 2)] : describeStatus(status)) writeText(line);
-    if (status.skipped) throw new Refusal(`nothing was reset: ${status.skipped.message}`);
+    if (status.skipped)
+      throw new Refusal(
+        `nothing was reset: ${status.skipped.message}; once that has ended, it can be (after "serverless pause" no tick begins)`,
+      );
   }
 
   const runPause = () => {

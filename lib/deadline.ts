@@ -29,13 +29,13 @@ export function setDeadline(options: { remainingMs: number; reserveSeconds: numb
   const endsAtMs = performance.now() + remainingMs;
   const closing = new AbortController();
   const cut = new AbortController();
-  const close = () => closing.abort(new Interrupted('deadline', 'the deadline reserve is reached'));
+  const close = (why: string) => closing.abort(new Interrupted('deadline', why));
   const cutNow = () => cut.abort(new Interrupted('deadline', 'half the deadline reserve is used up'));
-  const closer = setTimeout(close, remainingMs - reserveMs);
+  const closer = setTimeout(close, remainingMs - reserveMs, 'the deadline reserve is reached');
   const cutter = setTimeout(cutNow, remainingMs - reserveMs / 2);
   let stopper: NodeJS.Timeout | undefined;
   const onStop = () => {
-    close();
+    close('the process was asked to end');
     stopper = setTimeout(cutNow, reserveMs / 2);
   };
   if (stop.aborted) onStop();

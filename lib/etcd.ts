@@ -50,6 +50,8 @@ const MAX_AUTHENTICATIONS = 3;
 /** What etcd says while it has no leader, or has lost one with our request in hand. */
 const LEADERLESS = /etcdserver: (no leader|leader changed|request timed out|too many requests|server stopped)/;
 
+const OUT_OF_TIME = /DEADLINE_EXCEEDED/;
+
 /** etcd3 leaves these two to the caller: the users or roles were changed while we held a token. */
 const STALE_AUTH = /etcdserver: revision of auth store is old|etcdserver: user name is empty/;
 
@@ -67,6 +69,8 @@ export function connectEtcd(endpoints: readonly string[], credentials: EtcdCrede
   async function call<T>(operation: string, budget: Budget, send: (client: Etcd3, deadline: number) => Promise<T>) {
     const { attemptMs, totalMs, signal } = budget;
     const giveUpAtMs = performance.now() + totalMs;
+    /** The last complaint that says more than that the time was up. */
+    let complaint: Error | undefined;
     for (let attempt = 1; ; attempt++) {
       signal?.throwIfAborted();
       const member = members[current]!;
@@ -79,12 +83,13 @@ export function connectEtcd(endpoints: readonly string[], credentials: EtcdCrede
         const cause = error as Error;
         if (STALE_AUTH.test(cause.message) && credentials.username !== undefined) member.reopen();
         else if (!isTransient(cause)) throw refusal(operation, member.endpoint, cause);
+        if (!complaint || !OUT_OF_TIME.test(cause.message)) complaint = cause;
         current = (current + 1) % members.length;
         const pauseMs = Math.min(50 * 2 ** attempt, 500);
         if (performance.now() + pauseMs >= giveUpAtMs) {
           throw new LockServiceError(
-            `etcd did not answer "${operation}" in ${attempt} attempt(s) within ${totalMs} ms at ${endpoints.join(', ')}: ${oneLine(cause)}`,
-            { cause },
+            `etcd did not answer "${operation}" in ${attempt} attempt(s) within ${totalMs} ms at ${endpoints.join(', ')}: ${oneLine(complaint)}`,
+            { cause: complaint },
           );
         }
         // An abort ends the pause; the loop then throws the signal's own reason.
@@ -250,5 +255,9 @@ function refusal(operation: string, endpoint: string, cause: Error) {
   return new Kind(`etcd at ${endpoint} refused "${operation}": ${oneLine(cause)}`, { cause });
 }
 
-/** OpenSSL's complaints, which gRPC passes on, have several lines. */
-const oneLine = ({ message }: Error) => message.replaceAll(/\s+/g, ' ').trim();
+/** OpenSSL's complaints, which gRPC passes on, have several lines, and a note of its resolver is mostly empty. */
+const oneLine = ({ message }: Error) =>
+  message
+    .replaceAll(/\s+/g, ' ')
+    .replace(/ Resolution note: ?$/, '')
+    .trim();

@@ -138,6 +138,7 @@ function parse<T>(name: string, schema: v.GenericSchema<unknown, T>, event: unkn
   const faults = parsed.issues.map((issue) => {
     const path = v.getDotPath(issue);
     if (issue.expected === 'never') return `unknown key ${path}`;
+    if (issue.received === 'undefined' && issue.message.startsWith('Invalid key')) return `${path} is missing`;
     return path ? `${path}: ${issue.message}` : issue.message;
   });
   throw new EventError(`the ${name} event was refused: ${faults.join('; ')}`);

@@ -1,7 +1,6 @@
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { existsSync } from 'node:fs';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -25,7 +24,7 @@ before(async () => {
   serviceDir = await serviceFolder(folder);
   // The function's time-out is 300 s, so a run starts nothing new after 5 s.
   cloud = await startCloud({ stage: 'dev', env: { DEADLINE_RESERVE_SECONDS: '295' } });
-  announce(serviceDir, cloud.lambdaUrl);
+  announce(serviceDir, { url: cloud.lambdaUrl, stage: 'dev' });
 });
 after(async () => {
   await cloud?.[Symbol.asyncDispose]();
@@ -164,6 +163,7 @@ test('npm run dev says where its functions are, and status, pause, resume and re
   const project = await serviceFolder(join(folder, 'dev'));
   const onDev = (...args: string[]) => serverless(project, [...args, '--local']);
   await assert.rejects(onDev('status'), /npm run dev is not running;/);
+  await writeFile(announcement(project), JSON.stringify({ url: 'http://127.0.0.1:1', stage: 'dev' }));
   const { child, lines, closed, seen } = start(t, project, join(root, 'infra/local/dev.ts'), '--every', '1h');
   await seen(/^tick of .*"status":"completed"/);
 
@@ -174,11 +174,11 @@ test('npm run dev says where its functions are, and status, pause, resume and re
   const reset = await onDev('reset', '--what', 'watermark', '--to', '2026-01-01');
   assert.match(reset, /^watermark +2026-01-01T00:00:00.000Z/m);
 
+  await assert.rejects(onDev('status', '--stage', 'prod'), /npm run dev is running stage dev, not prod/);
+
   child.kill('SIGINT');
   assert.deepEqual(await closed, [0, null], lines.join('\n'));
-  assert.ok(!existsSync(announcement(project)));
-  // As a kill -9 would leave it.
-  await writeFile(announcement(project), JSON.stringify({ url: 'http://127.0.0.1:1' }));
+  // That of another one, which was killed, is there again.
   await assert.rejects(onDev('status'), /npm run dev is not running any more/);
 });
 

@@ -216,14 +216,18 @@ test('A setting goes into the environment as it is written, without YAML taking 
   assert.equal(settings.TARGET_REGION_ID, '0012');
 });
 
-test('invoke local runs a fresh bundle with the settings of the shell before those of the stage.', async () => {
+test('invoke local runs a fresh bundle with the settings of the shell and of .env before those of the stage.', async () => {
   await mkdir(join(serviceDir, 'dist'));
   await writeFile(join(serviceDir, 'dist/control.js'), 'throw new Error("this is of an earlier build")');
+  await writeFile(join(serviceDir, '.env'), 'CONCURENCY=5\nTARGET_REGION_ID=\nAWS_PROFILE=none\n');
   const env = { ...bareShell, LOCK_TTL_SECONDS: '1' };
   const invocation = ['invoke', 'local', '--function', 'control', '--data', '{"action":"status"}'];
   const output = await failureOf(serverless(serviceDir, invocation, env));
   assert.match(output, /"errorType": "SettingsError"/);
-  assert.match(output, /"1 setting\(s\) missing or malformed: LOCK_TTL_SECONDS must be a whole number from 5 to 3600"/);
+  assert.match(output, /"2 setting\(s\) missing or malformed: [^"]*TARGET_REGION_ID is missing/);
+  assert.match(output, /LOCK_TTL_SECONDS must be a whole number from 5 to 3600/);
+  assert.match(output, /\.env: CONCURENCY is not a setting that is known here/);
+  assert.doesNotMatch(output, /AWS_PROFILE is not/);
 });
 
 async function edit(stage: string, change: (yaml: string) => string) {

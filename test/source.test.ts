@@ -1,12 +1,12 @@
 import assert from 'node:assert/strict';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { test } from 'node:test';
-import { job } from '../functions/job.ts';
 import { answer, serve } from '../infra/local/serve.ts';
 import { createHttp } from '../lib/http.ts';
 import { createSend } from '../lib/request.ts';
 import { openCredentials, type Secret } from '../lib/secrets.ts';
 import { openSource, type Page } from '../lib/source.ts';
+import { job } from './support/job.ts';
 import { secretStoreOf } from './support/pipeline.ts';
 
 /** The shipped job's source behind a server that answers with `handle`. */

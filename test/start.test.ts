@@ -104,6 +104,11 @@ test('npm run dev ticks until Ctrl-C, answers invocations by hand, and then lets
   const refused = await fetch(url, { method: 'POST', body: '{"action":"dance"}' });
   assert.equal(refused.headers.get('x-amz-function-error'), 'Unhandled');
   assert.equal(((await refused.json()) as { errorType: string }).errorType, 'EventError');
+  const hold = lines.find((line) => / lock \/solotick\/dev\/models\/lock$/.test(line)) ?? 'false';
+  const holder = start(t, 'sh', '-c', `exec ${hold.trim()}`);
+  await holder.seen(/^\/solotick\/dev\/models\/lock\//);
+  await seen(/^tick of .*"reason":"locked"/);
+  holder.child.kill('SIGINT');
 
   child.kill('SIGINT');
   assert.deepEqual(await closed, [0, null], lines.join('\n'));

@@ -1,12 +1,12 @@
 import assert from 'node:assert/strict';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { test } from 'node:test';
-import { job } from '../functions/job.ts';
 import { answer, bodyOf, serve } from '../infra/local/serve.ts';
 import { createHttp } from '../lib/http.ts';
 import { createSend } from '../lib/request.ts';
 import { openCredentials } from '../lib/secrets.ts';
 import { openTarget, type RequestTarget } from '../lib/target.ts';
+import { job } from './support/job.ts';
 import { record, secretStoreOf } from './support/pipeline.ts';
 
 type Model = ReturnType<typeof record>;

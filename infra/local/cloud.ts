@@ -2,6 +2,7 @@ import { rmSync } from 'node:fs';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { job } from '../../functions/job.ts';
 import { artifact, unpack } from '../artifact.ts';
 import { readStageConfig, type StageConfig } from '../stage-config.ts';
 import { catalogue, type Model } from './catalogue.ts';
@@ -37,6 +38,7 @@ export interface LocalCloud extends AsyncDisposable {
   functions: Record<FunctionName, LocalFunction>;
   /** Lambda's Invoke API for the functions, by their short names and those they have when they are deployed. */
   lambdaUrl: string;
+  lockKey: string;
   /** The keys below the lock: its holder and those who wait for it. */
   lockKeys(): Promise<string[]>;
 }
@@ -72,7 +74,7 @@ export async function startCloud({ stage, env = {}, onProgress, onLog }: Options
   const lambda = stack.use(await startInvokeApi(byName));
   await packaging;
 
-  const lockKey = env.LOCK_KEY ?? config.settings.LOCK_KEY ?? `/solotick/${stage}/models/lock`;
+  const lockKey = env.LOCK_KEY ?? config.settings.LOCK_KEY ?? `/solotick/${stage}/${job.name}/lock`;
   const create = (name: FunctionName) => {
     const fn = stack.use(
       createFunction({
@@ -117,6 +119,7 @@ export async function startCloud({ stage, env = {}, onProgress, onLog }: Options
     deadLetters,
     functions,
     lambdaUrl: lambda.url,
+    lockKey,
     async lockKeys() {
       const keys = await etcd.etcdctl(['get', `${lockKey}/`, '--prefix', '--keys-only']);
       return keys.split('\n').filter(Boolean);

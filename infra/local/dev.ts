@@ -1,7 +1,7 @@
-import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { parseArgs, parseEnv } from 'node:util';
+import { parseArgs } from 'node:util';
+import { readDotenv } from '../dotenv.ts';
 import { announce } from './announce.ts';
 import { startCloud } from './cloud.ts';
 import { onInterrupt } from './interrupt.ts';
@@ -37,30 +37,36 @@ onInterrupt(() => {
 });
 
 // For local runs `.env` goes before the stage's settings and the local addresses.
-const dotenv = await readFile(join(import.meta.dirname, '../../.env'), 'utf8').catch(() => '');
+const env = readDotenv(join(import.meta.dirname, '../..'), (line) => console.log(line));
 await using cloud = await startCloud({
-  stage,
-  env: parseEnv(dotenv) as Record<string, string>,
+  ...{ stage, env },
   onProgress: (line) => console.log(line),
   onLog: (name, line) => console.log(readable(name, line)),
+}).catch((error: Error) => {
+  console.error(error.message);
+  process.exit(1);
 });
 // npm runs its scripts in the folder of the project.
-announce(process.cwd(), cloud.lambdaUrl);
+announce(process.cwd(), { url: cloud.lambdaUrl, stage });
 starting = false;
 
-const { functions, config, etcd, source, target } = cloud;
+const { functions, config, etcd } = cloud;
+const [sourceUrl, targetUrl] = [env.SOURCE_URL ?? cloud.source.url, env.TARGET_URL ?? cloud.target.url];
+const endpoints = env.ETCD_ENDPOINTS ?? etcd.endpoints.join(',');
 const now = new Date();
 const schedule = everyMs
   ? every(everyMs, now)
   : parseSchedule(config.schedule.expression, config.schedule.timezone, now);
 const invoke = (name: string, event: unknown) =>
   `  curl -d '${JSON.stringify(event)}' ${cloud.lambdaUrl}/2015-03-31/functions/${name}/invocations`;
-console.log(`source ${source.url}, target ${target.url}, etcd ${etcd.endpoints.join(',')}
+console.log(`source ${sourceUrl}, target ${targetUrl}, etcd ${endpoints}
 ticks: ${everyMs ? `every ${everyMs / 1000} s` : `${config.schedule.expression}, ${config.schedule.timezone}`}
 by hand:
 ${invoke('sync', {})}
 ${invoke('backfill', { ids: [cloud.records[0]?.id] })}
 ${invoke('control', { action: 'status' })}
+to hold the lock, from another terminal:
+  ${etcd.etcdctlPath} --endpoints=${endpoints} lock ${cloud.lockKey}
 Ctrl-C stops.`);
 
 await tickBy(schedule, stop.signal);

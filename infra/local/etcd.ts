@@ -36,6 +36,8 @@ export interface LocalEtcd extends AsyncDisposable {
   version: string;
   /** One line on which etcd this is. */
   origin: string;
+  /** Of the program that belongs to it. */
+  etcdctlPath: string;
   /** Runs etcdctl against all nodes and returns its standard output. @throws Error with what etcdctl complained of. */
   etcdctl(args: string[]): Promise<string>;
   /** Starts etcdctl, for what does not end by itself (`lock`, `watch`); ending it is up to the caller. */
@@ -67,6 +69,7 @@ export async function startEtcd(options: Options = {}): Promise<LocalEtcd> {
     nodes: nodes.list,
     version: binary.version,
     origin: `etcd ${binary.version} from ${binary.origin}`,
+    etcdctlPath: binary.etcdctl,
     async etcdctl(args) {
       const { stdout } = await run(binary.etcdctl, [...clientArgs, ...args], { env: cleanEnv(), timeout: 30_000 });
       return stdout;

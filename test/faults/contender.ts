@@ -2,12 +2,13 @@
  * A process that competes for one lock: each message is a tick, each answer its result. It can be killed and stopped like
  * an execution environment, and costs less than one to start.
  */
-import { job } from '../../functions/job.ts';
+
 import { readSettings } from '../../lib/config.ts';
 import { parseTick } from '../../lib/event.ts';
 import { createLog } from '../../lib/log.ts';
 import { run } from '../../lib/run.ts';
 import { secretStore } from '../../lib/secrets.ts';
+import { job } from '../support/job.ts';
 
 const settings = readSettings(process.env, job.name);
 const secrets = secretStore(settings.secretId);

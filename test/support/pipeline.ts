@@ -1,6 +1,5 @@
 import type { ServerResponse } from 'node:http';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { job } from '../../functions/job.ts';
 import { answer, bodyOf, type Served, serve } from '../../infra/local/serve.ts';
 import { createHttp } from '../../lib/http.ts';
 import { createPace } from '../../lib/pace.ts';
@@ -10,6 +9,7 @@ import { openCredentials, type Secret } from '../../lib/secrets.ts';
 import { openSource } from '../../lib/source.ts';
 import { type Ending, type SettledPage, type SyncOptions, sync } from '../../lib/sync.ts';
 import { openTarget } from '../../lib/target.ts';
+import { job } from './job.ts';
 
 /** A record of the shipped job. */
 export const record = (id: string, name = `name of ${id}`) => ({

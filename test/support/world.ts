@@ -1,5 +1,4 @@
 import { randomUUID } from 'node:crypto';
-import { job as shippedJob } from '../../functions/job.ts';
 import { startSecrets } from '../../infra/local/secrets.ts';
 import { startSource } from '../../infra/local/source.ts';
 import { startTarget } from '../../infra/local/target.ts';
@@ -12,6 +11,7 @@ import { run } from '../../lib/run.ts';
 import { secretStore } from '../../lib/secrets.ts';
 import type { SourceJob } from '../../lib/source.ts';
 import type { TargetJob } from '../../lib/target.ts';
+import { job as shippedJob } from './job.ts';
 
 /** A record of the shipped job, changed at the given minute of 2026. */
 export const model = (index: number, minute = index) => ({
