@@ -5,6 +5,9 @@ import type { Log } from './log.ts';
 /** Lambda's loop detection would end a chain after 16; the function allows it, and this ends it. */
 export const MAX_HOPS = 20;
 
+/** What is left of the invocation's time for its answer. */
+const TO_ANSWER_MS = 250;
+
 /**
  * Invokes the function again, asynchronously, for the rest of a partial pass. Whatever keeps it from doing so is logged
  * and not thrown: the next tick goes on with the pass anyway.
@@ -12,7 +15,7 @@ export const MAX_HOPS = 20;
 export async function continueLater(
   tick: Tick,
   runId: string,
-  { functionName, log }: { functionName: string; log: Log },
+  { functionName, log, endsInMs }: { functionName: string; log: Log; endsInMs: number },
 ): Promise<void> {
   const { root, hop } = tick.continues ?? { root: runId, hop: 0 };
   if (hop >= MAX_HOPS) return log.warn(`the pass was continued ${hop} times; the next tick goes on with it`, { root });
@@ -24,6 +27,7 @@ export async function continueLater(
     });
     await client.send(
       new InvokeCommand({ FunctionName: functionName, InvocationType: 'Event', Payload: JSON.stringify(event) }),
+      { abortSignal: AbortSignal.timeout(Math.max(0, Math.floor(endsInMs - TO_ANSWER_MS))) },
     );
     log.info('continued: the function was invoked again', { event });
   } catch (error) {

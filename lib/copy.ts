@@ -2,6 +2,7 @@ import { setMaxListeners } from 'node:events';
 import type { Deadline } from './deadline.ts';
 import type { Backfill, Tick } from './event.ts';
 import { createHttp } from './http.ts';
+import { msOf } from './instant.ts';
 import { createPace } from './pace.ts';
 import { pagesOf } from './pages.ts';
 import type { Pass } from './pass.ts';
@@ -113,7 +114,7 @@ export async function copy<R>(job: Job<R>, copying: Copying<R>, failedBefore: st
     ...{ report, note: noteProblem },
     ...{ recordWritten: copying.recordWritten, recordInvalid: copying.recordInvalid },
     ...{ recordFailed: copying.recordFailed, pageSettled: copying.pageSettled },
-    updatedAtMs: updatedAt && ((record: R) => Date.parse(updatedAt(record))),
+    updatedAtMs: updatedAt && ((record: R) => msOf(updatedAt(record))),
     failuresBeforeStop: settings.failuresBeforeStop,
   });
 }

@@ -174,7 +174,16 @@ function openMember(endpoint: string, { username, password, ca, cert, key }: Etc
       },
     };
   };
-  let opened = open();
+  const opening = () => {
+    try {
+      return open();
+    } catch (cause) {
+      throw new CredentialsError(`etcd.ca, cert or key of the secret cannot be read: ${oneLine(cause as Error)}`, {
+        cause,
+      });
+    }
+  };
+  let opened = opening();
   const member = {
     endpoint,
     authentications: 0,
@@ -184,7 +193,7 @@ function openMember(endpoint: string, { username, password, ca, cert, key }: Etc
     close: () => opened.close(),
     reopen() {
       opened.close();
-      opened = open();
+      opened = opening();
     },
   };
   return member;

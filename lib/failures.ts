@@ -24,8 +24,10 @@ export interface Failures {
   givenUp(targetWasUp: boolean): (Failure & { reason?: string | undefined })[];
 }
 
-/** Together with the longest ids that is half a megabyte, a third of what etcd takes in one request. */
 const MAX_FAILURES = 1000;
+
+/** Of the ids as JSON: a third of what etcd takes in one request. */
+const MAX_BYTES = 500_000;
 
 /** Whoever failed this often at the timer's runs is not read again by itself. */
 export const MAX_ATTEMPTS = 5;
@@ -34,6 +36,8 @@ export const MAX_ATTEMPTS = 5;
 export function openFailures(saved: readonly Failure[], maxAttempts: number): Failures {
   const before = new Map(saved.map(({ id, attempts }) => [id, attempts]));
   const now = new Map<string, { reason: string; always: boolean }>();
+  const bytesOf = (id: string) => Buffer.byteLength(JSON.stringify(id));
+  let bytes = saved.reduce((sum, { id }) => sum + bytesOf(id), 0);
 
   const list = (targetWasUp: boolean) =>
     [...before].map(([id, attempts]) => {
@@ -44,8 +48,11 @@ export function openFailures(saved: readonly Failure[], maxAttempts: number): Fa
   return {
     due: () => [...before].flatMap(([id, attempts]) => (attempts < maxAttempts ? [id] : [])),
     failed(id, reason, refused) {
-      if (!before.has(id) && before.size >= MAX_FAILURES) return false;
-      if (!before.has(id)) before.set(id, 0);
+      if (!before.has(id)) {
+        if (before.size >= MAX_FAILURES || bytes + bytesOf(id) > MAX_BYTES) return false;
+        before.set(id, 0);
+        bytes += bytesOf(id);
+      }
       now.set(id, { reason, always: refused });
       return true;
     },
@@ -53,7 +60,7 @@ export function openFailures(saved: readonly Failure[], maxAttempts: number): Fa
       if (before.has(id)) now.set(id, { reason, always: true });
     },
     done(id) {
-      before.delete(id);
+      if (before.delete(id)) bytes -= bytesOf(id);
       now.delete(id);
     },
     list,

@@ -133,7 +133,7 @@ function valuesOf(observed: Observed, ending: Parameters<TellMetrics>[1], nowMs:
     ...(report && {
       ...{ RecordsRead: report.read, RecordsWritten: report.written },
       ...{ RecordsInvalid: report.invalid, RecordsFailed: report.failed },
-      ...{ DurationMs: nowMs - startedMs, PeakInFlight: report.peakInFlight, Throttles: throttles },
+      ...{ DurationMs: Math.max(0, nowMs - startedMs), PeakInFlight: report.peakInFlight, Throttles: throttles },
     }),
     ...((report || lockLost) && { LockLost: lockLost ? 1 : 0 }),
   };

@@ -62,7 +62,11 @@ export function createPace(options: { concurrency: number; perSecond?: number | 
     for (let startMs = untilMs; ; ) {
       const waitMs = startMs - performance.now();
       if (waitMs > 0) await sleep(waitMs, undefined, { signal }).catch(() => signal.throwIfAborted());
-      else if (active >= allowed) await orAborted(new Promise<void>((resolve) => waiting.push(resolve)), signal);
+      else if (active >= allowed) {
+        await orAborted(new Promise<void>((resolve) => waiting.push(resolve)), signal);
+        // The moment that was reserved is long over, and with it those of all who waited.
+        startMs = reserve(performance.now());
+      }
       // A pause may have begun or been prolonged meanwhile; those who waited do not all start at its end.
       else if (pausedUntilMs > performance.now()) startMs = reserve(pausedUntilMs);
       else break;

@@ -35,9 +35,16 @@ export async function* pagesOf<R>(
 ): AsyncGenerator<Page> {
   const { request, pass, log, note } = reading;
   const { shard } = request;
+  const countsBefore = { ...pass.counts };
+  /** Records that failed before, whose answer says as little about them as about the source, until the list is answered. */
+  let doubtful: { id: string; reason: string }[] = [];
   const isOurs = (id: unknown) => !shard || shardOf(id, shard.of) === shard.index;
 
-  yield* byId(failedBefore, () => undefined, readAgain);
+  for await (const page of byId(failedBefore, () => undefined, readAgain)) {
+    yield page;
+    // If it is the source that is down, the list will tell.
+    if (doubtful.length > 0) break;
+  }
   if (request.kind === 'backfill' && request.ids) {
     const ids = [...new Set(request.ids)].filter(isOurs);
     const todo = pass.cursor === null ? ids : ids.slice(ids.indexOf(pass.cursor) + 1);
@@ -75,16 +82,33 @@ export async function* pagesOf<R>(
   /** One record that the source refuses to show must not keep every later tick from its work. */
   async function readAgain(id: string): Promise<Partial<Page>> {
     try {
-      return await readOne(id);
+      const read = await readOne(id);
+      // Of another id, which would be written again and again.
+      if (read.records && idOf(job, read.records[0]) !== id) unreadable(id, 'the source answers with another record');
+      return read;
     } catch (error) {
-      if (!isAboutRecord(error)) throw error;
-      reading.recordUnreadable(id, error.message);
-      note({ id, kind: 'failed', reason: error.message });
+      if (!(error instanceof SourceError)) throw error;
+      if (isAboutRecord(error)) unreadable(id, error.message);
+      else doubtful.push({ id, reason: error.message });
       return {};
     }
   }
 
+  function unreadable(id: string, reason: string) {
+    reading.recordUnreadable(id, reason);
+    note({ id, kind: 'failed', reason });
+  }
+
   async function* listed(): AsyncGenerator<Page> {
+    for await (const page of fromCursor()) {
+      // The source is up, so it was about them.
+      for (const { id, reason } of doubtful) unreadable(id, reason);
+      doubtful = [];
+      yield page;
+    }
+  }
+
+  async function* fromCursor(): AsyncGenerator<Page> {
     if (pass.cursor !== null) {
       const pages = source.pages({ ...pass, shard }, pass.cursor)[Symbol.asyncIterator]();
       const first = await pages.next().catch((error) => {
@@ -95,7 +119,11 @@ export async function* pagesOf<R>(
         if (!first.done) yield first.value;
         return yield* { [Symbol.asyncIterator]: () => pages };
       }
+      // What was read again by id in this run stays.
+      const { counts } = pass;
       Object.assign(pass, startOver(pass));
+      for (const name of ['read', 'written', 'invalid', 'failed', 'missing', 'pages'] as const)
+        pass.counts[name] = counts[name] - countsBefore[name];
     }
     for await (const page of source.pages({ ...pass, shard }, null)) {
       pass.sourceClock ??= source.clock;
@@ -105,10 +133,8 @@ export async function* pagesOf<R>(
 }
 
 /** An answer about this record; a source that is down or throttles says nothing about it. */
-const isAboutRecord = (error: unknown): error is SourceError =>
-  error instanceof SourceError &&
-  !(error.cause instanceof HttpError) &&
-  (error.status === undefined || (error.status < 500 && error.status !== 429));
+const isAboutRecord = (error: SourceError) =>
+  !(error.cause instanceof HttpError) && (error.status === undefined || (error.status < 500 && error.status !== 429));
 
 /** An answer to the request as such; another status says nothing about the cursor. */
 const isAboutCursor = (error: unknown) =>

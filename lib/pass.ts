@@ -1,5 +1,6 @@
 import { hash } from 'node:crypto';
 import type { Settings } from './config.ts';
+import { instantAt } from './instant.ts';
 import type { Log } from './log.ts';
 import { newReport, type Report } from './report.ts';
 import type { Window } from './source.ts';
@@ -90,7 +91,7 @@ export function watermarkAfter(pass: Pass, overlapSeconds: number): string | und
   if (pass.newest === undefined) return;
   const ends = [pass.newest, pass.sourceClock ?? pass.startedAt];
   const earliestMs = Math.min(...ends.map((instant) => Date.parse(instant)));
-  const watermark = new Date(earliestMs - overlapSeconds * 1000).toISOString();
+  const watermark = instantAt(earliestMs - overlapSeconds * 1000);
   return pass.holdBack !== undefined && pass.holdBack < watermark ? pass.holdBack : watermark;
 }
 

@@ -41,7 +41,7 @@ export async function rehearse<R>(
     pageSettled() {},
   };
   const ending = await copy(job, { ...held, request, pass, report, problems, ...hooks }, []);
-  report.durationMs = Date.now() - Date.parse(startedAt);
+  report.durationMs = Math.max(0, Date.now() - Date.parse(startedAt));
   const status = ending === 'complete' ? 'completed' : 'partial';
   log.info(`rehearsal ${status}`, { report });
   return {

@@ -50,49 +50,60 @@ export function createSend<A extends Head>(options: {
 }): Send<A> {
   const { name, http, credentials, authorization, guard, pace, throttled } = options;
 
+  let underWay = 0;
   return async (request) => {
-    for (let attempt = 1, pauses = 0; ; ) {
-      if (pauses > 0) guard.closing.throwIfAborted();
-      const turn = pace?.turn(guard.closing);
-      if (turn) await turn;
-      const startedMs = performance.now();
-      const secret = credentials.current();
-      let answer: A | HttpError;
-      try {
-        guard.signal.throwIfAborted();
-        guard.check();
-        answer = await http.send({ ...request, headers: { ...request.headers, authorization: authorization(secret) } });
-      } catch (error) {
-        if (!(error instanceof HttpError)) throw error;
-        answer = error;
-      } finally {
-        pace?.over();
+    underWay++;
+    try {
+      for (let attempt = 1, pauses = 0; ; ) {
+        if (pauses > 0) guard.closing.throwIfAborted();
+        const turn = pace?.turn(guard.closing);
+        if (turn) await turn;
+        const startedMs = performance.now();
+        const secret = credentials.current();
+        let answer: A | HttpError;
+        try {
+          guard.signal.throwIfAborted();
+          guard.check();
+          answer = await http.send({
+            ...request,
+            headers: { ...request.headers, authorization: authorization(secret) },
+          });
+        } catch (error) {
+          if (!(error instanceof HttpError)) throw error;
+          answer = error;
+        } finally {
+          pace?.over();
+        }
+        if ('status' in answer && answer.status === 401) {
+          await credentials.renew(secret, guard.signal, new Error(`the ${name} answered 401`));
+          guard.closing.throwIfAborted();
+          continue;
+        }
+        const askedMs = 'status' in answer ? retryAfterMs(answer.headers['retry-after'], Date.now()) : undefined;
+        let takesNothingMs = 0;
+        if ('status' in answer) {
+          if (isThrottling(answer)) {
+            throttled?.();
+            takesNothingMs = pace?.throttled(startedMs, askedMs ?? 0) ?? 0;
+          } else if (answer.status < 500) pace?.succeeded();
+        }
+        if (!isTransient(answer)) return orThrow(answer);
+        if (askedMs !== undefined && askedMs > Math.min(MAX_RETRY_AFTER_MS, guard.closesInMs())) {
+          throw new Interrupted('throttled', `the ${name} asks for a pause of ${Math.ceil(askedMs / 1000)} s`);
+        }
+        if (takesNothingMs > MAX_RETRY_AFTER_MS) {
+          throw new Interrupted('throttled', `the ${name} has throttled every request for 30 s`);
+        }
+        // A server that takes nothing from anybody says nothing about this request, unless there is no other one; 503 alone
+        // may also mean that it is down.
+        const alone = takesNothingMs === 0 || underWay === 1;
+        const counts = alone || !('status' in answer && (answer.status === 429 || askedMs !== undefined));
+        if (counts && attempt++ === MAX_ATTEMPTS) return orThrow(answer);
+        pauses++;
+        await pause(askedMs || Math.random() * FIRST_BACKOFF_MS * 2 ** Math.min(pauses, MAX_ATTEMPTS), guard);
       }
-      if ('status' in answer && answer.status === 401) {
-        await credentials.renew(secret, guard.signal, new Error(`the ${name} answered 401`));
-        guard.closing.throwIfAborted();
-        continue;
-      }
-      const askedMs = 'status' in answer ? retryAfterMs(answer.headers['retry-after'], Date.now()) : undefined;
-      let takesNothingMs = 0;
-      if ('status' in answer) {
-        if (isThrottling(answer)) {
-          throttled?.();
-          takesNothingMs = pace?.throttled(startedMs, askedMs ?? 0) ?? 0;
-        } else if (answer.status < 500) pace?.succeeded();
-      }
-      if (!isTransient(answer)) return orThrow(answer);
-      if (askedMs !== undefined && askedMs > Math.min(MAX_RETRY_AFTER_MS, guard.closesInMs())) {
-        throw new Interrupted('throttled', `the ${name} asks for a pause of ${Math.ceil(askedMs / 1000)} s`);
-      }
-      if (takesNothingMs > MAX_RETRY_AFTER_MS) {
-        throw new Interrupted('throttled', `the ${name} has throttled every request for 30 s`);
-      }
-      // A server that takes nothing from anybody says nothing about this request; 503 alone may also mean that it is down.
-      const counts = takesNothingMs === 0 || !('status' in answer && (answer.status === 429 || askedMs !== undefined));
-      if (counts && attempt++ === MAX_ATTEMPTS) return orThrow(answer);
-      pauses++;
-      await pause(askedMs ?? Math.random() * FIRST_BACKOFF_MS * 2 ** Math.min(pauses, MAX_ATTEMPTS), guard);
+    } finally {
+      underWay--;
     }
   };
 }
@@ -121,6 +132,7 @@ async function pause(waitMs: number, guard: Guard) {
 export function retryAfterMs(header: string | string[] | undefined, nowMs: number): number | undefined {
   if (typeof header !== 'string') return;
   if (/^\d+$/.test(header.trim())) return Number(header) * 1000;
-  const dateMs = Date.parse(header);
+  // To V8 "1.5" is a date as well.
+  const dateMs = /^\s*(Mon|Tue|Wed|Thu|Fri|Sat|Sun)/.test(header) ? Date.parse(header) : Number.NaN;
   return Number.isNaN(dateMs) ? undefined : Math.max(0, dateMs - nowMs);
 }

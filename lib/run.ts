@@ -149,7 +149,7 @@ async function runObserved<R>(
   if (request.kind === 'tick' && result.status === 'partial' && settings.continue === 'self') {
     // Loaded only now, because hardly any run needs it.
     const { continueLater } = await import('./continuation.ts');
-    await continueLater(request, runId, invocation);
+    await continueLater(request, runId, { ...invocation, endsInMs: deadline.endsInMs() });
   }
   return result;
 }

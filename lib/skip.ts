@@ -54,7 +54,8 @@ function reasonToSkipTick(request: Tick, state: State, settings: Settings, nowMs
   }
   if (run?.completedStartedAt && minIntervalSeconds && !request.continues) {
     const ageSeconds = secondsBetween(run.completedStartedAt, nowMs);
-    if (ageSeconds < minIntervalSeconds) {
+    // One that began on a clock that was ahead says nothing.
+    if (ageSeconds >= 0 && ageSeconds < minIntervalSeconds) {
       const message = `the last completed tick began ${ageSeconds} s ago, less than ${minIntervalSeconds} s`;
       return { reason: 'min-interval', message };
     }

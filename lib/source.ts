@@ -123,8 +123,14 @@ export function openSource(job: SourceJob, { baseUrl, send, stream }: SourceServ
       ),
     async one(id) {
       if (!job.one) throw new SourceError('the job does not tell how to read a single record: it has no source.one');
+      let path: string;
       try {
-        return (await getPage(job.one(id))).body;
+        path = job.one(id);
+      } catch (cause) {
+        throw new SourceError(`source.one of the job made no path of ${JSON.stringify(id)}: ${cause}`, { cause });
+      }
+      try {
+        return (await getPage(path)).body;
       } catch (error) {
         if (error instanceof SourceError && error.status === 404) return undefined;
         throw error;

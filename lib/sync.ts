@@ -151,11 +151,12 @@ export async function sync<R>(options: SyncOptions<R>): Promise<Ending> {
       closing.signal.throwIfAborted();
       if (writing > report.peakInFlight) report.peakInFlight = writing;
       await write();
+      // Before this one is told, because it may be one of them in a later version.
+      if (streak.length > 0) blameRecords();
       report.written++;
       page.written++;
       options.recordWritten(id);
       settle(page);
-      if (streak.length > 0) blameRecords();
     } catch (error) {
       if (!(error instanceof TargetError)) {
         report.unsettled++;

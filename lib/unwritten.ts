@@ -1,7 +1,7 @@
 import type { DeadLetters } from './dead-letters.ts';
 import type { Backfill, Tick } from './event.ts';
 import type { Failures } from './failures.ts';
-import { instantOf } from './instant.ts';
+import { instantAt, instantOf } from './instant.ts';
 import type { Pass } from './pass.ts';
 import type { Job } from './run.ts';
 
@@ -32,8 +32,10 @@ export function keepUnwritten<R>(job: Job<R>, request: Tick | Backfill, { pass, 
     },
     recordFailed(id: string, reason: string, record: R, refused: boolean) {
       if ((readsById || request.kind === 'backfill') && failures.failed(id, reason, refused)) return;
-      const updatedAt = instantOf(job.updatedAt?.(record));
-      if (updatedAt !== undefined && !(pass.holdBack && pass.holdBack <= updatedAt)) pass.holdBack = updatedAt;
+      if (!job.updatedAt) return;
+      // Where that cannot be made out, the next pass reads what this one has read.
+      const updatedAt = instantOf(job.updatedAt(record)) ?? pass.since ?? instantAt(Number.NEGATIVE_INFINITY);
+      if (!(pass.holdBack && pass.holdBack <= updatedAt)) pass.holdBack = updatedAt;
     },
     /** Sends what is not tried any more to the dead-letter queue; what has not arrived there stays in the list. */
     async giveUp(targetWasUp: boolean) {

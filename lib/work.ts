@@ -58,15 +58,16 @@ export async function work<R>(job: Job<R>, request: Tick | Backfill, held: Held)
   const checkpoints = keepCheckpoints(pass, () => progress(plan), lock, saving);
   const { again, giveUp, ...unwritten } = keepUnwritten(job, request, plan);
 
-  const conclude = (status: RunRecord['status'], error?: unknown) => {
+  const conclude = (status: RunRecord['status'], error?: Error) => {
     const endedMs = Date.now();
-    report.durationMs = endedMs - Date.parse(startedAt);
+    // The clock may have been set back meanwhile.
+    report.durationMs = Math.max(0, endedMs - Date.parse(startedAt));
     pass.counts.durationMs += report.durationMs;
     pass.counts.peakInFlight = Math.max(pass.counts.peakInFlight, report.peakInFlight);
     const last: RunRecord = {
       ...{ runId, kind: request.kind, status, startedAt, endedAt: new Date(endedMs).toISOString() },
       ...{ fencingToken: lock.fencingToken, report },
-      ...(error !== undefined && { error: told(error) }),
+      ...(error && { error: told(error) }),
     };
     const { totalMs, ...budget } = session.budget();
     const leftMs = deadline.endsInMs();
@@ -88,7 +89,9 @@ export async function work<R>(job: Job<R>, request: Tick | Backfill, held: Held)
     if (ending !== 'complete' && checkpoints.settledPages() === 0 && !stop.aborted) {
       throw new NoProgressError(`the run ended (${ending}) before a single page was settled, so it would never get on`);
     }
-  } catch (error) {
+  } catch (thrown) {
+    // A job's code may throw anything.
+    const error = thrown instanceof Error ? thrown : new Error(`the job threw ${String(thrown)}`, { cause: thrown });
     log.error('the run failed', { report });
     await conclude('failed', error).catch((cause) => log.warn('the failure was not recorded', { error: cause }));
     throw error;
@@ -140,9 +143,9 @@ function checkContinuation({ backfillId, since, until, ids }: Backfill, saved: P
   }
 }
 
-function told(error: unknown): NonNullable<RunRecord['error']> {
-  const { name, message } = error as Error;
-  return { name, code: error instanceof SolotickError ? error.code : 'UNKNOWN', message };
+function told(error: Error): NonNullable<RunRecord['error']> {
+  const { name, message } = error;
+  return { name: `${name}`, code: error instanceof SolotickError ? error.code : 'UNKNOWN', message: `${message}` };
 }
 
 /** The target has seen a higher token than ours: either a later holder's, or one from before etcd's revisions went back. */

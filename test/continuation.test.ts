@@ -61,6 +61,18 @@ test('A chain of continuations ends after 20, is not begun by default, and obeys
   assert.deepEqual(lambda.invocations, []);
 });
 
+test('A continuation that Lambda does not answer is given up before the invocation ends.', async () => {
+  let asked = 0;
+  await using silent = await serve(() => void asked++);
+  process.env.AWS_ENDPOINT_URL_LAMBDA = silent.url;
+  await using world = await startThrottled({ CONTINUE: 'self', CONCURRENCY: '5' });
+  const endsAtMs = performance.now() + 2000;
+  assert.equal((await world.tick({}, 2000)).status, 'partial');
+  assert.ok(performance.now() < endsAtMs);
+  assert.equal(asked, 1);
+  assert.ok(world.lines.some(({ level, message }) => level === 'error' && /could not be continued/.test(message)));
+});
+
 test('A continuation that Lambda refuses is logged, and the run is partial all the same.', async () => {
   await using lambda = await startLambda(400);
   await using world = await startThrottled({ CONTINUE: 'self', CONCURRENCY: '5' });

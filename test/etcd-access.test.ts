@@ -61,6 +61,12 @@ describe('etcd that wants client certificates', () => {
     assert.deepEqual(await keysOf(server, '/access/'), ['/access/record']);
   });
 
+  test('A certificate that is none is refused as credentials, so that the secret is read again.', async () => {
+    const error = await failureOf(ask(server.endpoints, { ca: authority.cert, cert: 'secret', key: 'secret' }));
+    assert.ok(error instanceof CredentialsError, error.stack);
+    assert.match(error.message, /cert or key of the secret cannot be read/);
+  });
+
   const expired = authority.issue('client', { expired: true });
   const stranger = createAuthority('another');
   const faults: [string, EtcdCredentials, RegExp][] = [

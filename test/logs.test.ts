@@ -39,6 +39,10 @@ async function startFront(): Promise<Front> {
   return Object.assign(state, served);
 }
 
+/** What no parser of HTTP can read on from. */
+const garble = (response: ServerResponse) =>
+  response.socket?.end(`HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n5\r\nhello\r\n${MARK} Basic ${BASIC}\r\n`);
+
 const output: string[] = [];
 const owned = new AsyncDisposableStack();
 let cloud: LocalCloud;
@@ -112,8 +116,10 @@ test('A secret that is not JSON, of another shape or cut off is told of without 
     secrets.instead = (response) => response.end(body);
     assert.match(await failure(), /no JSON came/);
   }
-  secrets.instead = (response) => response.writeHead(500).end(MARK);
-  assert.match(await failure(), /could not be read/);
+  for (const instead of [(response: ServerResponse) => response.writeHead(500).end(MARK), garble]) {
+    secrets.instead = instead;
+    assert.match(await failure(), /could not be read/);
+  }
 });
 
 test('A run that completes tells no secret and no record’s body.', async () => {
@@ -170,6 +176,7 @@ for (const [what, instead] of [
     (response: ServerResponse) => response.end(`{"models":{"name":"${MARK}"},"nextCursor":null}`),
   ],
   ['a refusal', (response: ServerResponse) => response.writeHead(403).end(MARK)],
+  ['what is not HTTP', garble],
   [
     'half a body',
     (response: ServerResponse) => {

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { type LocalEtcd, startEtcd } from '../infra/local/etcd.ts';
 import { createPace } from '../lib/pace.ts';
 import { model, startWorld } from './support/world.ts';
@@ -101,6 +102,30 @@ test('MAX_WRITES_PER_SECOND holds writes back.', async () => {
   assert.equal(report.written, 60);
   // 59 gaps of 10 ms are a lower bound, however slow the machine is.
   assert.ok(report.durationMs >= 580, `${report.durationMs} ms`);
+});
+
+test('MAX_WRITES_PER_SECOND holds for those too who have waited because fewer were allowed.', async () => {
+  const pace = createPace({ concurrency: 20, perSecond: 50 });
+  const never = new AbortController().signal;
+  const started = performance.now();
+  const starts: number[] = [];
+  const turns = Array.from({ length: 20 }, async () => {
+    await pace.turn(never);
+    starts.push(performance.now() - started);
+  });
+  // One of them is allowed at a time, and it ends long after the moments that were given to the others.
+  for (let times = 0; times < 6; times++) pace.throttled(performance.now(), 0);
+  await sleep(600);
+  const before = starts.length;
+  for (let ended = 0; ended < 20; ended++) {
+    pace.over();
+    pace.succeeded();
+  }
+  await sleep(100);
+  assert.ok(starts.length - before <= 7, `${starts.length - before} writes within 100 ms at 50 a second`);
+  for (let ended = 0; ended < 20; ended++) pace.over();
+  for (let successes = 0; successes < 400; successes++) pace.succeeded();
+  await Promise.all(turns);
 });
 
 test('A Retry-After that the run would not outlast ends it as a partial one, throttled, once a page is settled.', async () => {

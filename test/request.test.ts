@@ -5,6 +5,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { serve } from '../infra/local/serve.ts';
 import { Interrupted, LockLostError, SecretError } from '../lib/errors.ts';
 import { createHttp } from '../lib/http.ts';
+import { createPace, type Pace } from '../lib/pace.ts';
 import { createSend, retryAfterMs } from '../lib/request.ts';
 import { openCredentials } from '../lib/secrets.ts';
 import { secretStoreOf, until } from './support/pipeline.ts';
@@ -12,8 +13,11 @@ import { secretStoreOf, until } from './support/pipeline.ts';
 type Answer = (response: ServerResponse, attempt: number, authorization: string) => void;
 
 /** A server that answers every request with `answer`, and what sends to it. */
-async function open(answer: Answer, options: { store?: ReturnType<typeof secretStoreOf>; check?: () => void } = {}) {
-  const { store = secretStoreOf(1), check = () => {} } = options;
+async function open(
+  answer: Answer,
+  options: { store?: ReturnType<typeof secretStoreOf>; check?: () => void; pace?: Pace } = {},
+) {
+  const { store = secretStoreOf(1), check = () => {}, pace } = options;
   await using stack = new AsyncDisposableStack();
   const state = { attempts: 0, closesInMs: 60_000, closing: new AbortController(), cut: new AbortController(), store };
   const server = stack.use(
@@ -27,6 +31,7 @@ async function open(answer: Answer, options: { store?: ReturnType<typeof secretS
     ...{ name: 'target', http, credentials: await openCredentials(store, signal) },
     authorization: (secret) => secret.target.token,
     guard: { check, closing: state.closing.signal, closesInMs: () => state.closesInMs, signal },
+    ...(pace && { pace }),
   });
   const owned = stack.move();
   return Object.assign(state, {
@@ -48,6 +53,18 @@ test('429 and every 5xx are tried again, with the pause that Retry-After asks fo
     assert.equal(server.attempts, 3, `status ${code}`);
   });
   await Promise.all(codes);
+});
+
+test('A server that asks for no pause at all is not called again and again meanwhile.', async () => {
+  await using server = await open((response) => status(response, 429, '0'));
+  assert.equal((await server.send()).status, 429);
+  assert.equal(server.attempts, 5);
+  await using paced = await open((response) => status(response, 429, '0'), { pace: createPace({ concurrency: 1 }) });
+  const sending = paced.send();
+  await sleep(1000);
+  paced.closing.abort(new Error('enough'));
+  await assert.rejects(sending, { message: 'enough' });
+  assert.ok(paced.attempts < 30, `${paced.attempts} attempts within a second`);
 });
 
 test('A reset connection and a body that breaks off in the middle are tried again.', async () => {
@@ -204,5 +221,6 @@ test('Retry-After is understood in seconds and as a date; anything else says not
   assert.equal(retryAfterMs(' 120 ', now), 120_000);
   assert.equal(retryAfterMs('Thu, 01 Jan 2026 00:00:05 GMT', now), 5000);
   assert.equal(retryAfterMs('Wed, 31 Dec 2025 23:00:00 GMT', now), 0);
-  for (const header of [undefined, '', 'soon', '1.5 s', ['1', '2']]) assert.equal(retryAfterMs(header, now), undefined);
+  for (const header of [undefined, '', 'soon', '1.5', '-1', 'in 5', ['1', '2']])
+    assert.equal(retryAfterMs(header, now), undefined);
 });

@@ -124,6 +124,7 @@ test('A checkpoint of another source, or a cursor that the source refuses, start
   const second = await world.tick();
   assert.equal(second.status, 'completed');
   assert.equal(second.report.read, 2000);
+  assert.equal(second.pass?.read, 2000);
   assert.ok(world.lines.some(({ message }) => /no longer takes the saved cursor/.test(message)));
 
   await etcd.etcdctl(['put', key, JSON.stringify({ ...saved, pass: { ...saved.pass, fingerprint: 'another' } })]);

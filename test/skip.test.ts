@@ -57,6 +57,8 @@ test('A tick within the minimum interval after the start of the last completed o
   const scheduled = '2026-11-24T11:55:00.000Z';
   assert.equal(reasonOf(tick(NOW), after(scheduled, '2026-11-24T11:55:01.000Z')), 'min-interval');
   assert.equal(reasonOf(tick(NOW), after(scheduled, '2026-11-24T11:55:00.000Z')), undefined);
+  // On a clock that was a day ahead.
+  assert.equal(reasonOf(tick(NOW), after(scheduled, '2026-11-25T12:00:00.000Z')), undefined);
 });
 
 test('Of several reasons the first in the order of the contract is given.', () => {

@@ -329,6 +329,21 @@ test('A record waits for the failing one of its id before it, and is written the
   assert.deepEqual(path.counts(), { read: 2, written: 1, invalid: 0, failed: 1, unsettled: 0 });
 });
 
+test('A record that could not be written and then is, in a later version, is told of in that order.', async () => {
+  await using source = await servePages([[record('a', 'wrong'), record('a', 'right')]]);
+  await using target = await serveTarget(({ body }, response) => {
+    if (body.name === 'wrong') answer(response, 500, {});
+  });
+  const told: string[] = [];
+  const sync = {
+    recordWritten: (id: string) => told.push(`${id} written`),
+    recordFailed: (id: string) => told.push(`${id} failed`),
+  };
+  await using path = await pipeline({ source, target, sync });
+  assert.equal(await path.run(), 'complete');
+  assert.deepEqual(told, ['a failed', 'a written']);
+});
+
 test('A fault in what is told of a record ends the run, and whoever waits for that record with it.', async () => {
   await using source = await servePages([[record('a', 'wrong'), record('a', 'right')]]);
   await using target = await serveTarget((_, response) => answer(response, 422, {}));

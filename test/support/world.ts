@@ -31,6 +31,8 @@ export async function startWorld(options: {
   latencyMs?: number;
   pageSize?: number;
   env?: Record<string, string>;
+  /** What the job does otherwise than the shipped one. */
+  job?: Partial<Omit<typeof shippedJob, 'source'>> & { source?: { one?: SourceJob['one'] | undefined } };
   /** How the job lists its source, where that is not as shipped. */
   list?: SourceJob['list'];
   /** How the job writes, where that is not as shipped. */
@@ -38,7 +40,8 @@ export async function startWorld(options: {
 }) {
   const job = {
     ...shippedJob,
-    source: { ...shippedJob.source, ...(options.list && { list: options.list }) },
+    ...options.job,
+    source: { ...shippedJob.source, ...options.job?.source, ...(options.list && { list: options.list }) } as SourceJob,
     target: options.writes ?? shippedJob.target,
   };
   await using stack = new AsyncDisposableStack();
