@@ -1,10 +1,9 @@
 import { once } from 'node:events';
 import type { Duplex } from 'node:stream';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { noop } from 'cockatiel';
 import {
   castGrpcError,
-  Etcd3,
+  type Etcd3,
   EtcdAuthenticationFailedError,
   EtcdInvalidAuthTokenError,
   EtcdPermissionDeniedError,
@@ -14,6 +13,7 @@ import {
 } from 'etcd3';
 import { orAborted } from './abort.ts';
 import { CredentialsError, LockLostError, LockServiceError } from './errors.ts';
+import { type EtcdCredentials, oneLine, openMember } from './member.ts';
 
 /** How long one attempt and all attempts of a call may take, and what ends it sooner. */
 export interface Budget {
@@ -33,19 +33,6 @@ export interface Etcd extends AsyncDisposable {
   /** Seconds until the lease ends unless it is kept alive; negative when etcd does not know it. */
   timeToLive(id: string, budget: Budget): Promise<number>;
 }
-
-export interface EtcdCredentials {
-  username?: string | undefined;
-  password?: string | undefined;
-  /** PEM: the authority that signed the servers' certificates. */
-  ca?: string | undefined;
-  /** PEM: the client's certificate and its key. */
-  cert?: string | undefined;
-  key?: string | undefined;
-}
-
-/** An expired auth token is renewed this often within one call, then the call fails: etcd3 itself would go on for ever. */
-const MAX_AUTHENTICATIONS = 3;
 
 /** What etcd says while it has no leader, or has lost one with our request in hand. */
 const LEADERLESS = /etcdserver: (no leader|leader changed|request timed out|too many requests|server stopped)/;
@@ -138,96 +125,6 @@ export function connectEtcd(endpoints: readonly string[], credentials: EtcdCrede
   };
 }
 
-/** One endpoint: its client, and how often it has authenticated within the call under way. */
-function openMember(endpoint: string, { username, password, ca, cert, key }: EtcdCredentials) {
-  const options = {
-    hosts: endpoint,
-    faultHandling: { host: () => noop, global: noop },
-    grpcOptions: {
-      // A node that comes back is found at the next attempt, not after gRPC's default of up to two minutes.
-      'grpc.initial_reconnect_backoff_ms': 100,
-      'grpc.max_reconnect_backoff_ms': 500,
-      // Or a connection that has fallen silent would be shared with the client that replaces ours because of it.
-      'grpc.use_local_subchannel_pool': 1,
-      // Nobody gives etcd a service configuration in DNS, and to ask for one takes a lookup.
-      'grpc.service_config_disable_resolution': 1,
-    },
-    ...(endpoint.startsWith('https:') && (ca || cert) ? { credentials: tlsCredentials(ca, cert, key) } : {}),
-  };
-  const open = () => {
-    if (username === undefined || password === undefined) {
-      const client = new Etcd3(options);
-      return { client, close: () => client.close() };
-    }
-    const callOptions = () => {
-      if (++member.authentications > MAX_AUTHENTICATIONS) throw new EtcdInvalidAuthTokenError();
-      return { deadline: Date.now() + 2000 };
-    };
-    const client = new Etcd3({ ...options, auth: { username, password, callOptions } });
-    const gate = new Etcd3(options);
-    authenticateThrough(client, gate);
-    return {
-      client,
-      close() {
-        client.close();
-        gate.close();
-      },
-    };
-  };
-  const opening = () => {
-    try {
-      return open();
-    } catch (cause) {
-      throw new CredentialsError(`etcd.ca, cert or key of the secret cannot be read: ${oneLine(cause as Error)}`, {
-        cause,
-      });
-    }
-  };
-  let opened = opening();
-  const member = {
-    endpoint,
-    authentications: 0,
-    get client() {
-      return opened.client;
-    },
-    close: () => opened.close(),
-    reopen() {
-      opened.close();
-      opened = opening();
-    },
-  };
-  return member;
-}
-
-/**
- * For each token etcd3 opens a channel that does not have our options and that nobody closes: a warm process would collect
- * connections, and take one that has fallen silent again and again. `gate`, which needs no token, is closed and replaces
- * its connection like any other client.
- */
-function authenticateThrough(client: Etcd3, gate: Etcd3) {
-  const { authenticator } = (client as unknown as { pool: { authenticator: Authenticator } }).pool;
-  authenticator.getCredentialsFromHost = async (_host, name, password, callOptions) =>
-    (await gate.auth.authenticate({ name, password }, callOptions)).token;
-}
-
-/** What etcd3 does not declare of its Authenticator. */
-interface Authenticator {
-  getCredentialsFromHost(
-    host: string,
-    name: string,
-    password: string,
-    callOptions: { deadline: number },
-  ): Promise<string>;
-}
-
-function tlsCredentials(ca?: string, cert?: string, key?: string) {
-  return {
-    // gRPC takes null for "the system's authorities"; etcd3's type does not say so.
-    rootCertificate: (ca === undefined ? null : Buffer.from(ca)) as Buffer,
-    ...(cert !== undefined && key !== undefined ? { privateKey: Buffer.from(key), certChain: Buffer.from(cert) } : {}),
-  };
-}
-
 /** A stream for each keepalive, so that it has a deadline and moves to another endpoint like every other call. */
 async function keepAliveOnce(client: Etcd3, id: string, deadline: number): Promise<number> {
   // The stream is a Node Duplex, which etcd3's narrower type hides.
@@ -263,10 +160,3 @@ function refusal(operation: string, endpoint: string, cause: Error) {
   const Kind = refused ? CredentialsError : LockServiceError;
   return new Kind(`etcd at ${endpoint} refused "${operation}": ${oneLine(cause)}`, { cause });
 }
-
-/** OpenSSL's complaints, which gRPC passes on, have several lines, and a note of its resolver is mostly empty. */
-const oneLine = ({ message }: Error) =>
-  message
-    .replaceAll(/\s+/g, ' ')
-    .replace(/ Resolution note: ?$/, '')
-    .trim();

@@ -2,7 +2,8 @@ import assert from 'node:assert/strict';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { LocalEtcd } from '../../infra/local/etcd.ts';
 import type { TcpProxy } from '../../infra/local/tcp-proxy.ts';
-import { type Budget, connectEtcd, type EtcdCredentials } from '../../lib/etcd.ts';
+import { type Budget, connectEtcd } from '../../lib/etcd.ts';
+import type { EtcdCredentials } from '../../lib/member.ts';
 import { type Clock, openSession } from '../../lib/session.ts';
 
 /** As long as a run gives etcd before it has the lock. */
