@@ -51,15 +51,20 @@ export async function takeLock(
     /** Answered as of the moment the lock was taken. */
     reads: IRequestOp[];
     waitMs: number;
+    /** Nothing new starts once it fires. */
     signal: AbortSignal;
+    /** Ends a wait that etcd does not answer. */
+    cut: AbortSignal;
   },
 ): Promise<{ session: Session; attempt: Attempt }> {
-  const { settings, value, reads, waitMs, signal } = options;
+  const { settings, value, reads, waitMs, signal, cut } = options;
   const acquire = { ...ACQUIRE, signal };
   const session = resources.use(await openSession(etcd, { ttlSeconds: settings.lockTtlSeconds, acquire }));
   const wanted = { lockKey: settings.lockKey, value: JSON.stringify(value), reads };
-  if (waitMs > 0) return { session, attempt: await lock(etcd, session, { ...wanted, waitMs, signal }) };
   // Given up at the deadline: what still arrives at etcd finds the lease revoked.
-  const attempt = await orAborted(tryLock(etcd, session, wanted), signal);
+  const attempt =
+    waitMs > 0
+      ? await orAborted(lock(etcd, session, { ...wanted, waitMs, signal }), cut)
+      : await orAborted(tryLock(etcd, session, wanted), signal);
   return { session, attempt };
 }

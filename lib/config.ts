@@ -28,12 +28,22 @@ const baseUrl = v.pipe(
   v.transform((url) => url.replace(/\/+$/, '')),
 );
 
+const ENDPOINT = /^(https?):\/\/(\[[\da-f:.]+\]|[^\s/?#@:[\]]+)(?::(\d+))?\/?$/i;
+
+/** gRPC takes them apart in its own way, and without a port it takes 443 for `http://`, too. */
 const endpoints = v.pipe(
   v.string(),
-  v.transform((list) => list.split(',').map((endpoint) => endpoint.trim().replace(/\/$/, ''))),
+  v.transform((list) => list.split(',').map((endpoint) => endpoint.trim())),
   v.check(
-    (list) => list.every((endpoint) => isHttpUrl(endpoint) && URL.parse(endpoint)?.pathname === '/'),
+    (list) => list.every((endpoint) => ENDPOINT.test(endpoint) && URL.canParse(endpoint)),
     'must be a comma separated list of http://host:port or https://host:port',
+  ),
+  v.transform((list) =>
+    list.map((endpoint) => {
+      const [, scheme = '', host, port] = ENDPOINT.exec(endpoint) ?? [];
+      const protocol = scheme.toLowerCase();
+      return `${protocol}://${host}:${port ?? (protocol === 'https' ? 443 : 80)}`;
+    }),
   ),
 );
 
@@ -102,6 +112,9 @@ export function readSettings(env: Readonly<Record<string, string | undefined>>, 
     throw new SettingsError(
       `STATE_PREFIX ${statePrefix} must not lie below LOCK_KEY ${lockKey}: its keys would hold the lock`,
     );
+  }
+  if (['backfills/', 'shards/'].some((part) => `${lockKey}/`.startsWith(statePrefix + part))) {
+    throw new SettingsError(`LOCK_KEY ${lockKey} must not lie among the state of STATE_PREFIX ${statePrefix}`);
   }
   return {
     job,

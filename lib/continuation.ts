@@ -5,8 +5,8 @@ import type { Log } from './log.ts';
 /** Lambda's loop detection would end a chain after 16; the function allows it, and this ends it. */
 export const MAX_HOPS = 20;
 
-/** What is left of the invocation's time for its answer. */
-const TO_ANSWER_MS = 250;
+/** What is left of the invocation's time to revoke the lease, which takes at most 1 s, and to answer. */
+const TO_ANSWER_MS = 1250;
 
 /**
  * Invokes the function again, asynchronously, for the rest of a partial pass. Whatever keeps it from doing so is logged

@@ -2,7 +2,7 @@ import { randomUUID } from 'node:crypto';
 import { hostname } from 'node:os';
 import { ACQUIRE, look, takeLock } from './acquire.ts';
 import type { Settings } from './config.ts';
-import { setDeadline } from './deadline.ts';
+import { type Deadline, setDeadline } from './deadline.ts';
 import type { Budget, Etcd } from './etcd.ts';
 import type { Control } from './event.ts';
 import { type Holder, holderOf, readHolder } from './mutex.ts';
@@ -63,7 +63,7 @@ export async function control(request: Control, invocation: Invocation): Promise
   const parts: Status[] = [];
   for (const shard of shardsOf(settings)) {
     const own = settingsOfShard(settings, shard);
-    const skipped = request.action === 'reset' && (await resetState(etcd, request, own, invocation, deadline.closing));
+    const skipped = request.action === 'reset' && (await resetState(etcd, request, own, invocation, deadline));
     const status = await readStatus(etcd, own, budget);
     parts.push(skipped ? { ...status, skipped } : status);
   }
@@ -76,14 +76,14 @@ async function resetState(
   request: Extract<Control, { action: 'reset' }>,
   settings: Settings,
   { log, requestId }: Invocation,
-  signal: AbortSignal,
+  { closing: signal, cut }: Deadline,
 ): Promise<Skip | undefined> {
   const { job, statePrefix } = settings;
   await using resources = new AsyncDisposableStack();
   const now = new Date().toISOString();
   const value = { runId: randomUUID(), job, kind: 'reset', startedAt: now, requestId, host: hostname() };
   const reads = readState(settings);
-  const { session, attempt } = await takeLock(etcd, resources, { settings, value, reads, waitMs: 0, signal });
+  const { session, attempt } = await takeLock(etcd, resources, { settings, value, reads, waitMs: 0, signal, cut });
   if ('heldBy' in attempt) return lockedBy(attempt.heldBy, Date.now());
   const { checkpoint, watermark } = stateOf(settings, attempt.lock.reads);
   const reset = {
@@ -97,7 +97,7 @@ async function resetState(
   // At its end an unfinished pass would set the watermark again, so a new watermark begins a new pass.
   const operations = request.what === 'watermark' ? [reset.watermark(), reset.checkpoint()] : [reset[request.what]()];
   // The key goes with the lease, when the resources are disposed of.
-  await attempt.lock.save(operations, session.budget());
+  await attempt.lock.save(operations, { ...session.budget(), signal: AbortSignal.any([session.signal, cut]) });
   log.info('reset', { what: request.what, to: request.to });
   return;
 }

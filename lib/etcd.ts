@@ -2,18 +2,20 @@ import { once } from 'node:events';
 import type { Duplex } from 'node:stream';
 import { setTimeout as sleep } from 'node:timers/promises';
 import {
+  ClientClosedError,
   castGrpcError,
   type Etcd3,
   EtcdAuthenticationFailedError,
   EtcdInvalidAuthTokenError,
   EtcdPermissionDeniedError,
+  GRPCUnavailableError,
   type ITxnRequest,
   type ITxnResponse,
   isRecoverableError,
 } from 'etcd3';
 import { orAborted } from './abort.ts';
 import { CredentialsError, LockLostError, LockServiceError } from './errors.ts';
-import { type EtcdCredentials, oneLine, openMember } from './member.ts';
+import { type EtcdCredentials, forgetToken, oneLine, openMember } from './member.ts';
 
 /** How long one attempt and all attempts of a call may take, and what ends it sooner. */
 export interface Budget {
@@ -61,17 +63,23 @@ export function connectEtcd(endpoints: readonly string[], credentials: EtcdCrede
     for (let attempt = 1; ; attempt++) {
       signal?.throwIfAborted();
       const member = members[current]!;
-      const attemptEndsInMs = Math.min(attemptMs, giveUpAtMs - performance.now());
+      const { client } = member;
+      const deadline = Date.now() + Math.min(attemptMs, giveUpAtMs - performance.now());
       try {
-        member.authentications = 0;
-        return await orAborted(send(member.client, Date.now() + attemptEndsInMs), signal);
+        Object.assign(member, { authentications: 0, deadline });
+        return await orAborted(send(client, deadline), signal);
       } catch (error) {
         signal?.throwIfAborted();
         const cause = error as Error;
-        if (STALE_AUTH.test(cause.message) && credentials.username !== undefined) member.reopen();
-        else if (!isTransient(cause)) throw refusal(operation, member.endpoint, cause);
+        // Another call may have replaced the client, and with it ours.
+        const replaced = member.client !== client;
+        if (STALE_AUTH.test(cause.message) && credentials.username !== undefined) {
+          if (!replaced) member.reopen();
+        } else if (!isTransient(cause) && !(replaced && cause instanceof ClientClosedError))
+          throw refusal(operation, member.endpoint, cause);
         if (!complaint || !OUT_OF_TIME.test(cause.message)) complaint = cause;
-        current = (current + 1) % members.length;
+        // Two calls that fail at once must not step over the one that works.
+        if (members[current] === member) current = (current + 1) % members.length;
         const pauseMs = Math.min(50 * 2 ** attempt, 500);
         if (performance.now() + pauseMs >= giveUpAtMs) {
           throw new LockServiceError(
@@ -125,13 +133,25 @@ export function connectEtcd(endpoints: readonly string[], credentials: EtcdCrede
   };
 }
 
-/** A stream for each keepalive, so that it has a deadline and moves to another endpoint like every other call. */
+/** etcd3 renews a refused token for all calls but streams. */
 async function keepAliveOnce(client: Etcd3, id: string, deadline: number): Promise<number> {
+  try {
+    return await askToKeepAlive(client, id, deadline);
+  } catch (error) {
+    if (!(error instanceof EtcdInvalidAuthTokenError)) throw error;
+    forgetToken(client);
+    return await askToKeepAlive(client, id, deadline);
+  }
+}
+
+/** A stream for each keepalive, so that it has a deadline and moves to another endpoint like every other call. */
+async function askToKeepAlive(client: Etcd3, id: string, deadline: number): Promise<number> {
   // The stream is a Node Duplex, which etcd3's narrower type hides.
   const stream = (await client.leaseClient.leaseKeepAlive({ deadline })) as unknown as Duplex;
   try {
     stream.write({ ID: id });
-    const [answer] = await once(stream, 'data');
+    const [answer] = await Promise.race([once(stream, 'data'), once(stream, 'end')]);
+    if (!answer) throw new GRPCUnavailableError('the stream ended without an answer');
     return Number(answer.TTL);
   } catch (error) {
     // etcd3 does this for all calls but streams; without it, no error of a keepalive would count as transient.

@@ -146,7 +146,7 @@ function timerValues(observed: Observed, result: Result | undefined, nowMs: numb
   const lastSuccess = success ? nowMs : lastSuccessMs(state);
   const completed = result?.status === 'completed';
   const passStarted = state?.checkpoint?.pass?.startedAt;
-  const passStartedMs = passStarted ? Date.parse(passStarted) : result?.status === 'partial' ? startedMs : nowMs;
+  const passStartedMs = passStarted ? Date.parse(passStarted) : observed.report ? startedMs : nowMs;
   return {
     Success: success ? 1 : 0,
     ...(lastSuccess !== undefined && { SecondsSinceSuccess: secondsSince(lastSuccess, nowMs) }),

@@ -113,7 +113,7 @@ async function runObserved<R>(
     return { status: 'skipped', job: job.name, runId, ...skip, report: newReport() };
   };
   const locked = async (heldBy: Holder) => {
-    if (request.kind === 'tick') observed.skipsInARow = await noteSkip(etcd, runId, invocation);
+    if (request.kind === 'tick') observed.skipsInARow = await noteSkip(etcd, runId, invocation, deadline.cut);
     return skipped(lockedBy(heldBy, Date.now()));
   };
 
@@ -127,7 +127,7 @@ async function runObserved<R>(
   const backfillId = request.kind === 'backfill' ? request.backfillId : undefined;
   const value = { runId, job: job.name, kind: request.kind, startedAt, requestId, host: hostname() };
   const { session, attempt } = await takeLock(etcd, resources, {
-    ...{ settings, value, waitMs, signal: deadline.closing },
+    ...{ settings, value, waitMs, signal: deadline.closing, cut: deadline.cut },
     reads: readState(settings, backfillId),
   });
   if ('heldBy' in attempt) return await locked(attempt.heldBy);
@@ -155,10 +155,16 @@ async function runObserved<R>(
 }
 
 /** Counts a tick that found the lock held, after the decision and without the lock. @returns how many there were in a row */
-async function noteSkip(etcd: Etcd, runId: string, { settings, log }: Invocation): Promise<number | undefined> {
+async function noteSkip(
+  etcd: Etcd,
+  runId: string,
+  { settings, log }: Invocation,
+  signal: AbortSignal,
+): Promise<number | undefined> {
   const { statePrefix, skipsBeforeWarning } = settings;
   try {
-    const inARow = await countSkip(etcd, statePrefix, { runId, at: new Date().toISOString() }, ACQUIRE);
+    const skip = { runId, at: new Date().toISOString() };
+    const inARow = await countSkip(etcd, statePrefix, skip, { ...ACQUIRE, signal });
     if (inARow >= skipsBeforeWarning) log.warn(`${inARow} ticks in a row were skipped because the lock is held`);
     return inARow;
   } catch (error) {

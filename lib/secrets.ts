@@ -91,6 +91,7 @@ function parseSecret(secretId: string, json: string | undefined): Secret {
   const faults = parsed.issues.map((issue) => {
     const path = v.getDotPath(issue) ?? 'the value';
     if (issue.expected === 'never') return `unknown key ${path}`;
+    if (issue.received === 'undefined' && issue.message.startsWith('Invalid key')) return `${path} is missing`;
     // Only what was expected: the full message would quote the value.
     return issue.kind === 'schema' ? `${path} must be ${issue.expected ?? 'valid'}` : `${path} ${issue.message}`;
   });

@@ -74,9 +74,13 @@ export function lockedBy(heldBy: Holder, nowMs: number): Skip {
   const { runId, kind, startedAt, host, key, leaseId } = heldBy;
   const message =
     runId && startedAt
-      ? `the lock is held by ${kind ?? 'run'} ${runId}, started ${startedAt} (${secondsBetween(startedAt, nowMs)} s ago) on ${host ?? 'an unknown host'}`
+      ? `the lock is held by ${kind ?? 'run'} ${runId}, started ${startedAt}${age(startedAt, nowMs)} on ${host ?? 'an unknown host'}`
       : `the lock is held by another program: key ${key}, ${leaseId === '0' ? 'without a lease' : `lease ${leaseId}`}`;
   return { reason: 'locked', message, heldBy };
 }
+
+/** A foreign holder may tell anything. */
+const age = (startedAt: string, nowMs: number) =>
+  Number.isNaN(Date.parse(startedAt)) ? '' : ` (${secondsBetween(startedAt, nowMs)} s ago)`;
 
 const secondsBetween = (instant: string, nowMs: number) => Math.round((nowMs - Date.parse(instant)) / 1000);

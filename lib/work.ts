@@ -3,6 +3,7 @@ import { copy } from './copy.ts';
 import { openDeadLetters } from './dead-letters.ts';
 import type { Deadline } from './deadline.ts';
 import { EventError, FenceAheadError, NoProgressError, SolotickError, SupersededError } from './errors.ts';
+import type { Budget } from './etcd.ts';
 import type { Backfill, Tick } from './event.ts';
 import { MAX_ATTEMPTS, openFailures } from './failures.ts';
 import { finalState, type Plan, progress } from './final-state.ts';
@@ -78,7 +79,13 @@ export async function work<R>(job: Job<R>, request: Tick | Backfill, held: Held)
   let ending: Ending;
   let failedIds: string[] = [];
   try {
-    const fence = { token: lock.fencingToken, scope: settings.lockKey, refused: () => whyFenced(lock, session) };
+    let fenced: Promise<Error> | undefined;
+    const refused = () => {
+      // Once for all who are refused at the same time.
+      fenced ??= whyFenced(lock, saving());
+      return fenced;
+    };
+    const fence = { token: lock.fencingToken, scope: settings.lockKey, refused };
     const { pageSettled, saveFailed } = checkpoints;
     const limits = { check: session.check, lost: session.signal, saveFailed, fence };
     ending = await copy(job, { ...held, request, pass, report, problems, ...limits, ...unwritten, pageSettled }, again);
@@ -149,8 +156,8 @@ function told(error: Error): NonNullable<RunRecord['error']> {
 }
 
 /** The target has seen a higher token than ours: either a later holder's, or one from before etcd's revisions went back. */
-async function whyFenced(lock: Lock, session: Session): Promise<Error> {
-  if (!(await lock.isOwner(session.budget()))) {
+async function whyFenced(lock: Lock, budget: Budget): Promise<Error> {
+  if (!(await lock.isOwner(budget))) {
     return new SupersededError('the target has seen the token of a later run: the lock was lost and taken over');
   }
   return new FenceAheadError(

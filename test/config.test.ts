@@ -79,7 +79,17 @@ for (const [name, values] of Object.entries({
     'https://s.example?key=hunter2',
   ],
   TARGET_URL: ['https://target.example#hunter2', 'http://'],
-  ETCD_ENDPOINTS: ['etcd:2379', 'http://a:2379,,http://b:2379', 'http://a:2379/path', 'http://u:hunter2@a:2379'],
+  ETCD_ENDPOINTS: [
+    'etcd:2379',
+    'http://a:2379,,http://b:2379',
+    'http://a:2379/path',
+    'http://u:hunter2@a:2379',
+    'http://a:2379//',
+    'http:a:2379',
+    'http://@a:2379',
+    'http://a:2379#',
+    'http://a:99999',
+  ],
   SOURCE_TIMEOUT_MS: ['0', '1.5', '-1', '1e3', 'hunter2', '900001'],
   TARGET_TIMEOUT_MS: ['0x10', 'soon'],
   LOCK_TTL_SECONDS: ['4', '3601', '15s'],
@@ -108,6 +118,19 @@ for (const [name, values] of Object.entries({
 test('A time is stored in UTC, whatever zone it was written in.', () => {
   const { initialSince } = readSettings({ ...required, INITIAL_SINCE: '2026-01-01T01:00:00+01:00' }, 'models');
   assert.equal(initialSince, '2026-01-01T00:00:00.000Z');
+});
+
+test('An endpoint is known by its scheme, host and port, whichever way they are written.', () => {
+  const given = 'HTTP://a:1/, http://b, https://b.example/, https://[::1]:2379';
+  const { etcdEndpoints } = readSettings({ ...required, ETCD_ENDPOINTS: given }, 'models');
+  assert.deepEqual(etcdEndpoints, ['http://a:1', 'http://b:80', 'https://b.example:443', 'https://[::1]:2379']);
+});
+
+test('A lock among the state is refused, because the state would hold it for good.', () => {
+  for (const part of ['backfills', 'shards', 'shards/0-of-2/lock']) {
+    const values = { ...required, LOCK_KEY: `/a/state/${part}`, STATE_PREFIX: '/a/state/' };
+    assert.throws(() => readSettings(values, 'models'), { name: 'SettingsError', message: /must not lie among/ });
+  }
 });
 
 test('A state below the lock is refused, because its keys would hold the lock for good.', () => {

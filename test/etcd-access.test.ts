@@ -193,6 +193,15 @@ describe('etcd that wants a user', () => {
     await held.unlock([put(`${statePrefix}run`, '5')], BUDGET);
   });
 
+  test('To authenticate takes no longer than the call may take.', async () => {
+    await using proxy = await startTcpProxy(server.endpoints[0]!);
+    proxy.mode = 'black-hole';
+    const startedMs = performance.now();
+    const error = await failureOf(ask([proxy.url], credentials, { attemptMs: 100, totalMs: 200 }));
+    assert.ok(error instanceof LockServiceError, error.stack);
+    assert.ok(performance.now() - startedMs < 1500);
+  });
+
   test('Connections that have fallen silent are replaced, between two invocations and within one.', async () => {
     await using proxy = await startTcpProxy(server.endpoints[0]!);
     await ask([proxy.url], credentials);

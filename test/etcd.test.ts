@@ -52,6 +52,17 @@ test('An endpoint that is down or silent is passed over, whichever is tried firs
   }
 });
 
+test('Calls that fail at the same moment do not step over the endpoint that works.', async () => {
+  await using silent = await startTcpProxy(server.endpoints[0]!);
+  silent.mode = 'black-hole';
+  // Where a connection begins is drawn.
+  for (let tries = 0; tries < 8; tries++) {
+    await using etcd = connectEtcd([silent.url, ...server.endpoints]);
+    const budget = { attemptMs: 300, totalMs: 3000 };
+    await Promise.all([ask(etcd, budget), ask(etcd, budget)]);
+  }
+});
+
 test('No endpoint that answers: the error names the operation, the endpoints and the last cause.', async () => {
   const endpoints = [await closedPort(), await closedPort()];
   await using etcd = connectEtcd(endpoints);

@@ -3,6 +3,7 @@ import { after, before, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { type LocalEtcd, startEtcd } from '../infra/local/etcd.ts';
 import { startTcpProxy } from '../infra/local/tcp-proxy.ts';
+import { keysOf } from './support/locking.ts';
 import { model, startWorld } from './support/world.ts';
 
 let etcd: LocalEtcd;
@@ -249,4 +250,18 @@ test('However long the lease is, a run whose etcd falls silent gives up before i
   await assert.rejects(run, { name: 'LockServiceError' });
   // Not a speed: Lambda kills whatever comes later than its time-out.
   assert.ok(performance.now() - startedMs < 8000);
+});
+
+test('A backfill that waits for the lock gives up before its invocation ends when etcd falls silent.', async () => {
+  await using proxy = await startTcpProxy(etcd.endpoints[0]!);
+  const env = { LOCK_TTL_SECONDS: '300', DEADLINE_RESERVE_SECONDS: '4' };
+  await using world = await startWorld({ endpoints: [proxy.url], records: models(1), env });
+  await etcd.etcdctl(['put', `${world.env.LOCK_KEY}/somebody`, '']);
+  const startedMs = performance.now();
+  const run = world.backfill({ waitSeconds: 600 }, 10_000);
+  run.catch(() => undefined);
+  for (let keys = 0; keys < 2; keys = (await keysOf(etcd, `${world.env.LOCK_KEY}/`)).length) await sleep(20);
+  proxy.mode = 'black-hole';
+  await assert.rejects(run, { name: 'Interrupted' });
+  assert.ok(performance.now() - startedMs < 10_000);
 });

@@ -132,7 +132,7 @@ test('A secret that is not JSON, or not of the documented shape, is refused with
     ['', /is not JSON text$/],
     ['"hunter2"', /is not of the documented shape: the value must be/],
     [[source], /is not of the documented shape: /],
-    [{ source }, /: target must be/],
+    [{ source }, /: target is missing$/],
     [{ source, target: 'hunter2' }, /: target must be Object$/],
     [{ source, target: { token: 2 } }, /: target\.token must be string$/],
     [{ source, target: { token: '' } }, /: target\.token must not be empty$/],

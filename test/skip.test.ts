@@ -94,6 +94,7 @@ test('The skip of a held lock names our own run by its id, and another program b
     message: 'the lock is held by backfill run-1, started 2026-11-24T11:59:50.000Z (10 s ago) on host-1',
     heldBy: ours,
   });
+  assert.match(lockedBy({ ...ours, startedAt: 'soon' }, nowMs).message, /run-1, started soon on host-1$/);
   assert.match(lockedBy(key, nowMs).message, /held by another program: key \/lock\/1f, lease 1f$/);
   assert.match(lockedBy({ ...key, leaseId: '0' }, nowMs).message, /key \/lock\/1f, without a lease$/);
 });
