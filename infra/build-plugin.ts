@@ -48,7 +48,7 @@ export default function buildPlugin(serverless: Serverless, options: { stage?: s
     if (minutes <= written) return;
     const file = `infra/config/${stage}.yml`;
     log.warning(
-      `${file}: ticks are further apart than alarmWithoutSuccessMinutes, ${written}; the alarm waits ${minutes} minutes`,
+      `${file}: two runs may end further apart than alarmWithoutSuccessMinutes, ${written}; the alarm waits ${minutes} minutes`,
     );
   };
 

@@ -7,7 +7,7 @@ import { type BackfillOptions, cut, readBackfillOptions, readInstant } from './o
 import { createProgress } from './operate/progress.ts';
 import { Refusal } from './operate/refusal.ts';
 import { resumeCommand, type Where } from './operate/resume-command.ts';
-import { describeStatus, type Status } from './operate/status.ts';
+import { describeStatus, notReset, type Status } from './operate/status.ts';
 
 /** What is used of osls here; it has no types of its own. */
 interface Serverless {
@@ -132,10 +132,8 @@ export default function operatePlugin(serverless: Serverless, options: Options, 
     const invoke = await connect();
     const status = (await invoke('control', event)) as Status;
     for (const line of options.json ? [JSON.stringify(status, null, 2)] : describeStatus(status)) writeText(line);
-    if (status.skipped)
-      throw new Refusal(
-        `nothing was reset: ${status.skipped.message}; once that has ended, it can be (after "serverless pause" no tick begins)`,
-      );
+    const left = notReset(status);
+    if (left) throw new Refusal(`${left}; once that has ended, it can be (after "serverless pause" no tick begins)`);
   }
 
   const runPause = () => {

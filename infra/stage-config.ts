@@ -2,7 +2,8 @@ import { readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import * as v from 'valibot';
 import { parse } from 'yaml';
-import { settingsTable } from '../lib/config.ts';
+import { job } from '../functions/job.ts';
+import { readSettings, settingsTable } from '../lib/config.ts';
 import { type TickGaps, tickGaps } from './tick-gaps.ts';
 
 const text = v.pipe(v.string('must be text'), v.nonEmpty('must not be empty'));
@@ -17,7 +18,8 @@ const idsOf = (kind: string) => v.pipe(v.array(idOf(kind), 'must be a list'), v.
 
 const isTimeZone = (name: string) => {
   try {
-    return Boolean(new Intl.DateTimeFormat('en', { timeZone: name }));
+    // Offsets such as +02:00 are none to EventBridge.
+    return /^[A-Za-z]/.test(name) && Boolean(new Intl.DateTimeFormat('en', { timeZone: name }));
   } catch {
     return false;
   }
@@ -43,7 +45,7 @@ const stageConfig = v.strictObject({
     expression: v.pipe(
       text,
       v.regex(
-        /^(rate\([1-9]\d* (minute|hour|day)s?\)|cron\((\S+ ){5}\S+\))$/,
+        /^(rate\([1-9]\d{0,5} (minute|hour|day)s?\)|cron\((\S+ ){5}\S+\))$/,
         'must be as EventBridge Scheduler wants it: rate(15 minutes), or cron(…) with its six fields',
       ),
     ),
@@ -54,7 +56,12 @@ const stageConfig = v.strictObject({
   // CloudFormation takes 500 resources, and each shard has a schedule and an alarm.
   shards: wholeNumber(1, 200),
   secretId: v.pipe(text, v.regex(/^[\w/+=.@-]+$/, 'must be the name of a secret, not its ARN')),
-  secretKeyArn: v.optional(v.pipe(text, v.regex(/^arn:[\w-]+:kms:/, 'must be the ARN of a KMS key'))),
+  secretKeyArn: v.optional(
+    v.pipe(
+      text,
+      v.regex(/^arn:[\w-]+:kms:[\w-]+:\d{12}:key\/[\w-]+$/, 'must be the ARN of a KMS key, not of an alias'),
+    ),
+  ),
   memoryMb: wholeNumber(128, 10_240),
   timeoutSeconds: wholeNumber(1, 900),
   logRetentionDays: v.picklist(RETENTIONS, `must be one of ${RETENTIONS.join(', ')}`),
@@ -81,6 +88,8 @@ export interface StageConfig extends Omit<Checked, 'settings'> {
   skipsBeforeWarning: number;
   /** In the same way, what a run keeps back of its time. */
   deadlineReserveSeconds: number;
+  /** In the same way, how soon after a completed tick the next one is skipped. */
+  minIntervalSeconds?: number | undefined;
   /** Of the schedule's ticks. */
   gaps: TickGaps;
 }
@@ -107,11 +116,18 @@ export async function readStageConfig(
   if (typeof gaps === 'string') throw refuse([gaps]);
   const faults = contradictions(config, gaps);
   if (faults.length > 0) throw refuse(faults);
+  const settings = { ...(written.settings as Record<string, string>), SHARDS: String(config.shards) };
+  try {
+    readSettings({ ...settings, STAGE: stage, SECRET_ID: config.secretId }, job.name);
+  } catch (error) {
+    throw refuse([(error as Error).message]);
+  }
   return {
     ...config,
-    settings: { ...(written.settings as Record<string, string>), SHARDS: String(config.shards) },
+    settings,
     skipsBeforeWarning: config.settings.SKIPS_BEFORE_WARNING,
     deadlineReserveSeconds: config.settings.DEADLINE_RESERVE_SECONDS,
+    minIntervalSeconds: config.settings.MIN_INTERVAL_SECONDS,
     gaps,
   };
 }
@@ -133,7 +149,8 @@ function contradictions({ schedule, settings, ...config }: Checked, gaps: TickGa
         `${config.timeoutSeconds}: nothing would be left to run in`,
     );
   }
-  if (alarmMinutes({ schedule, ...config, gaps }) > MAX_ALARM_MINUTES) {
+  const minIntervalSeconds = settings.MIN_INTERVAL_SECONDS;
+  if (alarmMinutes({ schedule, ...config, minIntervalSeconds, gaps }) > MAX_ALARM_MINUTES) {
     faults.push(
       'alarmWithoutSuccessMinutes must be 0, which is no such alarm: ticks of schedule.expression lie ' +
         `${Math.round(gaps.longestSeconds / 86_400)} days apart, and CloudWatch looks back at most 7`,
@@ -150,12 +167,15 @@ function contradictions({ schedule, settings, ...config }: Checked, gaps: TickGa
  * have come and run, so that a longer interval is still one line to change.
  */
 export function alarmMinutes(
-  config: Pick<StageConfig, 'alarms' | 'alarmWithoutSuccessMinutes' | 'schedule' | 'timeoutSeconds' | 'gaps'>,
+  config: Pick<
+    StageConfig,
+    'alarms' | 'alarmWithoutSuccessMinutes' | 'schedule' | 'timeoutSeconds' | 'minIntervalSeconds' | 'gaps'
+  >,
 ): number {
-  const { alarms, alarmWithoutSuccessMinutes, schedule, timeoutSeconds, gaps } = config;
+  const { alarms, alarmWithoutSuccessMinutes, schedule, timeoutSeconds, gaps, minIntervalSeconds = 0 } = config;
   if (!alarms || !schedule.enabled || alarmWithoutSuccessMinutes === 0) return 0;
-  const apart = Math.ceil(gaps.longestSeconds / 60) + schedule.flexibleWindowMinutes;
-  return apart < alarmWithoutSuccessMinutes ? alarmWithoutSuccessMinutes : apart + Math.ceil(timeoutSeconds / 60);
+  const apartSeconds = minIntervalSeconds + gaps.longestSeconds + timeoutSeconds;
+  return Math.max(alarmWithoutSuccessMinutes, Math.ceil(apartSeconds / 60) + schedule.flexibleWindowMinutes);
 }
 
 function gapsOf({ schedule }: Checked): TickGaps | string {

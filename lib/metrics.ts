@@ -151,7 +151,8 @@ function timerValues(observed: Observed, result: Result | undefined, nowMs: numb
     Success: success ? 1 : 0,
     ...(lastSuccess !== undefined && { SecondsSinceSuccess: secondsSince(lastSuccess, nowMs) }),
     ...(state && {
-      ConsecutiveSkips: observed.report ? 0 : (skipsInARow ?? state.consecutiveSkips),
+      // While the job is paused nobody finds out whether the lock is still held.
+      ConsecutiveSkips: observed.report || state.pause ? 0 : (skipsInARow ?? state.consecutiveSkips),
       CheckpointAgeSeconds: completed ? 0 : secondsSince(passStartedMs, nowMs),
     }),
   };

@@ -37,6 +37,8 @@ test('A wrong option is refused by its name.', () => {
     [{ since: 'yesterday' }, /--since "yesterday" is no time/],
     [{ until: '2026-01-01T00:00:00' }, /--until .* with its zone/],
     [{ since: '2026-13-01' }, /is no time/],
+    [{ until: '2026-02-29' }, /--until "2026-02-29" is no time/],
+    [{ until: '2026-01-01T24:00:00Z' }, /is no time/],
     [{ since: '2026-01-01', window: '1x' }, /--window "1x" is no length of time: expected 12h, 1d or 7d/],
     [{ since: '2026-01-01', window: '0d' }, /--window "0d"/],
     [{ until: '2026-01-01', window: '1d' }, /needs --since/],
@@ -70,6 +72,8 @@ test('The command that goes on is the same one from the window on that was not f
   );
   const all = read({ all: true });
   assert.equal(resumeCommand(all, { part: {} }, {}), 'npx serverless backfill --all');
+  const dashes = read({ ids: '--foo' });
+  assert.equal(resumeCommand(dashes, { part: dashes.whole }, {}), 'npx serverless backfill --ids=--foo');
 });
 
 test('Each window has an id of its own that its continuations repeat, and the first one may be that of an earlier run.', async () => {

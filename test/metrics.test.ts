@@ -100,6 +100,10 @@ test('A skip tells its reason and is no success, and those at a held lock are co
   }
   await skip({ scheduledTime: now }, 'duplicate');
   assert.equal(lastOf(world).ConsecutiveSkips, 2);
+  await world.control({ action: 'pause' });
+  await skip({}, 'paused');
+  assert.equal(lastOf(world).ConsecutiveSkips, 0);
+  await world.control({ action: 'resume' });
   world.env.SHARDS = '2';
   const resharding = await skip({ shard: { index: 0, of: 2 } }, 'resharding');
   assert.deepEqual(resharding.values, { Skipped: 1, SkippedResharding: 1, ...state });

@@ -122,6 +122,21 @@ test('The deadline reserve has to be below the time-out, whether it is written t
   assert.equal((await edited(['timeoutSeconds: 300', 'timeoutSeconds: 11'])).timeoutSeconds, 11);
 });
 
+test('What the functions would refuse together is refused already here, and so is what AWS takes in no such place.', async () => {
+  await refused(
+    edited(['settings:', 'settings:\n  LOCK_KEY: /a/lock\n  STATE_PREFIX: /a/lock/state/']),
+    'STATE_PREFIX /a/lock/state/ must not lie below LOCK_KEY /a/lock: its keys would hold the lock',
+  );
+  for (const arn of ['arn:aws:kms:*', 'arn:aws:kms:eu-central-1:111111111111:alias/mine']) {
+    const line = `secretKeyArn: "${arn}"\nmemoryMb: 512`;
+    await refused(edited(['memoryMb: 512', line]), 'secretKeyArn must be the ARN of a KMS key, not of an alias');
+  }
+  await refused(
+    edited(['timezone: UTC', 'timezone: "+02:00"']),
+    'schedule.timezone must be a time zone of the IANA database, such as Europe/Berlin',
+  );
+});
+
 test('An address without alarms is refused.', async () => {
   await refused(
     edited(['alarms: true', 'alarms: false\nalarmAddress: a@example.com']),
@@ -141,6 +156,9 @@ for (const expression of [
   'cron(0 0 ? * FUNDAY *)',
   'cron(0 0 30 2 ? *)',
   'cron(0 0 1 1 ? 2020)',
+  'cron(? * * * ? *)',
+  'cron(0 0 * ? MON ?)',
+  'rate(100000000 days)',
 ]) {
   test(`The schedule ${expression} is refused by file and key.`, async () => {
     const error = await edited([EXPRESSION, `expression: "${expression}"`]).catch((error: Error) => error);
@@ -149,8 +167,8 @@ for (const expression of [
 }
 
 test('The time between ticks is known of any schedule: nights, weekends and months without one included.', () => {
-  const minutes = (expression: string, timezone = 'UTC') => {
-    const { shortestSeconds, longestSeconds } = tickGaps(expression, timezone, new Date('2026-11-24T10:00:00Z'));
+  const minutes = (expression: string, timezone = 'UTC', now = '2026-11-24T10:00:00Z') => {
+    const { shortestSeconds, longestSeconds } = tickGaps(expression, timezone, new Date(now));
     return [shortestSeconds / 60, longestSeconds / 60];
   };
   assert.deepEqual(minutes('rate(1 minute)'), [1, 1]);
@@ -158,6 +176,13 @@ test('The time between ticks is known of any schedule: nights, weekends and mont
   assert.deepEqual(minutes('cron(0/15 * * * ? *)'), [15, 15]);
   assert.deepEqual(minutes('cron(0 8-17 ? * MON-FRI *)'), [60, 63 * 60]);
   assert.deepEqual(minutes('cron(0 6 1 * ? *)'), [28 * 1440, 31 * 1440]);
+  // Free for weeks and for half a year, whatever today is.
+  for (const now of ['2026-11-03T10:00:00Z', '2026-11-20T10:00:00Z', '2026-06-20T00:00:00Z']) {
+    assert.deepEqual(minutes('cron(0/5 * 1-7 * ? *)', 'UTC', now), [5, 24 * 1440 + 5]);
+    assert.deepEqual(minutes('cron(0/15 * * JAN-JUN ? *)', 'UTC', now), [15, 184 * 1440 + 15]);
+  }
+  // There is no half past two on the day on which the clocks are put forward.
+  assert.deepEqual(minutes('cron(30 2 * * ? *)', 'Europe/Berlin'), [1440, 47 * 60]);
   // The days on which the clocks change are 23 and 25 hours long.
   assert.deepEqual(minutes('cron(0 12 * * ? *)', 'Europe/Berlin'), [23 * 60, 25 * 60]);
 });
@@ -176,7 +201,7 @@ test('An event waits no longer than until the next tick is due, as far as Lambda
 
 test('The dead man’s switch looks back as far as the file says, within what CloudWatch can.', async () => {
   for (const [minutes, periodSeconds, periods] of [
-    [16, 60, 16],
+    [21, 60, 21],
     [1440, 60, 1440],
     [1441, 3600, 25],
     [10_080, 3600, 168],
@@ -191,9 +216,11 @@ test('The dead man’s switch looks back as far as the file says, within what Cl
 });
 
 test('With a longer interval it waits for a tick that is due and its run, so that another schedule is one line.', async () => {
-  assert.equal(alarmMinutes(await edited([EXPRESSION, 'expression: rate(44 minutes)'])), 45);
+  assert.equal(alarmMinutes(await edited([EXPRESSION, 'expression: rate(40 minutes)'])), 45);
+  assert.equal(alarmMinutes(await edited([EXPRESSION, 'expression: rate(44 minutes)'])), 44 + 5);
   assert.equal(alarmMinutes(await edited([EXPRESSION, 'expression: rate(45 minutes)'])), 45 + 5);
   assert.equal(alarmMinutes(await edited([EXPRESSION, 'expression: rate(1 day)'])), 1440 + 5);
+  assert.equal(alarmMinutes(await setting('MIN_INTERVAL_SECONDS: 3600')), 60 + 15 + 5);
 });
 
 test('A schedule that is switched off has no dead man’s switch, and one that ticks once a month cannot have one.', async () => {

@@ -57,13 +57,17 @@ const now = new Date();
 const schedule = everyMs
   ? every(everyMs, now)
   : parseSchedule(config.schedule.expression, config.schedule.timezone, now);
+/** What an event names of the job, where it runs in shards: a tick for each. */
+const parts = Array.from({ length: config.shards }, (_, index) =>
+  config.shards > 1 ? { shard: { index, of: config.shards } } : {},
+);
 const invoke = (name: string, event: unknown) =>
   `  curl -d '${JSON.stringify(event)}' ${cloud.lambdaUrl}/2015-03-31/functions/${name}/invocations`;
 console.log(`source ${sourceUrl}, target ${targetUrl}, etcd ${endpoints}
 ticks: ${everyMs ? `every ${everyMs / 1000} s` : `${config.schedule.expression}, ${config.schedule.timezone}`}
 by hand:
-${invoke('sync', {})}
-${invoke('backfill', { ids: [cloud.records[0]?.id] })}
+${invoke('sync', { ...parts[0] })}
+${invoke('backfill', { ids: [cloud.records[0]?.id], ...parts[0] })}
 ${invoke('control', { action: 'status' })}
 to hold the lock, from another terminal:
   ${etcd.etcdctlPath} --endpoints=${endpoints} lock ${cloud.lockKey}
@@ -83,10 +87,11 @@ async function tickBy(schedule: Schedule, signal: AbortSignal) {
     if (signal.aborted) return;
     const scheduledTime = due.toISOString();
     console.log(`tick of ${scheduledTime}`);
-    functions.sync.invoke({ kind: 'tick', scheduledTime }).then(
-      ({ payload, error }) => console.log(`tick of ${scheduledTime}: ${JSON.stringify(payload ?? error)}`),
-      () => undefined,
-    );
+    for (const part of parts)
+      functions.sync.invoke({ kind: 'tick', scheduledTime, ...part }).then(
+        ({ payload, error }) => console.log(`tick of ${scheduledTime}: ${JSON.stringify(payload ?? error)}`),
+        () => undefined,
+      );
     // What came due while this machine slept is not made up for.
     due = schedule(new Date(Math.max(due.getTime(), Date.now() - 1)));
   }

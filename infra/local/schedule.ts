@@ -44,7 +44,12 @@ function cron(body: string, timezone: string): Schedule {
   // AWS counts weekdays from Sunday = 1, and allows 0/15 for */15.
   const options = { mode: '7-part', alternativeWeekdays: true, sloppyRanges: true, timezone, paused: true } as const;
   const parsed = new Cron(`0 ${pattern.join(' ')}`, options);
-  return (after) => parsed.nextRun(after);
+  return (after) => {
+    // Where a local time does not exist, as clocks are put forward, croner goes on to the next hour; AWS leaves the tick out.
+    let next = parsed.nextRun(after);
+    while (next && !parsed.match(next)) next = parsed.nextRun(next);
+    return next;
+  };
 }
 
 function at(body: string, timezone: string): Schedule {

@@ -32,13 +32,16 @@ export function resumeCommand(request: BackfillRequest, rest: Rest, where: Where
   ];
   const words = options.flatMap(([name, value]) => {
     if (value === undefined) return [];
-    return value === true ? [`--${name}`] : [`--${name}`, quoted(String(value))];
+    return value === true ? [`--${name}`] : [option(name, String(value))];
   });
   return ['npx serverless backfill', ...words].join(' ');
 }
 
 /** The option that names these ids. */
-export const idsOption = (ids: string[]) => `--ids ${quoted(listed(ids))}`;
+export const idsOption = (ids: string[]) => option('ids', listed(ids));
+
+/** A value that begins with a dash would be taken for another option. */
+const option = (name: string, value: string) => `--${name}${value.startsWith('-') ? '=' : ' '}${quoted(value)}`;
 
 const listed = (ids: string[]) => (ids.some((id) => /^\[|,|^\s|\s$/.test(id)) ? JSON.stringify(ids) : ids.join(','));
 

@@ -34,16 +34,36 @@ export interface Status {
   unfinishedPass?: { startedAt: string; since?: string; until?: string; counts: Counts };
   failed: { id: string; attempts: number }[];
   skipped?: { message: string };
+  /** Each shard's own, where the job runs in shards. */
+  shards?: Status[];
 }
 
 const MAX_FAILED = 10;
 
+type Row = [name: string, text: string | undefined];
+
 /** The status for a reader, a line for each thing. */
 export function describeStatus(status: Status): string[] {
+  const { job, stage, pause, shards } = status;
+  const rows: Row[] = [
+    ['job', `${job}, stage ${stage}`],
+    ['timer', pause ? pauseOf(pause) : 'not paused'],
+    ...(shards?.flatMap((shard, index): Row[] => [['shard', `${index} of ${shards.length}`], ...rowsOf(shard)]) ??
+      rowsOf(status)),
+  ];
+  return rows.flatMap(([name, text]) => (text === undefined ? [] : [`${name.padEnd(16)}${text}`]));
+}
+
+/** What was not reset and why, if anything was to be. */
+export function notReset({ skipped, shards }: Status): string | undefined {
+  if (skipped) return `nothing was reset: ${skipped.message}`;
+  const left = shards?.flatMap(({ skipped }, index) => (skipped ? [`shard ${index} (${skipped.message})`] : []));
+  return left?.length ? `not reset: ${left.join(', ')}` : undefined;
+}
+
+function rowsOf(status: Status): Row[] {
   const { watermark, unfinishedPass: pass, failed, consecutiveSkips } = status;
-  const rows: [string, string | undefined][] = [
-    ['job', `${status.job}, stage ${status.stage}`],
-    ['timer', status.pause ? pauseOf(status.pause) : 'not paused'],
+  return [
     ['lock', holder(status)],
     ['', status.advice],
     ['skipped', consecutiveSkips === 0 ? undefined : `${consecutiveSkips} ticks in a row, because the lock was held`],
@@ -58,7 +78,6 @@ export function describeStatus(status: Status): string[] {
     ...failed.slice(0, MAX_FAILED).map(({ id, attempts }): [string, string] => ['', `${id} (attempts: ${attempts})`]),
     ['', failed.length > MAX_FAILED ? `and ${failed.length - MAX_FAILED} more: --json lists all` : undefined],
   ];
-  return rows.flatMap(([name, text]) => (text === undefined ? [] : [`${name.padEnd(16)}${text}`]));
 }
 
 const pauseOf = ({ since, note }: { since: string; note?: string }) =>
