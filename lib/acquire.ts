@@ -1,6 +1,7 @@
 import type { IRequestOp } from 'etcd3';
 import { orAborted } from './abort.ts';
 import type { Settings } from './config.ts';
+import type { Deadline } from './deadline.ts';
 import { CredentialsError } from './errors.ts';
 import { type Budget, connectEtcd, type Etcd } from './etcd.ts';
 import { type Attempt, type Holder, holderOf, lock, readHolder, tryLock } from './mutex.ts';
@@ -51,20 +52,18 @@ export async function takeLock(
     /** Answered as of the moment the lock was taken. */
     reads: IRequestOp[];
     waitMs: number;
-    /** Nothing new starts once it fires. */
-    signal: AbortSignal;
-    /** Ends a wait that etcd does not answer. */
-    cut: AbortSignal;
+    deadline: Pick<Deadline, 'closing' | 'cut'>;
   },
 ): Promise<{ session: Session; attempt: Attempt }> {
-  const { settings, value, reads, waitMs, signal, cut } = options;
+  const { settings, value, reads, waitMs, deadline } = options;
+  const { closing: signal } = deadline;
   const acquire = { ...ACQUIRE, signal };
   const session = resources.use(await openSession(etcd, { ttlSeconds: settings.lockTtlSeconds, acquire }));
   const wanted = { lockKey: settings.lockKey, value: JSON.stringify(value), reads };
   // Given up at the deadline: what still arrives at etcd finds the lease revoked.
   const attempt =
     waitMs > 0
-      ? await orAborted(lock(etcd, session, { ...wanted, waitMs, signal }), cut)
+      ? await orAborted(lock(etcd, session, { ...wanted, waitMs, signal }), deadline.cut)
       : await orAborted(tryLock(etcd, session, wanted), signal);
   return { session, attempt };
 }

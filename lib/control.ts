@@ -76,14 +76,14 @@ async function resetState(
   request: Extract<Control, { action: 'reset' }>,
   settings: Settings,
   { log, requestId }: Invocation,
-  { closing: signal, cut }: Deadline,
+  deadline: Deadline,
 ): Promise<Skip | undefined> {
   const { job, statePrefix } = settings;
   await using resources = new AsyncDisposableStack();
   const now = new Date().toISOString();
   const value = { runId: randomUUID(), job, kind: 'reset', startedAt: now, requestId, host: hostname() };
   const reads = readState(settings);
-  const { session, attempt } = await takeLock(etcd, resources, { settings, value, reads, waitMs: 0, signal, cut });
+  const { session, attempt } = await takeLock(etcd, resources, { settings, value, reads, waitMs: 0, deadline });
   if ('heldBy' in attempt) return lockedBy(attempt.heldBy, Date.now());
   const { checkpoint, watermark } = stateOf(settings, attempt.lock.reads);
   const reset = {
@@ -97,7 +97,8 @@ async function resetState(
   // At its end an unfinished pass would set the watermark again, so a new watermark begins a new pass.
   const operations = request.what === 'watermark' ? [reset.watermark(), reset.checkpoint()] : [reset[request.what]()];
   // The key goes with the lease, when the resources are disposed of.
-  await attempt.lock.save(operations, { ...session.budget(), signal: AbortSignal.any([session.signal, cut]) });
+  const signal = AbortSignal.any([session.signal, deadline.cut]);
+  await attempt.lock.save(operations, { ...session.budget(), signal });
   log.info('reset', { what: request.what, to: request.to });
   return;
 }

@@ -96,8 +96,8 @@ export function createSend<A extends Head>(options: {
         }
         // A server that takes nothing from anybody says nothing about this request, unless there is no other one; 503 alone
         // may also mean that it is down.
-        const alone = takesNothingMs === 0 || underWay === 1;
-        const counts = alone || !('status' in answer && (answer.status === 429 || askedMs !== undefined));
+        const aboutIt = takesNothingMs === 0 || underWay === 1;
+        const counts = aboutIt || !('status' in answer && (answer.status === 429 || askedMs !== undefined));
         if (counts && attempt++ === MAX_ATTEMPTS) return orThrow(answer);
         pauses++;
         await pause(askedMs || Math.random() * FIRST_BACKOFF_MS * 2 ** Math.min(pauses, MAX_ATTEMPTS), guard);

@@ -127,7 +127,7 @@ async function runObserved<R>(
   const backfillId = request.kind === 'backfill' ? request.backfillId : undefined;
   const value = { runId, job: job.name, kind: request.kind, startedAt, requestId, host: hostname() };
   const { session, attempt } = await takeLock(etcd, resources, {
-    ...{ settings, value, waitMs, signal: deadline.closing, cut: deadline.cut },
+    ...{ settings, value, waitMs, deadline },
     reads: readState(settings, backfillId),
   });
   if ('heldBy' in attempt) return await locked(attempt.heldBy);

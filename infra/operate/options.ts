@@ -1,3 +1,5 @@
+import * as v from 'valibot';
+import { settingsTable } from '../../lib/config.ts';
 import { Refusal } from './refusal.ts';
 
 /** The options of the backfill command as osls hands them over. */
@@ -105,19 +107,12 @@ function cutWindows({ whole, window }: BackfillRequest): Part[] {
 
 /** Reads an instant in UTC or with an offset, or a day, which begins at 00:00 UTC. @throws Refusal */
 export function readInstant(option: string, text: string): string {
-  const shape = /^\d{4}-\d{2}-\d{2}(T\d{2}:\d{2}(:\d{2}(\.\d+)?)?(Z|[+-]\d{2}:?\d{2}))?$/;
-  const ms = shape.test(text) && exists(text) ? Date.parse(text) : Number.NaN;
-  if (Number.isNaN(ms)) {
+  // A time as INITIAL_SINCE takes it, so that the same ones exist.
+  const read = v.safeParse(settingsTable.INITIAL_SINCE, text.length === 10 ? `${text}T00:00Z` : text);
+  if (!read.success || read.output === undefined) {
     throw new Refusal(`--${option} "${text}" is no time: expected 2026-01-31, or 2026-01-31T12:00:00Z with its zone`);
   }
-  return new Date(ms).toISOString();
-}
-
-/** V8 takes the 30th of February for the 2nd of March, and hour 24 for the next day. */
-function exists(text: string): boolean {
-  const day = text.slice(0, 10);
-  const ms = Date.parse(day);
-  return !Number.isNaN(ms) && new Date(ms).toISOString().startsWith(day) && text.slice(11, 13) <= '23';
+  return read.output;
 }
 
 function windowMs(text: string): number {
