@@ -53,7 +53,8 @@ export async function* pagesOf<R>(
     yield* listed();
   } else {
     for await (const page of listed()) {
-      yield { ...page, records: page.records.filter((raw) => isOurs(idOf(job, raw))) };
+      const ids = await Promise.all(page.records.map((raw) => idOf(job, raw)));
+      yield { ...page, records: page.records.filter((_, index) => isOurs(ids[index])) };
     }
   }
 
@@ -84,7 +85,8 @@ export async function* pagesOf<R>(
     try {
       const read = await readOne(id);
       // Of another id, which would be written again and again.
-      if (read.records && idOf(job, read.records[0]) !== id) unreadable(id, 'the source answers with another record');
+      if (read.records && (await idOf(job, read.records[0])) !== id)
+        unreadable(id, 'the source answers with another record');
       return read;
     } catch (error) {
       if (!(error instanceof SourceError)) throw error;
@@ -140,10 +142,11 @@ const isAboutRecord = (error: SourceError) =>
 const isAboutCursor = (error: unknown) =>
   error instanceof SourceError && (error.cursorRefused || [400, 404, 410, 422].includes(error.status ?? 0));
 
-/** The id of a record that has not been checked yet. */
-function idOf<R>(job: Job<R>, raw: unknown): unknown {
+/** The id that the record is written with; of one that is not of the schema, what the job makes of it as it came. */
+async function idOf<R>(job: Job<R>, raw: unknown): Promise<unknown> {
   try {
-    return job.id(raw as R);
+    const checked = await job.record['~standard'].validate(raw);
+    return job.id(checked.issues ? (raw as R) : checked.value);
   } catch {
     return;
   }

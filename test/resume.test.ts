@@ -1,8 +1,10 @@
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
+import * as v from 'valibot';
 import { type LocalEtcd, startEtcd } from '../infra/local/etcd.ts';
 import { startTcpProxy } from '../infra/local/tcp-proxy.ts';
+import { job } from './support/job.ts';
 import { keysOf } from './support/locking.ts';
 import { model, startWorld } from './support/world.ts';
 
@@ -107,6 +109,22 @@ test('A record that failed does not hold the watermark back: it is read again by
   await world.tick();
   assert.deepEqual((await world.control({ action: 'status' })).failed, []);
   assert.ok(world.target.models.has('model-00003'));
+});
+
+test('A failed record whose id the schema makes of the one that was sent is read again as well.', async () => {
+  const record = v.pipe(
+    job.record as v.GenericSchema<unknown, ReturnType<typeof model>>,
+    v.transform((model) => ({ ...model, id: model.id.slice('model-'.length) })),
+  );
+  const source = { one: (id: string) => `/v1/models/model-${id}` };
+  await using world = await startWorld({ endpoints: etcd.endpoints, records: models(3), job: { record, source } });
+  world.target.refuse = (body) => (Object(body).name === 'Model 1' ? 422 : undefined);
+  await world.tick();
+  assert.deepEqual((await world.control({ action: 'status' })).failed, [{ id: '00001', attempts: 1 }]);
+  world.target.refuse = undefined;
+  const second = await world.tick();
+  assert.equal(second.problems, undefined);
+  assert.ok(world.target.models.has('00001'));
 });
 
 test('A checkpoint of another source, or a cursor that the source refuses, starts the same window over.', async () => {

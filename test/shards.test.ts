@@ -1,7 +1,9 @@
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
+import * as v from 'valibot';
 import { type LocalEtcd, startEtcd } from '../infra/local/etcd.ts';
 import { shardOf } from '../lib/shard.ts';
+import { job } from './support/job.ts';
 import { model, startWorld } from './support/world.ts';
 
 let etcd: LocalEtcd;
@@ -68,6 +70,19 @@ test('A pause is for all shards, and a backfill has to name its own.', async () 
     results.reduce((sum, { report }) => sum + report.written, 0),
     10,
   );
+});
+
+test('Where the schema makes another id of the one that was sent, shards go by the one that is written.', async () => {
+  const { record, ...rest } = job;
+  const renaming = v.pipe(
+    record as v.GenericSchema<unknown, ReturnType<typeof model>>,
+    v.transform((model) => ({ ...model, id: model.id.slice('model-'.length) })),
+  );
+  const options = { endpoints: etcd.endpoints, records: models(40), env: { SHARDS: '2' } };
+  await using world = await startWorld({ ...options, job: { ...rest, record: renaming } });
+  for (const shard of shards(2)) assert.equal((await world.tick({ shard })).status, 'completed');
+  assert.equal(world.target.writes.length, 40);
+  for (const { id, scope } of world.target.writes) assert.ok(scope.endsWith(`${shardOf(id, 2)}-of-2`), id);
 });
 
 test('A record goes to the same shard for ever: the first 32 bits of its id’s SHA-256 decide.', () => {
