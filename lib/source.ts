@@ -99,13 +99,13 @@ export function openSource(job: SourceJob, { baseUrl, send, stream }: SourceServ
   }
 
   async function getPage(path: string, query: Query = {}) {
-    const target = path + search(query);
+    const target = withQuery(path, query);
     const { headers, body } = await get(target, send);
     return { headers, body: parseJson(target, body) };
   }
 
   async function getStream(path: string, query: Query = {}) {
-    const target = path + search(query);
+    const target = withQuery(path, query);
     const answer = await get(target, stream);
     return { ...answer, body: arriving(target, answer.body) };
   }
@@ -198,8 +198,10 @@ function nestsTooDeep(json: Uint8Array): boolean {
   return false;
 }
 
-function search(query: Query): string {
+/** `path`, which may have a query of its own, with these parameters. */
+function withQuery(path: string, query: Query): string {
   const parameters = new URLSearchParams();
   for (const [name, value] of Object.entries(query)) if (value !== undefined) parameters.set(name, String(value));
-  return parameters.size === 0 ? '' : `?${parameters}`;
+  if (parameters.size === 0) return path;
+  return `${path}${path.includes('?') ? '&' : '?'}${parameters}`;
 }

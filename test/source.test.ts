@@ -2,11 +2,13 @@ import assert from 'node:assert/strict';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { test } from 'node:test';
 import { answer, serve } from '../infra/local/serve.ts';
+import { cursorPages } from '../lib/cursor-pages.ts';
 import { createHttp } from '../lib/http.ts';
 import { createSend } from '../lib/request.ts';
 import { openCredentials, type Secret } from '../lib/secrets.ts';
 import { openSource, type Page } from '../lib/source.ts';
 import { job } from './support/job.ts';
+import { openListed } from './support/listed-source.ts';
 import { secretStoreOf } from './support/pipeline.ts';
 
 /** The shipped job's source behind a server that answers with `handle`. */
@@ -72,6 +74,23 @@ test('Pages come one by one as they are asked for, until a cursor is null, with 
   const before = server.requests.length;
   await pages.next();
   assert.equal(server.requests.length, before + 1);
+});
+
+test('A path may have a query of its own, to which the window and the cursor are added.', async () => {
+  const list = cursorPages({
+    path: '/items?type=a',
+    query: ({ since }) => ({ since }),
+    records: 'items',
+    next: 'next',
+  });
+  await using source = await openListed(list, (request, response) => {
+    answer(response, 200, { items: [], next: cursorOf(request) === null ? 'b' : null });
+  });
+  assert.equal((await source.readAll(null, { since: '2026-01-01T00:00:00.000Z' })).length, 2);
+  assert.deepEqual(
+    source.requests.map(({ url }) => url),
+    ['', '&cursor=b'].map((cursor) => `/items?type=a&since=2026-01-01T00%3A00%3A00.000Z${cursor}`),
+  );
 });
 
 test('A page may be empty, and begin with a byte order mark.', async () => {
