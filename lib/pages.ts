@@ -111,6 +111,7 @@ export async function* pagesOf<R>(
   }
 
   async function* fromCursor(): AsyncGenerator<Page> {
+    let refused = false;
     if (pass.cursor !== null) {
       const pages = source.pages({ ...pass, shard }, pass.cursor)[Symbol.asyncIterator]();
       const first = await pages.next().catch((error) => {
@@ -121,16 +122,23 @@ export async function* pagesOf<R>(
         if (!first.done) yield first.value;
         return yield* { [Symbol.asyncIterator]: () => pages };
       }
-      // What was read again by id in this run stays.
-      const { counts } = pass;
-      Object.assign(pass, startOver(pass));
-      for (const name of ['read', 'written', 'invalid', 'failed', 'missing', 'pages'] as const)
-        pass.counts[name] = counts[name] - countsBefore[name];
+      refused = true;
     }
     for await (const page of source.pages({ ...pass, shard }, null)) {
+      // Not before: a source that refuses the beginning as well says nothing about the cursor.
+      if (refused) beginAnew();
+      refused = false;
       pass.sourceClock ??= source.clock;
       yield page;
     }
+  }
+
+  function beginAnew() {
+    // What was read again by id in this run stays.
+    const { counts } = pass;
+    Object.assign(pass, startOver(pass));
+    for (const name of ['read', 'written', 'invalid', 'failed', 'missing', 'pages'] as const)
+      pass.counts[name] = counts[name] - countsBefore[name];
   }
 }
 

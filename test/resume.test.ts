@@ -152,6 +152,19 @@ test('A checkpoint of another source, or a cursor that the source refuses, start
   assert.equal(third.status, 'completed');
 });
 
+test('A source that answers 404 to everything for a while costs no progress.', async () => {
+  const options = { endpoints: etcd.endpoints, records: models(1000), latencyMs: 20, pageSize: 50 };
+  await using world = await startWorld(options);
+  const first = await interrupted(world, (stop) => world.tick({}, 60_000, stop));
+  world.target.latencyMs = 0;
+  world.source.refuse = () => 404;
+  await assert.rejects(world.tick(), { name: 'SourceError', status: 404 });
+  world.source.refuse = undefined;
+  const third = await world.tick();
+  assert.equal(third.report.read, 1000 - (first.pass?.read ?? 0));
+  assert.equal(third.pass?.read, 1000);
+});
+
 test('A target that is down ends the run with an error, and what failed in a row is read again.', async () => {
   const env = { FAILURES_BEFORE_STOP: '10', CONCURRENCY: '5' };
   await using world = await startWorld({ endpoints: etcd.endpoints, records: models(1200), env });
