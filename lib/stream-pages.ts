@@ -14,6 +14,8 @@ const PAGE_BYTES = 4 * 1024 * 1024;
  * A stream has no cursor of its own. Ours is `<ETag>#<records>`: while the ETag is the same, a resumed run reads the stream
  * again and skips so many records. With another ETag, or none (`#<records>`), it starts over, so a list without an ETag has
  * to be copied within one run.
+ *
+ * NDJSON has no end of its own: without Content-Length or chunks, one that is cut between two lines looks complete.
  * @param options.query the parameters; undefined ones are left out
  */
 export function streamPages(options: { path: string; query: (window: Window) => Query; format: StreamFormat }): List {
