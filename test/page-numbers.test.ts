@@ -65,3 +65,18 @@ test('A page without a list is an error, not the end.', async () => {
     message: /page 1 of \/v1\/items has no array "items"/,
   });
 });
+
+test('A listing that passes on what is no list, or a cursor that is no text, is told so, and nothing of it is kept.', async () => {
+  const wrong = {
+    'gave a page whose records are no array': { items: { first: 1 }, next: null },
+    'gave a cursor that is a number: it has to be a string or null': { items: [], next: 2 },
+  };
+  for (const [what, body] of Object.entries(wrong)) {
+    async function* passedOn({ getJson }: Listing): AsyncGenerator<Page> {
+      const { items, next } = Object(await getJson('/v1/items'));
+      yield { records: items, cursor: next };
+    }
+    await using source = await openListed(passedOn, (_, response) => answer(response, 200, body));
+    await assert.rejects(source.readAll(), { name: 'SourceError', message: `source.list of the job ${what}` });
+  }
+});
