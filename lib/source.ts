@@ -72,6 +72,9 @@ export interface Source {
 /** The bytes that one answer of the source may have, so that a runaway page ends in an error and not in an exhausted memory. */
 export const MAX_PAGE_BYTES = 32 * 1024 * 1024;
 
+/** The characters that a cursor may have: it goes into a URL, into errors and into etcd, which takes no unlock with a huge one. */
+const MAX_CURSOR_LENGTH = 64 * 1024;
+
 /** How deep arrays and objects may nest: each level costs memory, a hundred times what it costs the sender. */
 export const MAX_DEPTH = 100;
 
@@ -180,6 +183,8 @@ function check({ records, cursor }: Page) {
       `source.list of the job gave a cursor that is a ${typeof cursor}: it has to be a string or null`,
     );
   }
+  if (cursor != null && cursor.length > MAX_CURSOR_LENGTH)
+    throw new SourceError(`the source gave a cursor of ${cursor.length} characters, more than ${MAX_CURSOR_LENGTH}`);
 }
 
 function parseJson(path: string, body: Uint8Array): unknown {

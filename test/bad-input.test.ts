@@ -128,6 +128,7 @@ for (const [what, name, value] of [
 }
 
 const MANY_BYTES = 33 * 1024 * 1024;
+const LONG_CURSOR = /^the source gave a cursor of 800000 characters, more than 65536$/;
 
 for (const [what, body, message] of [
   ['with a page of HTML', '<html>sign in</html>', /answered with 20 bytes that are not JSON in UTF-8/],
@@ -138,6 +139,7 @@ for (const [what, body, message] of [
   ['without a cursor', '{"models":[]}', /has no cursor "nextCursor"/],
   ['with a cursor that is not text', '{"models":[],"nextCursor":2}', /has no cursor "nextCursor"/],
   ['with the same cursor for ever', '{"models":[],"nextCursor":"again"}', /a cursor that it had given before/],
+  ['with a cursor beyond all bounds', JSON.stringify({ models: [], nextCursor: 'x'.repeat(800_000) }), LONG_CURSOR],
   ['with a page beyond all bounds', ' '.repeat(MANY_BYTES), /the answer is larger than 33554432 bytes/],
 ] as const) {
   test(`A source that answers ${what} is an error within seconds.`, SECONDS, async () => {
