@@ -1,3 +1,4 @@
+import { isUtf8 } from 'node:buffer';
 import { SourceError } from './errors.ts';
 import type { List, Listing, Page, Query, Window } from './source.ts';
 
@@ -19,12 +20,18 @@ export function linkPages(options: { path: string; query: (window: Window) => Qu
         const wanted = field === undefined ? 'is no array' : `has no array "${field}"`;
         throw new SourceError(`the page at ${at ?? path} ${wanted}`);
       }
-      const link = nextLink([headers.link ?? ''].flat().join(', '));
+      const link = nextLink(decoded([headers.link ?? ''].flat().join(', ')));
       at = link === undefined ? null : pathBelow(baseUrl, at ?? path, link);
       yield { records, cursor: at };
     } while (at !== null);
   }
   return Object.assign(list, { style: 'link' });
+}
+
+/** undici takes a header for Latin-1. A URL should have nothing beyond ASCII; where it has, most servers mean UTF-8. */
+function decoded(header: string): string {
+  const bytes = Buffer.from(header, 'latin1');
+  return isUtf8(bytes) ? bytes.toString() : header;
 }
 
 const LINK = /[\s,]*<([^>]*)>\s*/y;

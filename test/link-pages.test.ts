@@ -49,6 +49,15 @@ test('The records may be a field of the page.', async () => {
   assert.deepEqual(await source.readAll(), [{ records: [1, 2], cursor: null }]);
 });
 
+test('A link beyond ASCII leads where it is meant to, in UTF-8 as well as in Latin-1.', async () => {
+  for (const encoding of ['utf8', 'latin1'] as const) {
+    const header = Buffer.from('</items?q=ü&page=2>; rel="next"', encoding).toString('latin1');
+    await using source = await open([header]);
+    await source.readAll();
+    assert.deepEqual(pathsOf(source), ['/items?size=2', '/items?q=%C3%BC&page=2']);
+  }
+});
+
 test('Links are resolved as RFC 3986 says, and paths go on below the URL of the source.', async () => {
   const followed: Record<string, string> = {
     '?page=2': '/api/items?page=2',
