@@ -36,17 +36,22 @@ export async function* pagesOf<R>(
   const { request, pass, log, note } = reading;
   const { shard } = request;
   const countsBefore = { ...pass.counts };
-  /** Records that failed before, whose answer says as little about them as about the source, until the list is answered. */
-  let doubtful: { id: string; reason: string }[] = [];
+  /**
+   * Records that failed before and cannot be read, with no reason where the source knows none: told once it has answered
+   * the list, because a gateway may answer 403 or 404 to everything for a while.
+   */
+  let doubtful: { id: string; reason?: string }[] = [];
+  let down = false;
   const isOurs = (id: unknown) => !shard || shardOf(id, shard.of) === shard.index;
 
   for await (const page of byId(failedBefore, () => undefined, readAgain)) {
     yield page;
     // If it is the source that is down, the list will tell.
-    if (doubtful.length > 0) break;
+    if (down) break;
   }
   if (request.kind === 'backfill' && request.ids) {
     const ids = [...new Set(request.ids)].filter(isOurs);
+    if (doubtful.length > 0 && !down) yield { records: [], missing: tellDoubtful(), cursor: undefined };
     const todo = pass.cursor === null ? ids : ids.slice(ids.indexOf(pass.cursor) + 1);
     yield* byId(todo, (last) => (last === ids.at(-1) ? null : last), readOne);
   } else if (!shard || shard.of === 1 || job.source.sharded) {
@@ -75,25 +80,39 @@ export async function* pagesOf<R>(
   async function readOne(id: string): Promise<Partial<Page>> {
     const record = await source.one(id);
     if (record !== undefined) return { records: [record] };
-    reading.recordMissing(id);
-    note({ id, kind: 'missing', reason: 'the source knows no record of this id' });
+    missing(id);
     return { missing: 1 };
   }
 
   /** One record that the source refuses to show must not keep every later tick from its work. */
   async function readAgain(id: string): Promise<Partial<Page>> {
     try {
-      const read = await readOne(id);
-      // Of another id, which would be written again and again.
-      if (read.records && (await idOf(job, read.records[0])) !== id)
-        unreadable(id, 'the source answers with another record');
-      return read;
+      const record = await source.one(id);
+      if (record !== undefined) {
+        // Of another id, which would be written again and again.
+        if ((await idOf(job, record)) !== id) unreadable(id, 'the source answers with another record');
+        return { records: [record] };
+      }
+      doubtful.push({ id });
     } catch (error) {
       if (!(error instanceof SourceError)) throw error;
-      if (isAboutRecord(error)) unreadable(id, error.message);
-      else doubtful.push({ id, reason: error.message });
-      return {};
+      doubtful.push({ id, reason: error.message });
+      down ||= !isAboutRecord(error);
     }
+    return {};
+  }
+
+  function missing(id: string) {
+    reading.recordMissing(id);
+    note({ id, kind: 'missing', reason: 'the source knows no record of this id' });
+  }
+
+  /** @returns how many of them are missing */
+  function tellDoubtful(): number {
+    const told = doubtful;
+    doubtful = [];
+    for (const { id, reason } of told) reason === undefined ? missing(id) : unreadable(id, reason);
+    return told.filter(({ reason }) => reason === undefined).length;
   }
 
   function unreadable(id: string, reason: string) {
@@ -104,9 +123,7 @@ export async function* pagesOf<R>(
   async function* listed(): AsyncGenerator<Page> {
     for await (const page of fromCursor()) {
       // The source is up, so it was about them.
-      for (const { id, reason } of doubtful) unreadable(id, reason);
-      doubtful = [];
-      yield page;
+      yield doubtful.length > 0 ? { ...page, missing: tellDoubtful() } : page;
     }
   }
 

@@ -262,6 +262,23 @@ test('A failed record that the source refuses to show, or that has become invali
   ]);
 });
 
+for (const status of [403, 404]) {
+  test(`A source that answers ${status} to everything for a while has said nothing about the records that failed.`, async () => {
+    await using world = await startWorld({ endpoints: etcd.endpoints, records: models(10) });
+    world.target.refuse = (body) => (/ [34]$/.test(Object(body).name) ? 422 : undefined);
+    assert.equal((await world.tick()).report.failed, 2);
+    world.target.refuse = undefined;
+    world.source.refuse = () => status;
+    for (let ticks = 0; ticks < 5; ticks++) await assert.rejects(world.tick(), { name: 'SourceError', status });
+    world.source.refuse = undefined;
+    world.source.records.splice(4, 1);
+    const { report } = await world.tick();
+    assert.equal(report.missing, 1);
+    assert.ok(world.target.models.has('model-00003'));
+    assert.deepEqual((await world.control({ action: 'status' })).failed, []);
+  });
+}
+
 test('Ids that no path can carry are refused before anything is read.', async () => {
   await using world = await startWorld({ endpoints: etcd.endpoints, records: [] });
   for (const id of ['..', '.', '\ud800'])
