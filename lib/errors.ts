@@ -2,99 +2,71 @@
  * Every error a run can end with. `name` and `code` are stable and listed in the README; the message says which
  * operation failed on what, and never contains a secret.
  */
-export class SolotickError extends Error {
+export abstract class SolotickError extends Error {
   // Written out in each class, because a bundler may rename the class.
-  override readonly name: string = 'SolotickError';
-  readonly code: string;
-
-  constructor(code: string, message: string, options?: ErrorOptions) {
-    super(message, options);
-    this.code = code;
-  }
+  abstract override readonly name: string;
+  abstract readonly code: string;
 }
 
 /** Settings are missing or malformed; the message lists all of them by name. */
 export class SettingsError extends SolotickError {
   override readonly name = 'SettingsError';
-
-  constructor(message: string, options?: ErrorOptions) {
-    super('SETTINGS', message, options);
-  }
+  override readonly code = 'SETTINGS';
 }
 
 /** The event is of no known shape; nothing was read, locked or written. */
 export class EventError extends SolotickError {
   override readonly name = 'EventError';
-
-  constructor(message: string, options?: ErrorOptions) {
-    super('EVENT', message, options);
-  }
+  override readonly code = 'EVENT';
 }
 
 /** The secret could not be read or is not of the documented shape. */
 export class SecretError extends SolotickError {
   override readonly name = 'SecretError';
-
-  constructor(message: string, options?: ErrorOptions) {
-    super('SECRET', message, options);
-  }
+  override readonly code = 'SECRET';
 }
 
 /** Source, target or etcd refuses the credentials of the current secret. */
 export class CredentialsError extends SolotickError {
   override readonly name = 'CredentialsError';
-
-  constructor(message: string, options?: ErrorOptions) {
-    super('CREDENTIALS', message, options);
-  }
+  override readonly code = 'CREDENTIALS';
 }
 
 /** No etcd endpoint answered in time, or etcd answered with an error. Never a skip: whether the lock is free is unknown. */
 export class LockServiceError extends SolotickError {
   override readonly name = 'LockServiceError';
-
-  constructor(message: string, options?: ErrorOptions) {
-    super('LOCK_SERVICE', message, options);
-  }
+  override readonly code = 'LOCK_SERVICE';
 }
 
 /** The lease can have expired, was revoked, or our key is gone: somebody else may hold the lock now. */
 export class LockLostError extends SolotickError {
   override readonly name = 'LockLostError';
-
-  constructor(message: string, options?: ErrorOptions) {
-    super('LOCK_LOST', message, options);
-  }
+  override readonly code = 'LOCK_LOST';
 }
 
 /** The target has seen a higher fencing token, and the lock is no longer ours: a later run has taken over. */
 export class SupersededError extends SolotickError {
   override readonly name = 'SupersededError';
-
-  constructor(message: string, options?: ErrorOptions) {
-    super('SUPERSEDED', message, options);
-  }
+  override readonly code = 'SUPERSEDED';
 }
 
 /** The target has seen a higher fencing token although the lock is ours: etcd's revisions went back (a restored snapshot). */
 export class FenceAheadError extends SolotickError {
   override readonly name = 'FenceAheadError';
-
-  constructor(message: string, options?: ErrorOptions) {
-    super('FENCE_AHEAD', message, options);
-  }
+  override readonly code = 'FENCE_AHEAD';
 }
 
 /** The source did not answer, or answered with something that is not a page of the declared shape. */
 export class SourceError extends SolotickError {
   override readonly name = 'SourceError';
+  override readonly code = 'SOURCE';
   /** HTTP status of the last answer, where that was the reason. */
   readonly status: number | undefined;
   /** Whether only the place to go on from is to blame, so that the list can be read from its beginning. */
   readonly cursorRefused: boolean;
 
   constructor(message: string, options?: ErrorOptions & { status?: number; cursorRefused?: boolean }) {
-    super('SOURCE', message, options);
+    super(message, options);
     this.status = options?.status;
     this.cursorRefused = options?.cursorRefused ?? false;
   }
@@ -103,13 +75,14 @@ export class SourceError extends SolotickError {
 /** One write was given up: the target refused the record, or all attempts failed. */
 export class TargetError extends SolotickError {
   override readonly name = 'TargetError';
+  override readonly code = 'TARGET';
   /** HTTP status of the last answer, where there was one. */
   readonly status: number | undefined;
   /** Whether the record is to blame and not the state of the target. */
   readonly refused: boolean;
 
   constructor(message: string, options?: ErrorOptions & { status?: number; refused?: boolean }) {
-    super('TARGET', message, options);
+    super(message, options);
     this.status = options?.status;
     this.refused = options?.refused ?? false;
   }
@@ -118,28 +91,19 @@ export class TargetError extends SolotickError {
 /** What etcd holds under the state prefix is not what this version writes there. */
 export class StateError extends SolotickError {
   override readonly name = 'StateError';
-
-  constructor(message: string, options?: ErrorOptions) {
-    super('STATE', message, options);
-  }
+  override readonly code = 'STATE';
 }
 
 /** So many records in a row failed that the target must be down; what failed in that row is read again. */
 export class TargetDownError extends SolotickError {
   override readonly name = 'TargetDownError';
-
-  constructor(message: string, options?: ErrorOptions) {
-    super('TARGET_DOWN', message, options);
-  }
+  override readonly code = 'TARGET_DOWN';
 }
 
 /** The run reached its deadline without settling a single page or record: it would never get on. */
 export class NoProgressError extends SolotickError {
   override readonly name = 'NoProgressError';
-
-  constructor(message: string, options?: ErrorOptions) {
-    super('NO_PROGRESS', message, options);
-  }
+  override readonly code = 'NO_PROGRESS';
 }
 
 /**
@@ -148,10 +112,11 @@ export class NoProgressError extends SolotickError {
  */
 export class Interrupted extends SolotickError {
   override readonly name = 'Interrupted';
+  override readonly code = 'INTERRUPTED';
   readonly reason: 'deadline' | 'throttled';
 
   constructor(reason: 'deadline' | 'throttled', message: string) {
-    super('INTERRUPTED', message);
+    super(message);
     this.reason = reason;
   }
 }
