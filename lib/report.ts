@@ -1,17 +1,20 @@
 import type { Log } from './log.ts';
 
-/** Counts of one invocation; `read = written + invalid + failed + unsettled`. A type, because it is stored as a record. */
-export type Report = {
-  read: number;
-  written: number;
-  invalid: number;
-  failed: number;
-  missing: number;
-  unsettled: number;
-  pages: number;
-  peakInFlight: number;
-  durationMs: number;
-};
+/** What is counted; the state in etcd holds the same names. */
+export const COUNTS = [
+  'read',
+  'written',
+  'invalid',
+  'failed',
+  'missing',
+  'unsettled',
+  'pages',
+  'peakInFlight',
+  'durationMs',
+] as const;
+
+/** Counts of one invocation; `read = written + invalid + failed + unsettled`. */
+export type Report = Record<(typeof COUNTS)[number], number>;
 
 /** A record that was not written, and why. */
 export interface Problem {
@@ -20,17 +23,7 @@ export interface Problem {
   reason: string;
 }
 
-export const newReport = (): Report => ({
-  read: 0,
-  written: 0,
-  invalid: 0,
-  failed: 0,
-  missing: 0,
-  unsettled: 0,
-  pages: 0,
-  peakInFlight: 0,
-  durationMs: 0,
-});
+export const newReport = () => Object.fromEntries(COUNTS.map((name) => [name, 0])) as Report;
 
 /** How many problems are listed and logged; the counts are always complete. */
 const MAX_PROBLEMS = 20;

@@ -5,21 +5,12 @@ import { StateError } from './errors.ts';
 import type { Budget, Etcd } from './etcd.ts';
 import { utcInstant } from './instant.ts';
 import { describeHolder, type Holder, type Put } from './mutex.ts';
+import { COUNTS } from './report.ts';
 import { isOtherDivision } from './shard.ts';
 
 const count = v.pipe(v.number(), v.integer(), v.minValue(0));
 
-const report = v.object({
-  read: count,
-  written: count,
-  invalid: count,
-  failed: count,
-  missing: count,
-  unsettled: count,
-  pages: count,
-  peakInFlight: count,
-  durationMs: count,
-});
+const report = v.object(v.entriesFromList(COUNTS, count));
 
 const run = v.object({
   runId: v.string(),
