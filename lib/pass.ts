@@ -1,39 +1,84 @@
 import { hash } from 'node:crypto';
+import * as v from 'valibot';
 import type { Settings } from './config.ts';
-import { instantAt } from './instant.ts';
+import { EventError } from './errors.ts';
+import type { Backfill, Tick } from './event.ts';
+import { instantAt, utcInstant } from './instant.ts';
 import type { Log } from './log.ts';
-import { newReport, type Report } from './report.ts';
+import { newReport, reportSchema } from './report.ts';
+import type { Job } from './run.ts';
+import { nameOf } from './shard.ts';
 import type { Window } from './source.ts';
 import type { State } from './state.ts';
+import type { Held } from './work.ts';
+
+export const passSchema = v.object({
+  /** The run that began it. */
+  runId: v.string(),
+  startedAt: utcInstant,
+  /** Whether it reads all there is, or what changed since the watermark. */
+  full: v.boolean(),
+  /** Of what the cursor belongs to: with another source, window or style it means nothing. */
+  fingerprint: v.string(),
+  /** Whether it reads single records, which the event names each time. */
+  byIds: v.optional(v.boolean()),
+  since: v.optional(utcInstant),
+  until: v.optional(utcInstant),
+  /** Where the next invocation goes on: after the longest prefix of pages of which every record is settled. */
+  cursor: v.nullable(v.string()),
+  /** Of those pages. */
+  counts: reportSchema,
+  /** The source's own clock when the pass began. */
+  sourceClock: v.optional(utcInstant),
+  /** The newest `updatedAt` in those pages. */
+  newest: v.optional(utcInstant),
+  /** The earliest `updatedAt` of a failed record that no list holds: the watermark must stay before it. */
+  holdBack: v.optional(utcInstant),
+});
 
 /**
  * One reading of the source from a window's beginning to its end, over as many invocations as it takes. It is what a
  * checkpoint holds.
  */
-export interface Pass extends Window {
-  /** The run that began it. */
-  runId: string;
-  startedAt: string;
-  /** Whether it reads all there is, or what changed since the watermark. */
-  full: boolean;
-  /** Of what the cursor belongs to: with another source, window or style it means nothing. */
-  fingerprint: string;
-  /** Whether it reads single records, which the event names each time. */
-  byIds?: boolean | undefined;
-  /** Where the next invocation goes on: after the longest prefix of pages of which every record is settled. */
-  cursor: string | null;
-  /** Of those pages. */
-  counts: Report;
-  /** The source's own clock when the pass began. */
-  sourceClock?: string | undefined;
-  /** The newest `updatedAt` in those pages. */
-  newest?: string | undefined;
-  /** The earliest `updatedAt` of a failed record that no list holds: the watermark must stay before it. */
-  holdBack?: string | undefined;
+export type Pass = v.InferOutput<typeof passSchema>;
+
+/** The pass that this run goes on with, or begins. */
+export function planPass<R>(job: Job<R>, request: Tick | Backfill, held: Held): Pass {
+  const { settings, state, runId, startedAt, log } = held;
+  const saved = request.kind === 'tick' ? state.checkpoint?.pass : state.backfillProgress?.pass;
+  const { list } = job.source;
+  const style =
+    request.kind === 'backfill' && request.ids ? `ids ${request.ids.join('\n')}` : (list.style ?? list.name);
+  const identity = { sourceUrl: settings.source.url, style, shard: nameOf(request.shard) };
+  if (request.kind === 'backfill') checkResumedBackfill(request, saved);
+  if (saved) return resumePass(saved, identity, log);
+  const window =
+    request.kind === 'tick'
+      ? windowOfTick(state.watermark, settings, job.updatedAt !== undefined, Date.parse(startedAt))
+      : { since: request.since, until: request.until, full: false };
+  const byIds = request.kind === 'backfill' && request.ids !== undefined;
+  return { ...beginPass(identity, window, { runId, startedAt }), byIds };
+}
+
+/** A backfill that names an earlier one must mean it: otherwise a slip of the pen would copy everything. */
+function checkResumedBackfill({ backfillId, since, until, ids }: Backfill, saved: Pass | undefined) {
+  if (backfillId === undefined) return;
+  if (!saved && !(since || until || ids)) {
+    throw new EventError(`there is no partial backfill ${backfillId}: it was completed, or it never began`);
+  }
+  if (saved && Boolean(saved.byIds) !== (ids !== undefined)) {
+    throw new EventError(
+      `backfill ${backfillId} ${saved.byIds ? 'is one of single records: name its ids again' : 'is not one of single records'}`,
+    );
+  }
+  if (saved && ((since && since !== saved.since) || (until && until !== saved.until))) {
+    const window = `${saved.since ?? 'the beginning'} until ${saved.until ?? 'the end'}`;
+    throw new EventError(`backfill ${backfillId} is one from ${window}, not the one that the event describes`);
+  }
 }
 
 /** What the fingerprint is taken of. */
-export interface Identity {
+interface Identity {
   sourceUrl: string;
   /** Of the paging: a cursor of one style means nothing to another. */
   style: string;
@@ -50,7 +95,7 @@ export function beginPass(
 }
 
 /** Goes on with a saved pass, or begins the same window again where the saved cursor no longer fits. */
-export function resumePass(saved: Pass, identity: Identity, log: Log): Pass {
+function resumePass(saved: Pass, identity: Identity, log: Log): Pass {
   const fingerprint = fingerprintOf(identity, saved);
   if (saved.fingerprint === fingerprint) {
     log.info('resuming the pass of an earlier run', { pass: { runId: saved.runId, counts: saved.counts } });
@@ -70,7 +115,7 @@ export function startOver(pass: Pass, fingerprint: string = pass.fingerprint): P
  * What a tick without a checkpoint has to read: everything (from `INITIAL_SINCE` on) where the job is not incremental, at
  * its first pass and when a full pass is due; else what changed since the watermark.
  */
-export function windowOfTick(
+function windowOfTick(
   watermark: State['watermark'],
   settings: Pick<Settings, 'initialSince' | 'fullEveryHours'>,
   incremental: boolean,

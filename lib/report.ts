@@ -1,7 +1,7 @@
+import * as v from 'valibot';
 import type { Log } from './log.ts';
 
-/** What is counted; the state in etcd holds the same names. */
-export const COUNTS = [
+const COUNTS = [
   'read',
   'written',
   'invalid',
@@ -13,8 +13,10 @@ export const COUNTS = [
   'durationMs',
 ] as const;
 
+export const reportSchema = v.object(v.entriesFromList(COUNTS, v.pipe(v.number(), v.integer(), v.minValue(0))));
+
 /** Counts of one invocation; `read = written + invalid + failed + unsettled`. */
-export type Report = Record<(typeof COUNTS)[number], number>;
+export type Report = v.InferOutput<typeof reportSchema>;
 
 /** A record that was not written, and why. */
 export interface Problem {

@@ -5,12 +5,11 @@ import { StateError } from './errors.ts';
 import type { Budget, Etcd } from './etcd.ts';
 import { utcInstant } from './instant.ts';
 import { describeHolder, type Holder, type Put } from './mutex.ts';
-import { COUNTS } from './report.ts';
+import { passSchema } from './pass.ts';
+import { reportSchema } from './report.ts';
 import { isOtherDivision } from './shard.ts';
 
 const count = v.pipe(v.number(), v.integer(), v.minValue(0));
-
-const report = v.object(v.entriesFromList(COUNTS, count));
 
 const run = v.object({
   runId: v.string(),
@@ -19,29 +18,14 @@ const run = v.object({
   startedAt: utcInstant,
   endedAt: utcInstant,
   fencingToken: v.string(),
-  report,
+  report: reportSchema,
   error: v.optional(v.object({ name: v.string(), code: v.string(), message: v.string() })),
-});
-
-const pass = v.object({
-  runId: v.string(),
-  startedAt: utcInstant,
-  full: v.boolean(),
-  fingerprint: v.string(),
-  byIds: v.optional(v.boolean()),
-  since: v.optional(utcInstant),
-  until: v.optional(utcInstant),
-  cursor: v.nullable(v.string()),
-  counts: report,
-  sourceClock: v.optional(utcInstant),
-  newest: v.optional(utcInstant),
-  holdBack: v.optional(utcInstant),
 });
 
 const failures = v.optional(v.array(v.object({ id: v.string(), attempts: count })), []);
 
 /** Where a backfill is to be resumed, and the records that it could not write. */
-const backfillProgress = v.object({ pass, failed: failures });
+const backfillProgress = v.object({ pass: passSchema, failed: failures });
 
 /** What each key under the state prefix holds, as JSON. */
 const schemas = {
@@ -55,7 +39,7 @@ const schemas = {
   }),
   /** Where the timer's pass is to be resumed, and the ids of the records that failed and are read again. */
   checkpoint: v.object({
-    pass: v.optional(pass),
+    pass: v.optional(passSchema),
     failed: failures,
     /** Short hashes of the invalid records that the dead-letter queue has had. */
     deadLettered: v.optional(v.array(v.string()), []),

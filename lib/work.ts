@@ -2,13 +2,13 @@ import { keepCheckpoints } from './checkpoints.ts';
 import { copy } from './copy.ts';
 import { openDeadLetters } from './dead-letters.ts';
 import type { Deadline } from './deadline.ts';
-import { EventError, FenceAheadError, NoProgressError, SolotickError, SupersededError } from './errors.ts';
+import { FenceAheadError, NoProgressError, SolotickError, SupersededError } from './errors.ts';
 import type { Budget } from './etcd.ts';
 import type { Backfill, Tick } from './event.ts';
 import { MAX_ATTEMPTS, openFailures } from './failures.ts';
 import { finalState, type Plan, progress } from './final-state.ts';
 import type { Lock } from './mutex.ts';
-import { beginPass, type Pass, resumePass, windowOfTick } from './pass.ts';
+import { planPass } from './pass.ts';
 import type { Problem, Report } from './report.ts';
 import type { Invocation, Job, Result } from './run.ts';
 import type { Credentials } from './secrets.ts';
@@ -113,41 +113,6 @@ export async function work<R>(job: Job<R>, request: Tick | Backfill, held: Held)
     ...(request.kind === 'backfill' && failedIds.length > 0 && { failedIds }),
     ...(problems.length > 0 && { problems }),
   };
-}
-
-/** The pass that this run goes on with, or begins. */
-function planPass<R>(job: Job<R>, request: Tick | Backfill, held: Held): Pass {
-  const { settings, state, runId, startedAt, log } = held;
-  const saved = request.kind === 'tick' ? state.checkpoint?.pass : state.backfillProgress?.pass;
-  const { list } = job.source;
-  const style =
-    request.kind === 'backfill' && request.ids ? `ids ${request.ids.join('\n')}` : (list.style ?? list.name);
-  const identity = { sourceUrl: settings.source.url, style, shard: nameOf(request.shard) };
-  if (request.kind === 'backfill') checkContinuation(request, saved);
-  if (saved) return resumePass(saved, identity, log);
-  const window =
-    request.kind === 'tick'
-      ? windowOfTick(state.watermark, settings, job.updatedAt !== undefined, Date.parse(startedAt))
-      : { since: request.since, until: request.until, full: false };
-  const byIds = request.kind === 'backfill' && request.ids !== undefined;
-  return { ...beginPass(identity, window, { runId, startedAt }), byIds };
-}
-
-/** A backfill that names an earlier one must mean it: otherwise a slip of the pen would copy everything. */
-function checkContinuation({ backfillId, since, until, ids }: Backfill, saved: Pass | undefined) {
-  if (backfillId === undefined) return;
-  if (!saved && !(since || until || ids)) {
-    throw new EventError(`there is no partial backfill ${backfillId}: it was completed, or it never began`);
-  }
-  if (saved && Boolean(saved.byIds) !== (ids !== undefined)) {
-    throw new EventError(
-      `backfill ${backfillId} ${saved.byIds ? 'is one of single records: name its ids again' : 'is not one of single records'}`,
-    );
-  }
-  if (saved && ((since && since !== saved.since) || (until && until !== saved.until))) {
-    const window = `${saved.since ?? 'the beginning'} until ${saved.until ?? 'the end'}`;
-    throw new EventError(`backfill ${backfillId} is one from ${window}, not the one that the event describes`);
-  }
 }
 
 function told(error: Error): NonNullable<RunRecord['error']> {
