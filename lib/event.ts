@@ -1,37 +1,6 @@
 import * as v from 'valibot';
 import { EventError } from './errors.ts';
 import { utcInstant } from './instant.ts';
-import type { Shard } from './shard.ts';
-
-/** A tick of the timer. Without a scheduled time it is neither a duplicate nor stale. */
-export interface Tick {
-  kind: 'tick';
-  scheduledTime?: string | undefined;
-  shard?: Shard | undefined;
-  /** Sent by the function to itself after a partial run: the first run of the chain, and how many have followed it. */
-  continues?: { root: string; hop: number };
-}
-
-/** A run by hand over a window of time, over single records, or (neither given) over everything. */
-export interface Backfill {
-  kind: 'backfill';
-  since?: string | undefined;
-  until?: string | undefined;
-  ids?: string[] | undefined;
-  /** How long to queue for the lock; 0 skips at once. */
-  waitSeconds: number;
-  concurrency?: number | undefined;
-  shard?: Shard | undefined;
-  /** Read and check only: no lock, nothing written. */
-  dryRun: boolean;
-  /** Of a partial one that is to be continued. */
-  backfillId?: string | undefined;
-}
-
-export type Control =
-  | { action: 'status' | 'resume' }
-  | { action: 'pause'; note?: string | undefined }
-  | { action: 'reset'; what: 'checkpoint' | 'watermark' | 'failed'; to?: string | undefined };
 
 const natural = v.pipe(v.number(), v.integer(), v.minValue(0));
 
@@ -41,10 +10,17 @@ const shard = v.pipe(
 );
 
 const tick = v.strictObject({
-  kind: v.optional(v.literal('tick')),
+  kind: v.optional(v.literal('tick'), 'tick'),
+  /** Without it, a tick is neither a duplicate nor stale. */
   scheduledTime: v.optional(utcInstant),
   shard: v.optional(shard),
 });
+
+/** A tick of the timer. */
+export type Tick = v.InferOutput<typeof tick> & {
+  /** Sent by the function to itself after a partial run: the first run of the chain, and how many have followed it. */
+  continues?: { root: string; hop: number };
+};
 
 const continuation = v.strictObject({
   kind: v.literal('continue'),
@@ -72,13 +48,16 @@ const recordId = v.pipe(
 
 const backfill = v.pipe(
   v.strictObject({
-    kind: v.optional(v.literal('backfill')),
+    kind: v.optional(v.literal('backfill'), 'backfill'),
     since: v.optional(utcInstant),
     until: v.optional(utcInstant),
     ids: v.optional(v.pipe(v.array(recordId), v.nonEmpty('must name an id'))),
+    /** How long to queue for the lock; 0 skips at once. */
     waitSeconds: v.optional(seconds, 0),
     shard: v.optional(shard),
+    /** Read and check only: no lock, nothing written. */
     dryRun: v.optional(v.boolean(), false),
+    /** Of a partial one that is to be continued. */
     backfillId: v.optional(v.pipe(v.string(), v.regex(/^[\w-]{1,64}$/, 'must be an id from an earlier result'))),
     concurrency: v.optional(v.pipe(v.number(), v.integer(), v.minValue(1), v.maxValue(10_000))),
   }),
@@ -86,6 +65,9 @@ const backfill = v.pipe(
   v.check(({ since, until, ids }) => !ids || !(since || until), 'ids and a window (since, until) exclude each other'),
   v.check(({ dryRun, backfillId }) => !dryRun || !backfillId, 'dryRun and backfillId exclude each other'),
 );
+
+/** A run by hand over a window of time, over single records, or (neither given) over everything. */
+export type Backfill = v.InferOutput<typeof backfill>;
 
 const control = v.variant(
   'action',
@@ -105,6 +87,8 @@ const control = v.variant(
   'must be "status", "pause", "resume" or "reset"',
 );
 
+export type Control = v.InferOutput<typeof control>;
+
 /**
  * Reads the timer's event: our own, EventBridge's, a continuation, or `{}` from a hand.
  * @throws EventError that says what is wrong where.
@@ -117,12 +101,12 @@ export function parseTick(event: unknown): Tick {
     const { root, hop, shard } = parse('continue', continuation, event);
     return { kind: 'tick', shard, continues: { root, hop } };
   }
-  return { ...parse('tick', tick, event), kind: 'tick' };
+  return parse('tick', tick, event);
 }
 
 /** @throws EventError that says what is wrong where. */
 export function parseBackfill(event: unknown): Backfill {
-  return { ...parse('backfill', backfill, event), kind: 'backfill' };
+  return parse('backfill', backfill, event);
 }
 
 /** @throws EventError that says what is wrong where. */
