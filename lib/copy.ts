@@ -1,27 +1,24 @@
 import { setMaxListeners } from 'node:events';
+import type { Settings } from './config.ts';
 import type { Deadline } from './deadline.ts';
-import type { Backfill, Tick } from './event.ts';
 import { createHttp } from './http.ts';
 import { msOf } from './instant.ts';
 import { createPace } from './pace.ts';
-import { pagesOf } from './pages.ts';
-import type { Pass } from './pass.ts';
-import { type Problem, problemNotes, type Report } from './report.ts';
+import { pagesOf, type Reading } from './pages.ts';
+import { type Problem, problemNotes } from './report.ts';
 import { createSend, type Guard } from './request.ts';
-import type { Invocation, Job } from './run.ts';
+import type { Job } from './run.ts';
 import type { Credentials, Secret } from './secrets.ts';
 import { MAX_PAGE_BYTES, openSource } from './source.ts';
-import { type Ending, type SettledPage, sync } from './sync.ts';
+import { type Ending, type SyncOptions, sync } from './sync.ts';
 import { type Fence, openTarget } from './target.ts';
 
 /** What a pass is copied with, and where it is told how things go. */
-export interface Copying<R> extends Pick<Invocation, 'settings' | 'log'> {
+export interface Copying<R> extends Omit<Reading, 'note'>, PassedOn<R> {
+  settings: Settings;
   runId: string;
-  request: Tick | Backfill;
   credentials: Credentials;
   deadline: Deadline;
-  pass: Pass;
-  report: Report;
   problems: Problem[];
   /** Called before each attempt of each request. @throws LockLostError once the lease can have expired */
   check(): void;
@@ -31,17 +28,12 @@ export interface Copying<R> extends Pick<Invocation, 'settings' | 'log'> {
   saveFailed?: AbortSignal;
   /** What keeps older holders out of the target; without one this is a rehearsal, and nothing is written. */
   fence?: Fence;
-  recordWritten(id: string): void;
-  /** The record was asked for by id and does not exist. */
-  recordMissing(id: string): void;
-  /** One that failed before cannot be read. */
-  recordUnreadable(id: string, reason: string): void;
-  recordInvalid(id: string, reason: string, raw: unknown): Promise<void> | undefined;
-  recordFailed(id: string, reason: string, record: R, refused: boolean): void;
-  pageSettled(page: SettledPage): void;
   /** Told of each answer 429 or 503; a rehearsal does not ask. */
-  throttled?(): void;
+  throttled?: () => void;
 }
+
+/** What only `sync` needs. */
+type PassedOn<R> = Pick<SyncOptions<R>, 'report' | 'recordWritten' | 'recordInvalid' | 'recordFailed' | 'pageSettled'>;
 
 /** An answer to a write is read to its end, but nothing in it is needed. */
 const MAX_ANSWER_BYTES = 1024 * 1024;
@@ -51,9 +43,8 @@ const MAX_ANSWER_BYTES = 1024 * 1024;
  * @throws the errors of `sync`; nothing is in flight any more by then.
  */
 export async function copy<R>(job: Job<R>, copying: Copying<R>, failedBefore: string[]): Promise<Ending> {
-  const { settings, log, runId, request, credentials, deadline, report, lost, saveFailed, fence } = copying;
-  const noteProblem = problemNotes(copying.problems, log);
-  const throttled = () => copying.throttled?.();
+  const { settings, runId, request, credentials, deadline, throttled, lost, saveFailed, fence } = copying;
+  const note = problemNotes(copying.problems, copying.log);
   const concurrency = (request.kind === 'backfill' && request.concurrency) || settings.concurrency;
   const closing = new AbortController();
   // A controller of its own, because a signal made by AbortSignal.any() looks at all of them whenever it is asked.
@@ -107,13 +98,11 @@ export async function copy<R>(job: Job<R>, copying: Copying<R>, failedBefore: st
         fence,
         signal: guard.signal,
       });
-  const pages = pagesOf(job, source, failedBefore, { ...copying, note: noteProblem });
+  const pages = pagesOf(job, source, failedBefore, { ...copying, note });
   const { updatedAt } = job;
   return await sync({
-    ...{ pages, schema: job.record, id: job.id, prepare, concurrency, pace, closing },
-    ...{ report, note: noteProblem },
-    ...{ recordWritten: copying.recordWritten, recordInvalid: copying.recordInvalid },
-    ...{ recordFailed: copying.recordFailed, pageSettled: copying.pageSettled },
+    ...copying,
+    ...{ pages, schema: job.record, id: job.id, prepare, concurrency, pace, closing, note },
     updatedAtMs: updatedAt && ((record: R) => msOf(updatedAt(record))),
     failuresBeforeStop: settings.failuresBeforeStop,
   });

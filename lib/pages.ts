@@ -8,12 +8,13 @@ import { shardOf } from './shard.ts';
 import type { Page, Source } from './source.ts';
 
 /** What is read for, and who is told of what cannot be. */
-interface Reading {
+export interface Reading {
   request: Tick | Backfill;
   /** Where reading begins; begins anew where the source no longer takes its cursor. */
   pass: Pass;
   log: Log;
   note(problem: Problem): void;
+  /** The record was asked for by id and does not exist. */
   recordMissing(id: string): void;
   /** A record that failed before cannot be read. */
   recordUnreadable(id: string, reason: string): void;

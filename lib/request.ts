@@ -46,7 +46,7 @@ export function createSend<A extends Head>(options: {
   /** Shared by all requests that the server may throttle. */
   pace?: Pace;
   /** Told of each answer that says so. */
-  throttled?: () => void;
+  throttled?: (() => void) | undefined;
 }): Send<A> {
   const { name, http, credentials, authorization, guard, pace, throttled } = options;
 
