@@ -131,14 +131,16 @@ export async function* pagesOf<R>(
   async function* fromCursor(): AsyncGenerator<Page> {
     let refused = false;
     if (pass.cursor !== null) {
-      const pages = source.pages({ ...pass, shard }, pass.cursor)[Symbol.asyncIterator]();
-      const first = await pages.next().catch((error) => {
-        if (!isAboutCursor(error)) throw error;
+      let taken = false;
+      try {
+        for await (const page of source.pages({ ...pass, shard }, pass.cursor)) {
+          taken = true;
+          yield page;
+        }
+        return;
+      } catch (error) {
+        if (taken || !isAboutCursor(error)) throw error;
         log.warn('the source no longer takes the saved cursor: the same window starts over', { error });
-      });
-      if (first) {
-        if (!first.done) yield first.value;
-        return yield* { [Symbol.asyncIterator]: () => pages };
       }
       refused = true;
     }
