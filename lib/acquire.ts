@@ -1,10 +1,10 @@
-import type { IRequestOp } from 'etcd3';
+import { hostname } from 'node:os';
 import { orAborted } from './abort.ts';
 import type { Settings } from './config.ts';
 import type { Deadline } from './deadline.ts';
 import { CredentialsError } from './errors.ts';
 import { type Budget, connectEtcd, type Etcd } from './etcd.ts';
-import { type Attempt, type Holder, holderOf, lock, readHolder, tryLock } from './mutex.ts';
+import { type Holder, holderOf, type Lock, lock, readHolder, tryLock } from './mutex.ts';
 import type { Credentials } from './secrets.ts';
 import { openSession, type Session } from './session.ts';
 import { readState, type State, stateOf } from './state.ts';
@@ -38,6 +38,13 @@ export async function look(
   }
 }
 
+/** The lock is ours, for as long as the session lives, with the state as of the moment it was taken. */
+export interface Taken {
+  session: Session;
+  lock: Lock;
+  state: State;
+}
+
 /**
  * Opens a session and takes the lock, or waits for it for at most `waitMs`. The session belongs to `resources`: its end
  * revokes the lease, and a key that is still there goes with it.
@@ -47,23 +54,25 @@ export async function takeLock(
   resources: AsyncDisposableStack,
   options: {
     settings: Settings;
-    /** What the lock's key tells of us. */
-    value: object;
-    /** Answered as of the moment the lock was taken. */
-    reads: IRequestOp[];
+    /** Who we are, for those who find the lock held. */
+    self: { runId: string; kind: string; startedAt: string; requestId: string };
     waitMs: number;
     deadline: Pick<Deadline, 'closing' | 'cut'>;
+    /** Of a backfill whose checkpoint is wanted as well. */
+    backfillId?: string | undefined;
   },
-): Promise<{ session: Session; attempt: Attempt }> {
-  const { settings, value, reads, waitMs, deadline } = options;
+): Promise<Taken | { heldBy: Holder }> {
+  const { settings, self, waitMs, deadline, backfillId } = options;
   const { closing: signal } = deadline;
   const acquire = { ...ACQUIRE, signal };
   const session = resources.use(await openSession(etcd, { ttlSeconds: settings.lockTtlSeconds, acquire }));
-  const wanted = { lockKey: settings.lockKey, value: JSON.stringify(value), reads };
+  const value = JSON.stringify({ ...self, job: settings.job, host: hostname() });
+  const wanted = { lockKey: settings.lockKey, value, reads: readState(settings, backfillId) };
   // Given up at the deadline: what still arrives at etcd finds the lease revoked.
   const attempt =
     waitMs > 0
       ? await orAborted(lock(etcd, session, { ...wanted, waitMs, signal }), deadline.cut)
       : await orAborted(tryLock(etcd, session, wanted), signal);
-  return { session, attempt };
+  if ('heldBy' in attempt) return attempt;
+  return { session, lock: attempt.lock, state: stateOf(settings, attempt.lock.reads) };
 }

@@ -1,5 +1,4 @@
 import { randomUUID } from 'node:crypto';
-import { hostname } from 'node:os';
 import { ACQUIRE, look, takeLock } from './acquire.ts';
 import type { Settings } from './config.ts';
 import { type Deadline, setDeadline } from './deadline.ts';
@@ -78,27 +77,24 @@ async function resetState(
   { log, requestId }: Invocation,
   deadline: Deadline,
 ): Promise<Skip | undefined> {
-  const { job, statePrefix } = settings;
+  const { statePrefix } = settings;
   await using resources = new AsyncDisposableStack();
-  const now = new Date().toISOString();
-  const value = { runId: randomUUID(), job, kind: 'reset', startedAt: now, requestId, host: hostname() };
-  const reads = readState(settings);
-  const { session, attempt } = await takeLock(etcd, resources, { settings, value, reads, waitMs: 0, deadline });
-  if ('heldBy' in attempt) return lockedBy(attempt.heldBy, Date.now());
-  const { checkpoint, watermark } = stateOf(settings, attempt.lock.reads);
-  const reset = {
-    checkpoint: () => putState(statePrefix, 'checkpoint', { ...checkpoint, pass: undefined }),
-    failed: () => putState(statePrefix, 'checkpoint', { ...checkpoint, failed: [] }),
-    watermark: () =>
-      request.to === undefined
-        ? deleteState(statePrefix, 'watermark')
-        : putState(statePrefix, 'watermark', { at: request.to, fullAt: watermark?.fullAt ?? now }),
-  };
+  const startedAt = new Date().toISOString();
+  const self = { runId: randomUUID(), kind: 'reset', startedAt, requestId };
+  const taken = await takeLock(etcd, resources, { settings, self, waitMs: 0, deadline });
+  if ('heldBy' in taken) return lockedBy(taken.heldBy, Date.now());
+  const { session, lock, state } = taken;
+  const noPass = putState(statePrefix, 'checkpoint', { ...state.checkpoint, pass: undefined });
+  const noFailed = putState(statePrefix, 'checkpoint', { ...state.checkpoint, failed: [] });
+  const watermark =
+    request.to === undefined
+      ? deleteState(statePrefix, 'watermark')
+      : putState(statePrefix, 'watermark', { at: request.to, fullAt: state.watermark?.fullAt ?? startedAt });
   // At its end an unfinished pass would set the watermark again, so a new watermark begins a new pass.
-  const operations = request.what === 'watermark' ? [reset.watermark(), reset.checkpoint()] : [reset[request.what]()];
+  const operations = { checkpoint: [noPass], failed: [noFailed], watermark: [watermark, noPass] }[request.what];
   // The key goes with the lease, when the resources are disposed of.
   const signal = AbortSignal.any([session.signal, deadline.cut]);
-  await attempt.lock.save(operations, { ...session.budget(), signal });
+  await lock.save(operations, { ...session.budget(), signal });
   log.info('reset', { what: request.what, to: request.to });
   return;
 }

@@ -1,5 +1,4 @@
 import { randomUUID } from 'node:crypto';
-import { hostname } from 'node:os';
 import type { StandardSchemaV1 } from '@standard-schema/spec';
 import { ACQUIRE, look, takeLock } from './acquire.ts';
 import type { Settings } from './config.ts';
@@ -14,7 +13,7 @@ import { openCredentials, type SecretStore } from './secrets.ts';
 import { checkShard, settingsOfShard } from './shard.ts';
 import { lockedBy, reasonToSkip, type Skip } from './skip.ts';
 import type { SourceJob } from './source.ts';
-import { countSkip, readState, stateOf } from './state.ts';
+import { countSkip } from './state.ts';
 import type { Ending } from './sync.ts';
 import type { TargetJob } from './target.ts';
 
@@ -124,28 +123,24 @@ async function runObserved<R>(
 
   // Loaded only now, because a skip needs none of it, and not under the lock, which would be held for longer.
   const { work } = await import('./work.ts');
-  const backfillId = request.kind === 'backfill' ? request.backfillId : undefined;
-  const value = { runId, job: job.name, kind: request.kind, startedAt, requestId, host: hostname() };
-  const { session, attempt } = await takeLock(etcd, resources, {
-    ...{ settings, value, waitMs, deadline },
-    reads: readState(settings, backfillId),
+  const taken = await takeLock(etcd, resources, {
+    ...{ settings, waitMs, deadline },
+    self: { runId, kind: request.kind, startedAt, requestId },
+    backfillId: request.kind === 'backfill' ? request.backfillId : undefined,
   });
-  if ('heldBy' in attempt) return await locked(attempt.heldBy);
-
-  const { lock } = attempt;
-  log.appendKeys({ fencingToken: lock.fencingToken });
-  const lockedState = stateOf(settings, lock.reads);
-  observed.state = lockedState;
+  if ('heldBy' in taken) return await locked(taken.heldBy);
+  log.appendKeys({ fencingToken: taken.lock.fencingToken });
+  observed.state = taken.state;
   // The lease is revoked on the way out, and the key goes with it.
-  const late = reasonToSkip(request, lockedState, settings, Date.now());
+  const late = reasonToSkip(request, taken.state, settings, Date.now());
   if (late) return skipped(late);
 
   log.info('started: the lock is ours', { scheduledTime: request.kind === 'tick' ? request.scheduledTime : undefined });
   const report = newReport();
   observed.report = report;
   const throttled = () => observed.throttles++;
-  const held = { ...invocation, runId, startedAt, session, lock, state: lockedState, deadline, credentials };
-  const result = await work(job, request, { ...held, report, throttled });
+  const held = { ...invocation, ...taken, runId, startedAt, deadline, credentials, report, throttled };
+  const result = await work(job, request, held);
   if (request.kind === 'tick' && result.status === 'partial' && settings.continue === 'self') {
     // Loaded only now, because hardly any run needs it.
     const { continueLater } = await import('./continuation.ts');

@@ -1,3 +1,4 @@
+import type { Taken } from './acquire.ts';
 import { keepCheckpoints } from './checkpoints.ts';
 import { copy } from './copy.ts';
 import { openDeadLetters } from './dead-letters.ts';
@@ -12,20 +13,15 @@ import { planPass } from './pass.ts';
 import type { Problem, Report } from './report.ts';
 import type { Invocation, Job, Result } from './run.ts';
 import type { Credentials } from './secrets.ts';
-import type { Session } from './session.ts';
 import { nameOf } from './shard.ts';
-import type { RunRecord, State } from './state.ts';
+import type { RunRecord } from './state.ts';
 import type { Ending } from './sync.ts';
 import { keepUnwritten } from './unwritten.ts';
 
 /** What a run that holds the lock has in hand. */
-export interface Held extends Invocation {
+export interface Held extends Invocation, Taken {
   runId: string;
   startedAt: string;
-  session: Session;
-  lock: Lock;
-  /** As it was read when the lock was taken. */
-  state: State;
   deadline: Deadline;
   credentials: Credentials;
   /** Counts, kept by the caller so that an error does not lose them. */
