@@ -1,18 +1,18 @@
 import { JSONParser, TokenType } from '@streamparser/json';
 import { SourceError } from './errors.ts';
-import { MAX_DEPTH } from './source.ts';
+import { MAX_DEPTH } from './json.ts';
 
 /** One JSON array of records, or a record a line (https://github.com/ndjson/ndjson-spec). */
 export type StreamFormat = 'json-array' | 'ndjson';
 
 /** Takes a stream apart as it comes. Both functions give the records that are complete by then. @throws SourceError */
-export interface JsonRecords {
+interface JsonRecords {
   write(bytes: Uint8Array): unknown[];
   end(): unknown[];
 }
 
 /** The bytes that one record may have, give or take what arrives at once. */
-export const MAX_RECORD_BYTES = 4 * 1024 * 1024;
+const MAX_RECORD_BYTES = 4 * 1024 * 1024;
 
 /**
  * Makes a parser that holds one record at a time.

@@ -1,6 +1,7 @@
 import { orAborted } from './abort.ts';
 import { TargetError } from './errors.ts';
 import type { HttpAnswer } from './http.ts';
+import { parseJson } from './json.ts';
 import type { TargetRequest } from './target.ts';
 
 /** A 2xx answer of the target, read to its end. */
@@ -90,9 +91,8 @@ export async function pushRecord<R>(
 
 function parse(body: Uint8Array): unknown {
   try {
-    return JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(body));
+    return parseJson(body);
   } catch {
-    // No cause: the parser's message quotes the text.
     throw new TargetError(`the target's answer of ${body.length} bytes is not JSON in UTF-8`, { refused: true });
   }
 }

@@ -2,6 +2,7 @@ import type { IncomingHttpHeaders } from 'node:http';
 import { HttpError, SourceError } from './errors.ts';
 import type { HttpAnswer, HttpStream } from './http.ts';
 import { instantOf } from './instant.ts';
+import { MAX_DEPTH, nestsTooDeep, parseJson } from './json.ts';
 import type { Send } from './request.ts';
 import type { Secret } from './secrets.ts';
 import type { Shard } from './shard.ts';
@@ -75,9 +76,6 @@ export const MAX_PAGE_BYTES = 32 * 1024 * 1024;
 /** The characters that a cursor may have: it goes into a URL, into errors and into etcd, which takes no unlock with a huge one. */
 const MAX_CURSOR_LENGTH = 64 * 1024;
 
-/** How deep arrays and objects may nest: each level costs memory, a hundred times what it costs the sender. */
-export const MAX_DEPTH = 100;
-
 export const basicAuth = (username: string, password: string) =>
   `Basic ${Buffer.from(`${username}:${password}`).toString('base64')}`;
 
@@ -104,7 +102,7 @@ export function openSource(job: SourceJob, { baseUrl, send, stream }: SourceServ
   async function getPage(path: string, query: Query = {}) {
     const target = withQuery(path, query);
     const { headers, body } = await get(target, send);
-    return { headers, body: parseJson(target, body) };
+    return { headers, body: pageOf(target, body) };
   }
 
   async function getStream(path: string, query: Query = {}) {
@@ -187,31 +185,16 @@ function check({ records, cursor }: Page) {
     throw new SourceError(`the source gave a cursor of ${cursor.length} characters, more than ${MAX_CURSOR_LENGTH}`);
 }
 
-function parseJson(path: string, body: Uint8Array): unknown {
+function pageOf(path: string, body: Uint8Array): unknown {
   if (nestsTooDeep(body))
     throw new SourceError(`GET ${path} at the source: the JSON nests deeper than ${MAX_DEPTH} levels`);
   try {
-    return JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(body));
+    return parseJson(body);
   } catch {
-    // No cause: the parser's message quotes the text.
     throw new SourceError(
       `GET ${path} at the source was answered with ${body.length} bytes that are not JSON in UTF-8`,
     );
   }
-}
-
-function nestsTooDeep(json: Uint8Array): boolean {
-  let depth = 0;
-  let quoted = false;
-  for (let at = 0; at < json.length; at++) {
-    const byte = json[at];
-    if (byte === 0x22) quoted = !quoted;
-    else if (quoted) at += byte === 0x5c ? 1 : 0;
-    else if (byte === 0x5b || byte === 0x7b) depth++;
-    else if (byte === 0x5d || byte === 0x7d) depth--;
-    if (depth > MAX_DEPTH) return true;
-  }
-  return false;
 }
 
 /** `path`, which may have a query of its own, with these parameters. */
