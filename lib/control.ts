@@ -4,7 +4,7 @@ import type { Settings } from './config.ts';
 import { type Deadline, setDeadline } from './deadline.ts';
 import type { Budget, Etcd } from './etcd.ts';
 import type { Control } from './event.ts';
-import { type Holder, holderOf, readHolder } from './mutex.ts';
+import { type Holder, holderOf, readHolder } from './holder.ts';
 import type { Invocation } from './run.ts';
 import { openCredentials } from './secrets.ts';
 import { settingsOfShard, shardsOf } from './shard.ts';

@@ -1,22 +1,9 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { IKeyValue, IRequestOp, IResponseOp } from 'etcd3';
+import type { IRequestOp, IResponseOp } from 'etcd3';
 import { CredentialsError, LockLostError } from './errors.ts';
 import type { Budget, Etcd } from './etcd.ts';
+import { describeHolder, type Holder, hex, keysUnder, readHolder } from './holder.ts';
 import type { Session } from './session.ts';
-
-/** Who holds a lock, as far as its key tells: the value that Go and `etcdctl lock` leave is empty. */
-export interface Holder {
-  runId?: string;
-  kind?: string;
-  startedAt?: string;
-  host?: string;
-  requestId?: string;
-  /** The whole key; a program that is not ours may have put any key under the lock. */
-  key: string;
-  /** Lower-case hex, as `etcdctl` prints it; 0 for a key without a lease. */
-  leaseId: string;
-  createRevision: string;
-}
 
 /** The lock while it is held. */
 export interface Lock {
@@ -46,17 +33,6 @@ export interface Put {
 
 export type Attempt = { lock: Lock } | { heldBy: Holder };
 
-/** The operation that reads the holder: the lowest create revision, not the first key. */
-export function readHolder(lockKey: string): IRequestOp {
-  return { request_range: { ...rangeOf(lockKey), sort_target: 'Create', sort_order: 'Ascend', limit: 1 } };
-}
-
-/** What `readHolder` found; undefined when the lock is free. */
-export function holderOf(answer: IResponseOp | undefined): Holder | undefined {
-  const first = answer?.response_range.kvs[0];
-  return first && describeHolder(first);
-}
-
 /**
  * Takes the lock if it is free, with the key layout of Go's `concurrency.Mutex` (`<lockKey>/<lease in hex>`, owner is the
  * lowest create revision), so that each excludes the other. Unlike Go's TryLock it puts the key only where there is none:
@@ -74,7 +50,7 @@ export async function tryLock(
     'take the lock',
     {
       // A range compare on an empty range sees a create revision of 0; any key under the lock makes it fail.
-      compare: [{ ...rangeOf(lockKey), target: 'Create', result: 'Equal', create_revision: '0' }],
+      compare: [{ ...keysUnder(lockKey), target: 'Create', result: 'Equal', create_revision: '0' }],
       success: [{ request_put: { key, value: Buffer.from(value), lease: session.leaseId } }, ...reads],
       failure: [readHolder(lockKey), ...reads],
     },
@@ -184,31 +160,3 @@ function held(etcd: Etcd, lockKey: string, key: Buffer, revision: string, reads:
 }
 
 const ownKey = (lockKey: string, session: Session) => Buffer.from(`${lockKey}/${hex(session.leaseId)}`);
-
-/** All keys under `<lockKey>/`; '0' is the character after '/'. */
-const rangeOf = (lockKey: string) => ({ key: Buffer.from(`${lockKey}/`), range_end: Buffer.from(`${lockKey}0`) });
-
-/** Go's `%x` of a lease id. */
-const hex = (leaseId: string) => BigInt(leaseId).toString(16);
-
-/** What a lock's key tells of its holder. */
-export function describeHolder(first: IKeyValue): Holder {
-  return {
-    ...told(first.value.toString()),
-    key: first.key.toString(),
-    leaseId: hex(first.lease),
-    createRevision: first.create_revision,
-  };
-}
-
-/** The strings of our own value; whatever else a foreign holder wrote tells nothing. */
-function told(value: string): Partial<Holder> {
-  try {
-    const { runId, kind, startedAt, host, requestId } = JSON.parse(value);
-    return Object.fromEntries(
-      Object.entries({ runId, kind, startedAt, host, requestId }).filter(([, part]) => typeof part === 'string'),
-    );
-  } catch {
-    return {};
-  }
-}

@@ -1,6 +1,6 @@
 import type { Settings } from './config.ts';
 import type { Backfill, Tick } from './event.ts';
-import type { Holder } from './mutex.ts';
+import type { Holder } from './holder.ts';
 import { nameOf } from './shard.ts';
 import type { State } from './state.ts';
 

@@ -7,7 +7,7 @@ import { startSource } from '../../infra/local/source.ts';
 import { type DemoTarget, startTarget } from '../../infra/local/target.ts';
 import { startTcpProxy, type TcpProxy } from '../../infra/local/tcp-proxy.ts';
 import { connectEtcd } from '../../lib/etcd.ts';
-import { holderOf, readHolder } from '../../lib/mutex.ts';
+import { holderOf, readHolder } from '../../lib/holder.ts';
 
 /** How a tick ended: a status, a skip's reason, an error's name, or `killed`. */
 export interface Outcome {
