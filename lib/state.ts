@@ -1,4 +1,4 @@
-import type { IRequestOp, IResponseOp } from 'etcd3';
+import type { IKeyValue, IRequestOp, IResponseOp } from 'etcd3';
 import * as v from 'valibot';
 import type { Settings } from './config.ts';
 import { StateError } from './errors.ts';
@@ -56,7 +56,6 @@ const schemas = {
 };
 
 type Name = keyof typeof schemas;
-export type RunState = v.InferOutput<(typeof schemas)['run']>;
 export type RunRecord = v.InferOutput<typeof run>;
 
 export type State = {
@@ -97,21 +96,14 @@ export function readState(places: Places, backfillId?: string): IRequestOp[] {
  * @throws StateError that names the key whose value cannot be understood.
  */
 export function stateOf(places: Places, [locks, ...answers]: readonly IResponseOp[]): State {
-  const state: State & Record<string, unknown> = { consecutiveSkips: 0 };
+  const state: State = { consecutiveSkips: 0 };
   for (const [index, name] of names.entries()) {
     const found = answers[index]?.response_range.kvs[0];
-    if (!found) continue;
-    (state as Record<string, unknown>)[name] = decode(
-      placeOf(places, name),
-      schemas[name] as v.GenericSchema,
-      found.value.toString(),
-    );
-    if (name === 'skips') state.consecutiveSkips = Number(found.version);
+    if (found) Object.assign(state, { [name]: decode<unknown>(found, schemas[name]) });
+    if (found && name === 'skips') state.consecutiveSkips = Number(found.version);
   }
   const backfill = answers[names.length]?.response_range.kvs[0];
-  if (backfill) {
-    state.backfillProgress = decode(backfill.key.toString(), backfillProgress, backfill.value.toString());
-  }
+  if (backfill) state.backfillProgress = decode(backfill, backfillProgress);
   const other = locks?.response_range.kvs.find(({ key }) =>
     isOtherDivision(key.toString(), places.jobLockKey, places.shards),
   );
@@ -160,10 +152,11 @@ export async function countSkip(
   return Number(answer.responses[0]?.response_put.prev_kv?.version ?? 0) + 1;
 }
 
-function decode<T>(key: string, schema: v.GenericSchema<unknown, T>, text: string): T {
+function decode<T>(found: IKeyValue, schema: v.GenericSchema<unknown, T>): T {
+  const key = found.key.toString();
   let value: unknown;
   try {
-    value = JSON.parse(text);
+    value = JSON.parse(found.value.toString());
   } catch (cause) {
     throw new StateError(`etcd key ${key} does not hold JSON; delete the key to start afresh`, { cause });
   }

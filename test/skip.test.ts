@@ -3,7 +3,7 @@ import { test } from 'node:test';
 import { readSettings } from '../lib/config.ts';
 import type { Tick } from '../lib/event.ts';
 import { lockedBy, reasonToSkip } from '../lib/skip.ts';
-import type { RunState, State } from '../lib/state.ts';
+import type { RunRecord, State } from '../lib/state.ts';
 
 const NOW = '2026-11-24T12:00:00.000Z';
 const nowMs = Date.parse(NOW);
@@ -26,7 +26,7 @@ const pause = { since: '2026-11-23T00:00:00.000Z', note: 'target is being migrat
 /** The state that a completed tick of `scheduledTime`, begun at `startedAt`, has left. */
 const after = (completedScheduledTime: string, completedStartedAt: string): State => ({
   consecutiveSkips: 0,
-  run: { last: {} as RunState['last'], completedScheduledTime, completedStartedAt },
+  run: { last: {} as RunRecord, completedScheduledTime, completedStartedAt },
 });
 
 const longAgo = after('2026-11-24T11:00:00.000Z', '2026-11-24T11:00:00.000Z');
