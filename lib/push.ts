@@ -46,15 +46,22 @@ export async function pushRecord<R>(
   target: Omit<Push, 'send'> & { send(request: TargetRequest): Promise<HttpAnswer> },
 ): Promise<void> {
   const { signal } = target;
-  let fatal: { error: unknown } | undefined;
+  /** Aborts with `signal`, and with an error that concerns the run, which the job may have caught. */
+  const ended = new AbortController();
+  const end = () => ended.abort(signal.reason);
+  if (signal.aborted) end();
+  signal.addEventListener('abort', end, { once: true });
+  /** A call that no attempt got through: whatever the job makes of it, the record is not to blame. */
+  let unreached = false;
   let calls: Promise<unknown> = Promise.resolve();
   let over = false;
 
   async function send(request: TargetRequest): Promise<PushAnswer> {
-    if (fatal) throw fatal.error;
+    ended.signal.throwIfAborted();
     if (over) throw new TargetError('the push of this record is over', { refused: true });
     const answer = await target.send(request).catch((error) => {
-      if (!(error instanceof TargetError)) fatal ??= { error };
+      if (!(error instanceof TargetError)) ended.abort(error);
+      else if (!error.refused) unreached = true;
       throw error;
     });
     return { status: answer.status, headers: answer.headers, json: () => parse(answer.body) };
@@ -64,6 +71,7 @@ export async function pushRecord<R>(
     try {
       await job.push(record, {
         ...target,
+        signal: ended.signal,
         // One after the other even where the job does not wait, so that a lane has one request in flight.
         send(request) {
           const call = calls.then(() => send(request));
@@ -78,15 +86,15 @@ export async function pushRecord<R>(
     }
   };
   try {
-    await orAborted(pushed(), signal);
+    await orAborted(pushed(), ended.signal);
   } catch (cause) {
-    signal.throwIfAborted();
-    if (!fatal && !(cause instanceof TargetError)) {
-      throw new TargetError(`the job's push failed: ${(cause as Error)?.name}`, { cause, refused: true });
-    }
-    if (!fatal) throw cause;
+    ended.signal.throwIfAborted();
+    if (cause instanceof TargetError) throw cause;
+    throw new TargetError(`the job's push failed: ${(cause as Error)?.name}`, { cause, refused: !unreached });
+  } finally {
+    signal.removeEventListener('abort', end);
   }
-  if (fatal) throw fatal.error;
+  ended.signal.throwIfAborted();
 }
 
 function parse(body: Uint8Array): unknown {

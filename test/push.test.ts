@@ -154,6 +154,32 @@ test('A push cannot hide from the run that the fence was refused.', async () => 
   assert.equal(shop.calls.length, 1);
 });
 
+test('A push that tries again until it is told to stop is told so when the fence is refused.', async () => {
+  await using shop = await startShop({
+    count: 1,
+    status: () => 412,
+    async push(record, target) {
+      while (!target.signal.aborted) {
+        await putBoth(record, target).catch(() => undefined);
+        await sleep(20);
+      }
+    },
+  });
+  await assert.rejects(shop.world.tick({}, 4000), { name: 'FenceAheadError' });
+});
+
+test('A target that is down is noticed although the job throws an error of its own for each record.', async () => {
+  await using shop = await startShop({
+    count: 5,
+    env: { CONCURRENCY: '1', FAILURES_BEFORE_STOP: '2' },
+    status: () => 500,
+    push: (record, target) => putBoth(record, target).catch((cause) => Promise.reject(new Error('no', { cause }))),
+  });
+  await assert.rejects(shop.world.tick(), { name: 'TargetDownError' });
+  const { failed, lastRun } = await shop.world.control({ action: 'status' });
+  assert.deepEqual([failed, lastRun?.report.unsettled], [[], 5]);
+});
+
 test('A push that never ends is given up at the deadline, and its record stays unsettled.', async () => {
   await using shop = await startShop({
     env: { CONCURRENCY: '3', DEADLINE_RESERVE_SECONDS: '1' },
