@@ -68,7 +68,7 @@ interface Unreached<R> {
   id: string;
   page: OpenPage;
   reason: string;
-  /** The target has answered, and it was the record's fault. */
+  /** It was the record's fault, whatever the target is up to. */
   refused: boolean;
 }
 
@@ -163,7 +163,10 @@ export async function sync<R>(options: SyncOptions<R>): Promise<Ending> {
         end(error);
         return;
       }
-      streak.push({ record, id, page, reason: error.message, refused: error.refused });
+      const unreached = { record, id, page, reason: error.message, refused: error.refused };
+      // What the target has not answered says nothing about it.
+      if (error.refused && error.status === undefined) return fail(unreached);
+      streak.push(unreached);
       // An answer that refuses the record shows that the target is up.
       if (error.refused) blameRecords();
       else if (streak.length >= options.failuresBeforeStop) blameTarget(error);
@@ -176,13 +179,15 @@ export async function sync<R>(options: SyncOptions<R>): Promise<Ending> {
   function blameRecords() {
     const blamed = streak;
     streak = [];
-    for (const { record, id, page, reason, refused } of blamed) {
-      report.failed++;
-      page.failed++;
-      note({ id, kind: 'failed', reason });
-      options.recordFailed(id, reason, record, refused);
-      settle(page);
-    }
+    for (const unreached of blamed) fail(unreached);
+  }
+
+  function fail({ record, id, page, reason, refused }: Unreached<R>) {
+    report.failed++;
+    page.failed++;
+    note({ id, kind: 'failed', reason });
+    options.recordFailed(id, reason, record, refused);
+    settle(page);
   }
 
   /** The streak stays unsettled, so that it is read again. */

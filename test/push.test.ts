@@ -180,6 +180,22 @@ test('A target that is down is noticed although the job throws an error of its o
   assert.deepEqual([failed, lastRun?.report.unsettled], [[], 5]);
 });
 
+test('Records that the job cannot write at all do not make a target that is down look as if it were up.', async () => {
+  await using shop = await startShop({
+    count: 6,
+    env: { CONCURRENCY: '1', FAILURES_BEFORE_STOP: '3' },
+    status: () => 500,
+    async push(record, target) {
+      if (record.id === 'model-00001') throw new RangeError('x');
+      await putBoth(record, target);
+    },
+  });
+  await assert.rejects(shop.world.tick(), { name: 'TargetDownError' });
+  const { failed, lastRun } = await shop.world.control({ action: 'status' });
+  assert.deepEqual(failed, [{ id: 'model-00001', attempts: 1 }]);
+  assert.deepEqual([lastRun?.report.failed, lastRun?.report.unsettled], [1, 5]);
+});
+
 test('A push that never ends is given up at the deadline, and its record stays unsettled.', async () => {
   await using shop = await startShop({
     env: { CONCURRENCY: '3', DEADLINE_RESERVE_SECONDS: '1' },
