@@ -14,7 +14,7 @@ export function patience(timeoutMs: number) {
   };
 }
 
-/** Takes an answer to its end; what closes the connection before is an error. */
+/** Takes an answer to its end; what closes the connection before is an error, unless the answer is not a 2xx. */
 export class WholeAnswer implements Dispatcher.DispatchHandler {
   readonly #limits: { timeoutMs: number; maxBytes: number };
   readonly #answered: (answer: HttpAnswer) => void;
@@ -69,7 +69,9 @@ export class WholeAnswer implements Dispatcher.DispatchHandler {
   }
 
   onResponseError(_: unknown, error: Error) {
-    this.#failed(error);
+    // Who refuses has said all that is needed, whatever becomes of the rest.
+    if (this.#status > 299) this.#answered({ status: this.#status, headers: this.#headers, body: NO_BODY });
+    else this.#failed(error);
   }
 }
 

@@ -12,7 +12,10 @@ export interface HttpRequest {
   body?: string | undefined;
 }
 
-/** An answer whose body was read to its end. Any status is an answer, a redirect too: none is followed. */
+/**
+ * An answer whose body was read to its end. Any status is an answer, a redirect too: none is followed. One that is not a 2xx
+ * has no body where that could not be read.
+ */
 export interface HttpAnswer {
   status: number;
   headers: IncomingHttpHeaders;

@@ -134,6 +134,22 @@ test('A record is written only when the whole answer was read: one that always b
   assert.equal(target.arrivals.length, 5);
 });
 
+test('What the target refuses is refused, whatever becomes of the body of that answer.', async () => {
+  const half = (status: number) => (response: ServerResponse) => {
+    response.writeHead(status, { 'content-length': '100' }).write('half', () => response.destroy());
+  };
+  await using refusing = await open({ handle: half(422) });
+  await assert.rejects(refusing.write(record('a')), { name: 'TargetError', status: 422, refused: true });
+  assert.equal(refusing.arrivals.length, 1);
+  const refused = async () => Object.assign(new Error('a later run'), { name: 'SupersededError' });
+  await using fenced = await open({ handle: half(412), refused });
+  await assert.rejects(fenced.write(record('a')), { name: 'SupersededError' });
+  const handle = (response: ServerResponse) => response.writeHead(503, { 'retry-after': '0' }).end('x'.repeat(2000));
+  await using down = await open({ handle });
+  await assert.rejects(down.write(record('a')), { name: 'TargetError', status: 503, refused: false });
+  assert.equal(down.arrivals.length, 5);
+});
+
 test('A 412 is what the fence says of it, and is not tried again.', async () => {
   const refused = async () => Object.assign(new Error('a later run'), { name: 'SupersededError' });
   await using target = await open({ handle: (response) => answer(response, 412, {}), refused });
