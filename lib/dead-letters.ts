@@ -33,6 +33,13 @@ const MAX_RECORD_LENGTH = 60_000;
 
 const SENDS_AT_A_TIME = 10;
 
+/** How many of the records that did not arrive are logged; the others are left alone just the same. */
+const MAX_LOGGED = 20;
+
+/** Those that no XML can carry: SQS refuses or replaces them, and JSON leaves them as they are. */
+const NONCHARACTERS = /[\ufffe\uffff]/g;
+const escaped = (character: string) => `\\u${character.charCodeAt(0).toString(16)}`;
+
 /**
  * Opens the dead-letter queue of a run; without one nothing is sent. Delivery is at least once: a run that is killed may
  * not have saved what it sent.
@@ -54,6 +61,7 @@ export function openDeadLetters(
   /** Not to be saved as sent before it is. */
   const underWay = new Set<string>();
   let full = false;
+  let lost = 0;
   let opened: Promise<(body: string) => Promise<unknown>> | undefined;
 
   /** @returns whether it has arrived */
@@ -62,10 +70,12 @@ export function openDeadLetters(
       opened ??= import('./dead-letter-queue.ts').then(({ openQueue }) => openQueue(url!, signal));
       const put = await opened;
       const at = new Date().toISOString();
-      await put(JSON.stringify({ job, stage, ...(shard && { shard }), runId, at, ...letter }));
+      const json = JSON.stringify({ job, stage, ...(shard && { shard }), runId, at, ...letter });
+      await put(json.replace(NONCHARACTERS, escaped));
       return true;
     } catch (error) {
-      log.error('a record did not reach the dead-letter queue', { id: letter.id, error });
+      if (lost++ < MAX_LOGGED) log.error('a record did not reach the dead-letter queue', { id: letter.id, error });
+      if (lost === MAX_LOGGED) log.error('further records that do not reach the dead-letter queue are not logged');
       return false;
     }
   }

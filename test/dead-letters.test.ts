@@ -201,6 +201,36 @@ test('A flood of invalid records sends a thousand messages, and a later run forg
   await until(() => queue.messages.length === 1002);
 });
 
+test('A queue that takes nothing is logged for twenty records, and each is sent again when it is read again.', async () => {
+  await using queue = await startQueue();
+  queue.refuse = 400;
+  const records = Array.from({ length: 100 }, (_, index) => invalid(index));
+  const env = { DEAD_LETTER_QUEUE_URL: queue.url };
+  await using world = await startWorld({ endpoints: etcd.endpoints, records, env });
+  assert.equal((await world.tick()).report.invalid, 100);
+  const errors = world.lines.filter(({ level }) => level === 'error').map(({ message }) => message);
+  assert.equal(errors.length, 21);
+  assert.match(errors.at(-1)!, /^further records .* are not logged$/);
+  queue.refuse = undefined;
+  await forget(world);
+  await world.tick();
+  assert.equal(queue.messages.length, 100);
+});
+
+test('A record with characters that SQS does not take arrives as it is.', async () => {
+  await using queue = await startQueue();
+  const { signal } = new AbortController();
+  const open = openDeadLetters([], {
+    ...{ deadLetterQueueUrl: queue.url, job: 'models', stage: 'test', runId: 'run', shard: undefined },
+    ...{ log: {} as Log, signal },
+  });
+  const letter = { id: '\uffff', kind: 'invalid', record: '\ufffe\ufffd\u0000\ud800😀' } as const;
+  await open.invalid(letter);
+  // The SendMessage reference: #x9 | #xA | #xD | #x20 to #xD7FF | #xE000 to #xFFFD | #x10000 to #x10FFFF.
+  assert.match(queue.messages[0]!, /^[\t\n\r\u{20}-\u{d7ff}\u{e000}-\u{fffd}\u{10000}-\u{10ffff}]*$/u);
+  assert.partialDeepStrictEqual(letters(queue)[0], letter);
+});
+
 test('A record that is too long for a message is sent without its content, and nothing is sent without a queue.', async () => {
   await using queue = await startQueue();
   const { signal } = new AbortController();
