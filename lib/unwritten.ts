@@ -2,6 +2,7 @@ import type { DeadLetters } from './dead-letters.ts';
 import type { Backfill, Tick } from './event.ts';
 import type { Failures } from './failures.ts';
 import { instantAt, instantOf } from './instant.ts';
+import type { Log } from './log.ts';
 import type { Pass } from './pass.ts';
 import type { Job } from './run.ts';
 
@@ -10,16 +11,18 @@ export interface Kept {
   pass: Pass;
   failures: Failures;
   deadLetters: DeadLetters;
+  held: { log: Log };
 }
 
 /**
  * Sees to it that no record is lost that is not written: what has failed is read again by id, or else by time; what is
  * given up or invalid goes to the dead-letter queue.
  */
-export function keepUnwritten<R>(job: Job<R>, request: Tick | Backfill, { pass, failures, deadLetters }: Kept) {
+export function keepUnwritten<R>(job: Job<R>, request: Tick | Backfill, { pass, failures, deadLetters, held }: Kept) {
   const readsById = job.source.one !== undefined;
   // The later ticks try again; those that only go on with this one's pass leave it to them.
   const goesOn = request.kind === 'tick' && request.continues !== undefined;
+  let toldFull = false;
   return {
     /** The ids of the records that failed before and are to be read again first. */
     again: readsById && !goesOn ? failures.due() : [],
@@ -32,6 +35,12 @@ export function keepUnwritten<R>(job: Job<R>, request: Tick | Backfill, { pass, 
     },
     recordFailed(id: string, reason: string, record: R, refused: boolean) {
       if ((readsById || request.kind === 'backfill') && failures.failed(id, reason, refused)) return;
+      // Nobody reads it again by time.
+      if (request.kind === 'backfill') {
+        if (!toldFull) held.log.warn('more records failed than a backfill can name: the rest of them is only counted');
+        toldFull = true;
+        return;
+      }
       if (!job.updatedAt) return;
       // Where that cannot be made out, the next pass reads what this one has read.
       const updatedAt = instantOf(job.updatedAt(record)) ?? pass.since ?? instantAt(Number.NEGATIVE_INFINITY);

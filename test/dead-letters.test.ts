@@ -131,6 +131,16 @@ test('A backfill of which the target refuses everything sends all of it to the d
   );
 });
 
+test('A backfill of which more records fail than it can name says so.', async () => {
+  const records = Array.from({ length: 1010 }, (_, index) => model(index));
+  await using world = await startWorld({ endpoints: etcd.endpoints, records });
+  world.target.refuse = () => 422;
+  const { report, failedIds } = await world.backfill({});
+  assert.deepEqual([report.failed, failedIds?.length], [1010, 1000]);
+  const told = world.lines.filter(({ message }) => /more records failed than a backfill can name/.test(message));
+  assert.equal(told.length, 1);
+});
+
 test('A record that the target refuses is given up although nothing else is written: the target is up.', async () => {
   await using queue = await startQueue();
   const env = { DEAD_LETTER_QUEUE_URL: queue.url };
