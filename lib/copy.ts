@@ -38,6 +38,12 @@ type PassedOn<R> = Pick<SyncOptions<R>, 'report' | 'recordWritten' | 'recordInva
 /** An answer to a write is read to its end, but nothing in it is needed. */
 const MAX_ANSWER_BYTES = 1024 * 1024;
 
+/** Requests are made as for a write, but none is sent. A push would want answers, so it is not even begun. */
+const REHEARSAL = {
+  send: async () => ({ status: 204, headers: {}, body: new Uint8Array() }),
+  fence: { token: '', scope: '', refused: async () => new Error('nothing was sent') },
+};
+
 /**
  * Reads what the pass asks for, after the records of `failedBefore`, and writes it.
  * @throws the errors of `sync`; nothing is in flight any more by then.
@@ -80,24 +86,17 @@ export async function copy<R>(job: Job<R>, copying: Copying<R>, failedBefore: st
     send: createSend({ ...atSource, http: sourceHttp }),
     stream: createSend({ ...atSource, http: { send: sourceHttp.stream } }),
   });
-  const prepare = !fence
-    ? () => async () => {}
-    : openTarget({
-        job: job.target,
-        send: createSend({
-          name: 'target',
-          http: targetHttp,
-          credentials,
-          ...{ pace, throttled },
-          authorization: (secret) => `Bearer ${secret.target.token}`,
-          guard,
-        }),
-        regionId: settings.target.regionId,
-        runId,
-        id: job.id,
+  const sending = fence
+    ? {
         fence,
-        signal: guard.signal,
-      });
+        send: createSend({
+          ...{ name: 'target', http: targetHttp, credentials, guard, pace, throttled },
+          authorization: (secret) => `Bearer ${secret.target.token}`,
+        }),
+      }
+    : REHEARSAL;
+  const writing = { job: job.target, regionId: settings.target.regionId, runId, id: job.id, signal: guard.signal };
+  const prepare = !fence && 'push' in job.target ? () => async () => {} : openTarget({ ...writing, ...sending });
   const pages = pagesOf(job, source, failedBefore, { ...copying, note });
   const { updatedAt } = job;
   return await sync({

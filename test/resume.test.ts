@@ -244,6 +244,23 @@ test('A dry run reads and checks, says what it would write, takes no lock and wr
   assert.equal(world.target.models.size, 0);
 });
 
+test('A dry run counts a record of which the job can make no request as failed, and calls no push.', async () => {
+  const endpoints = ['http://127.0.0.1:9'];
+  const request = ({ id }: { id: string }) => {
+    if (id === 'model-00001') throw new TypeError('no such field');
+    return { method: 'PUT', path: `/${id}`, body: {} } as const;
+  };
+  await using world = await startWorld({ endpoints, records: models(3), writes: { request } });
+  const { report, problems, wouldWrite } = await world.backfill({ dryRun: true });
+  assert.deepEqual([report.read, report.written, report.failed], [3, 2, 1]);
+  assert.deepEqual(wouldWrite, ['model-00000', 'model-00002']);
+  assert.deepEqual(problems?.[0]?.reason, 'the job could not make a request of the record');
+
+  const push = () => Promise.reject(new Error('not to be called'));
+  await using pushing = await startWorld({ endpoints, records: models(3), writes: { push } });
+  assert.equal((await pushing.backfill({ dryRun: true })).report.written, 3);
+});
+
 test('A failed record that the source refuses to show, or that has become invalid, keeps no later tick from its work.', async () => {
   await using world = await startWorld({ endpoints: etcd.endpoints, records: models(10) });
   world.target.refuse = (body) => (Object(body).name === 'refused' ? 422 : undefined);
