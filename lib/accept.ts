@@ -74,8 +74,13 @@ function describe({ path, message }: StandardSchemaV1.Issue) {
   return `${place}: ${message.replace(/,?( but)? received .*$| \(was .*$/s, '')}`.slice(0, 200);
 }
 
-/** What an invalid record is called: by its id if that can be made out, or else by its place. */
-export function nameOf(raw: unknown, page: number, index: number) {
-  const { id } = Object(raw);
-  return typeof id === 'string' && id !== '' ? id.slice(0, 512) : `record ${index + 1} of page ${page}`;
+/** What an invalid record is called: by its id if the job can make that out, or else by its place. */
+export function nameOf<R>(job: { id(record: R): string }, raw: unknown, page: number, index: number): string {
+  const place = `record ${index + 1} of page ${page}`;
+  try {
+    const id: unknown = job.id(raw as R);
+    return typeof id === 'string' && id !== '' ? id.slice(0, 512) : place;
+  } catch {
+    return place;
+  }
 }

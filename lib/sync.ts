@@ -120,7 +120,7 @@ export async function sync<R>(options: SyncOptions<R>): Promise<Ending> {
   async function leave({ faults, raw, index }: Refused, page: OpenPage) {
     report.invalid++;
     page.invalid++;
-    const id = nameOf(raw, page.number, index);
+    const id = nameOf(options, raw, page.number, index);
     note({ id, kind: 'invalid', reason: faults });
     await options.recordInvalid(id, faults, raw);
     settle(page);

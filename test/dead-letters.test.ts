@@ -96,6 +96,31 @@ test('A record that the source will not show any more is given up, although ther
   );
 });
 
+test('A failed record that has become invalid is given up by the id that the job knows it by.', async () => {
+  await using queue = await startQueue();
+  const env = { DEAD_LETTER_QUEUE_URL: queue.url };
+  const job = {
+    id: (record: { id: string }) => `key of ${record.id.toString()}`,
+    source: { one: (id: string) => `/v1/models/${id.replace('key of ', '')}` },
+  };
+  await using world = await startWorld({ endpoints: etcd.endpoints, records: [model(1)], env, job });
+  world.target.refuse = () => 422;
+  await world.tick();
+  world.source.records = [invalid(1), { ...invalid(2), id: undefined }];
+  for (let tick = 0; tick < 4; tick++) await world.tick();
+  assert.deepEqual((await world.control({ action: 'status' })).failed, []);
+  assert.deepEqual(
+    letters(queue)
+      .map(({ id, kind, attempts }) => [id, kind, attempts])
+      .sort(),
+    [
+      ['key of model-00001', 'failed', 5],
+      ['key of model-00001', 'invalid', undefined],
+      ['record 2 of page 2', 'invalid', undefined],
+    ],
+  );
+});
+
 test('What a backfill cannot write goes to the dead-letter queue at once, and its result names it for a later one.', async () => {
   await using queue = await startQueue();
   const records = [model(1), model(2), invalid(3)];
