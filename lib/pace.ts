@@ -22,6 +22,9 @@ export interface Pace {
   onChange: (concurrency: number) => void;
 }
 
+/** Longer than any pause between two attempts that nobody has asked for. */
+const IDLE_MS = 5000;
+
 /**
  * Starts at `concurrency` requests at a time, halves that when the server throttles again after a pause, and goes back up
  * step by step (additive increase, multiplicative decrease, as TCP does: RFC 5681).
@@ -89,6 +92,8 @@ export function createPace(options: { concurrency: number; perSecond?: number | 
     },
     throttled(startedMs, retryAfterMs) {
       const nowMs = performance.now();
+      // Where nobody called for a while, the server has refused nothing meanwhile.
+      if (startedMs > Math.max(throttledAtMs, pausedUntilMs) + IDLE_MS) throttledSinceMs = undefined;
       pausedUntilMs = Math.max(pausedUntilMs, nowMs + retryAfterMs);
       successes = 0;
       throttledSinceMs ??= nowMs;

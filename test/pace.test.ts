@@ -33,6 +33,22 @@ test('A first throttling only pauses, a repeated one halves the limit, and succe
   assert.deepEqual(allowed, [4, 2, 1, 2, 3, 4]);
 });
 
+test('A server has taken nothing for as long as it was asked and refused, not for as long as nobody asked.', (context) => {
+  let nowMs = 1_000_000;
+  context.mock.method(performance, 'now', () => nowMs);
+  const pace = createPace({ concurrency: 8 });
+  const throttledAfter = (ms: number, retryAfterMs: number) => {
+    nowMs += ms;
+    return pace.throttled(nowMs, retryAfterMs);
+  };
+  assert.deepEqual(
+    [throttledAfter(0, 20_000), throttledAfter(21_000, 0), throttledAfter(3000, 0)],
+    [0, 21_000, 24_000],
+  );
+  assert.equal(throttledAfter(60_000, 0), 0);
+  assert.equal(throttledAfter(1000, 0), 1000);
+});
+
 test('A Retry-After pauses every request, and an abort ends the pause.', async () => {
   const pace = createPace({ concurrency: 8 });
   const never = new AbortController().signal;
