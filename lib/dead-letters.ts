@@ -33,8 +33,12 @@ const MAX_RECORD_LENGTH = 60_000;
 
 const SENDS_AT_A_TIME = 10;
 
-/** How many of the records that did not arrive are logged; the others are left alone just the same. */
-const MAX_LOGGED = 20;
+/**
+ * After so many in a row that did not arrive the queue is left alone for a while, because one that is silent holds up each
+ * record for as long as all attempts take, and one that is down fills the log.
+ */
+const LOST_BEFORE_PAUSE = 10;
+const PAUSE_MS = 60_000;
 
 /** Those that no XML can carry: SQS refuses or replaces them, and JSON leaves them as they are. */
 const NONCHARACTERS = /[\ufffe\uffff]/g;
@@ -61,21 +65,28 @@ export function openDeadLetters(
   /** Not to be saved as sent before it is. */
   const underWay = new Set<string>();
   let full = false;
-  let lost = 0;
+  let lostInARow = 0;
+  let pausedUntilMs = 0;
   let opened: Promise<(body: string) => Promise<unknown>> | undefined;
 
   /** @returns whether it has arrived */
   async function send(letter: DeadLetter): Promise<boolean> {
+    if (performance.now() < pausedUntilMs) return false;
     try {
       opened ??= import('./dead-letter-queue.ts').then(({ openQueue }) => openQueue(url!, signal));
       const put = await opened;
       const at = new Date().toISOString();
       const json = JSON.stringify({ job, stage, ...(shard && { shard }), runId, at, ...letter });
       await put(json.replace(NONCHARACTERS, escaped));
+      lostInARow = 0;
       return true;
     } catch (error) {
-      if (lost++ < MAX_LOGGED) log.error('a record did not reach the dead-letter queue', { id: letter.id, error });
-      if (lost === MAX_LOGGED) log.error('further records that do not reach the dead-letter queue are not logged');
+      // Those that were on their way when it began to be left alone say nothing new.
+      if (performance.now() < pausedUntilMs) return false;
+      log.error('a record did not reach the dead-letter queue', { id: letter.id, error });
+      if (++lostInARow < LOST_BEFORE_PAUSE || signal.aborted) return false;
+      pausedUntilMs = performance.now() + PAUSE_MS;
+      log.error(`${lostInARow} in a row did not: the dead-letter queue is left alone for ${PAUSE_MS / 1000} s`);
       return false;
     }
   }
