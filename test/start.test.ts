@@ -1,6 +1,8 @@
 import assert from 'node:assert/strict';
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
+import { cp, mkdtemp, rm, symlink, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { type TestContext, test } from 'node:test';
@@ -18,7 +20,11 @@ interface Tick {
 
 /** A child process and the lines it prints; killed at the end of the test if it still runs. */
 function start(t: TestContext, command: string, ...args: string[]) {
-  const child = spawn(command, args, { cwd: root });
+  return startIn(root, t, command, ...args);
+}
+
+function startIn(cwd: string, t: TestContext, command: string, ...args: string[]) {
+  const child = spawn(command, args, { cwd });
   t.after(() => child.kill('SIGKILL'));
   const lines: string[] = [];
   const closed = once(child, 'close') as Promise<[number | null, string | null]>;
@@ -115,4 +121,43 @@ test('npm run dev ticks until Ctrl-C, answers invocations by hand, and then lets
   await assertGone(url);
   const etcd = /etcd (http:[^,\s]+)/.exec(lines.join('\n'))?.[1] ?? '';
   await assertGone(`${etcd}/health`);
+});
+
+/** A copy of the project with a `.env`, in a folder whose name has a blank. */
+async function projectWith(t: TestContext, dotenv: Record<string, string>): Promise<string> {
+  const folder = await mkdtemp(join(tmpdir(), 'solotick start '));
+  t.after(() => rm(folder, { recursive: true }));
+  for (const path of ['functions', 'infra', 'lib', 'package.json', 'serverless.yml'])
+    await cp(join(root, path), join(folder, path), { recursive: true });
+  await symlink(join(root, 'node_modules'), join(folder, 'node_modules'));
+  await writeFile(
+    join(folder, '.env'),
+    Object.entries(dotenv)
+      .map(([name, value]) => `${name}=${value}\n`)
+      .join(''),
+  );
+  return folder;
+}
+
+test('npm run dev does its work whatever .env says of region, secret, profile, stage and shards', {
+  timeout: TIMEOUT_MS,
+}, async (t) => {
+  const project = await projectWith(t, {
+    TARGET_REGION_ID: 'eu-2',
+    SECRET_ID: 'another',
+    AWS_PROFILE: 'solotick',
+    STAGE: 'prod',
+    SHARDS: '2',
+  });
+  const { child, lines, closed, seen } = startIn(project, t, process.execPath, 'infra/local/dev.ts', '--every', '1h');
+  const tick = await seen(/^tick of .*: \{/);
+  assert.partialDeepStrictEqual(JSON.parse(tick.slice(tick.indexOf('{'))), {
+    status: 'completed',
+    report: { failed: 0 },
+  });
+  const url = /http:\S+/.exec(await seen(/functions\/control\/invocations/))?.[0] ?? '';
+  const status = await fetch(url, { method: 'POST', body: '{"action":"status"}' });
+  assert.partialDeepStrictEqual(await status.json(), { stage: 'dev', lockKey: '/solotick/dev/models/lock' });
+  child.kill('SIGINT');
+  assert.deepEqual(await closed, [0, null], lines.join('\n'));
 });

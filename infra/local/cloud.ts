@@ -58,7 +58,8 @@ export async function startCloud({ stage, env = {}, onProgress, onLog }: Options
 
   const credentials = { username: 'solotick', password: 'demo-password' };
   const token = 'demo-token';
-  const region = config.settings.TARGET_REGION_ID ?? 'local';
+  const region = env.TARGET_REGION_ID ?? config.settings.TARGET_REGION_ID ?? 'local';
+  const secretId = env.SECRET_ID ?? config.secretId;
   const records = catalogue();
   // Packaging and etcd take the longest, so they start together; where one fails, the other is waited for.
   const packaging = artifact(folder).then((zipFile) => unpack(zipFile, join(folder, 'task')));
@@ -66,7 +67,7 @@ export async function startCloud({ stage, env = {}, onProgress, onLog }: Options
   stack.defer(() => packagingEnded);
   const etcd = stack.use(await startEtcd(onProgress && { onProgress }));
   onProgress?.(etcd.origin);
-  const secrets = stack.use(await startSecrets({ [config.secretId]: { source: credentials, target: { token } } }));
+  const secrets = stack.use(await startSecrets({ [secretId]: { source: credentials, target: { token } } }));
   const source = stack.use(await startSource({ records, credentials }));
   const target = stack.use(await startTarget({ token, regions: [region] }));
   const deadLetters = stack.use(await startQueue());
@@ -86,7 +87,7 @@ export async function startCloud({ stage, env = {}, onProgress, onLog }: Options
         env: {
           ...config.settings,
           STAGE: stage,
-          SECRET_ID: config.secretId,
+          SECRET_ID: secretId,
           SOURCE_URL: source.url,
           TARGET_URL: target.url,
           TARGET_REGION_ID: region,

@@ -36,8 +36,14 @@ onInterrupt(() => {
   stop.abort();
 });
 
-// For local runs `.env` goes before the stage's settings and the local addresses.
-const env = readDotenv(join(import.meta.dirname, '../..'), (line) => console.log(line));
+// For local runs `.env` goes before the stage's settings and the local addresses. Which stage it is `--stage` says, how many
+// shards its file, and with a profile, which is for `invoke local`, the SDK would not take the local credentials.
+const {
+  STAGE: _stage,
+  SHARDS: _shards,
+  AWS_PROFILE: _profile,
+  ...env
+} = readDotenv(join(import.meta.dirname, '../..'), (line) => console.log(line));
 await using cloud = await startCloud({
   ...{ stage, env },
   onProgress: (line) => console.log(line),
