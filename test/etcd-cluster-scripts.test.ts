@@ -1,11 +1,12 @@
 import assert from 'node:assert/strict';
 import { execFile } from 'node:child_process';
-import { mkdtemp, readdir, readFile, rm } from 'node:fs/promises';
+import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
-import { test } from 'node:test';
+import { dirname, join } from 'node:path';
+import { type TestContext, test } from 'node:test';
 import { promisify } from 'node:util';
 import { findProgram } from '../infra/local/debian-program.ts';
+import { findEtcd } from '../infra/local/etcd-binary.ts';
 import { RELEASE } from '../infra/local/etcd-release.ts';
 
 const run = promisify(execFile);
@@ -50,4 +51,64 @@ test('Certificates that are made again are signed by the same authority.', async
   await verify('-verify_ip', '10.0.1.10', join(made, 'etcd-1.pem'));
   await verify('-verify_hostname', 'etcd-2.example.com', join(made, 'etcd-2.pem'));
   await assert.rejects(verify('-verify_hostname', 'etcd-1.example.com', join(made, 'etcd-2.pem')));
+});
+
+/** Runs a script of the cluster in a folder of its own, among programs that only write down how they were called. */
+async function runAmong(t: TestContext, programs: string[], script: string, args: string[], env = {}, input = '') {
+  const made = await mkdtemp(join(tmpdir(), 'solotick-scripts-'));
+  t.after(() => rm(made, { recursive: true }));
+  for (const name of programs)
+    await writeFile(join(made, name), `#!/bin/sh\necho "${name} $*" >>"${made}/calls"\n`, { mode: 0o755 });
+  const running = promisify(execFile)(join(folder, script), args, {
+    env: { PATH: `${made}:${process.env.PATH}`, ...env },
+  });
+  running.child.stdin?.end(input);
+  const error = await running.then(
+    () => undefined,
+    ({ code, stderr }) => ({ code, stderr }),
+  );
+  const calls = await readFile(join(made, 'calls'), 'utf8').catch(() => '');
+  return { error, calls: calls.split('\n').filter(Boolean) };
+}
+
+test('A password is taken with and without the end of its line, and none is told.', async (t) => {
+  const auth = (input: string) => runAmong(t, ['etcdctl'], 'auth.sh', ['job', '/lock', '/state/'], {}, input);
+  for (const input of ['secret\n', 'secret']) {
+    const { error, calls } = await auth(input);
+    assert.equal(error, undefined);
+    assert.equal(calls.at(-1), 'etcdctl auth enable');
+  }
+  assert.deepEqual(await auth(''), { error: { code: 2, stderr: 'no password on standard input\n' }, calls: [] });
+});
+
+test('A deployment of a node that is not one, or of another number than three, is refused before it begins.', async (t) => {
+  const hosts = [1, 2, 3, 4, 5].map((n) => `etcd-${n}=ip-10-0-${n}-10.ec2.internal`);
+  const deploy = (args: string[], nodes: number) => {
+    const env = { NODES: hosts.slice(0, nodes).join(), SUBNETS: ['a', 'b', 'c', 'd', 'e'].slice(0, nodes).join() };
+    return runAmong(t, ['aws', 'curl'], 'deploy.sh', args, env);
+  };
+  assert.deepEqual(await deploy(['etcd2'], 3), { error: { code: 2, stderr: 'etcd2 is not in NODES\n' }, calls: [] });
+  const { error, calls } = await deploy([], 5);
+  assert.deepEqual(error, { code: 2, stderr: 'NODES and SUBNETS must each name three\n' });
+  assert.deepEqual(calls, []);
+});
+
+test('A snapshot that cannot be restored leaves the data of the node where they are.', async (t) => {
+  const data = await mkdtemp(join(tmpdir(), 'solotick-restore-'));
+  t.after(() => rm(data, { recursive: true }));
+  await mkdir(join(data, 'data/member'), { recursive: true });
+  const { etcd } = await findEtcd();
+  const env = {
+    PATH: `${dirname(etcd)}:${process.env.PATH}`,
+    ETCD_NAME: 'etcd-1',
+    ETCD_DATA_DIR: join(data, 'data'),
+    ETCD_INITIAL_CLUSTER: 'etcd-1=https://localhost:2380',
+    ETCD_INITIAL_CLUSTER_TOKEN: 'test',
+  };
+  const snapshot = join(data, 'snapshot.db');
+  await writeFile(snapshot, 'not a snapshot');
+  for (const file of [snapshot, join(data, 'missing.db')]) {
+    await assert.rejects(run(join(folder, 'restore.sh'), [file], { env }));
+    assert.deepEqual(await readdir(join(data, 'data')), ['member'], file);
+  }
 });

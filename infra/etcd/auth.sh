@@ -5,7 +5,8 @@
 # variables for root, who has no password, only a certificate.
 set -euo pipefail
 user=$1 lock=$2 state=$3
-read -r password
+# The last line may lack its end, as what `printf` or an editor has written does.
+IFS= read -r password || [[ $password ]] || { echo "no password on standard input" >&2 && exit 2; }
 
 # Every change makes all clients log in again, so nothing is done where nothing is to be done.
 as_user() { ETCDCTL_USER=$user ETCDCTL_PASSWORD=$password etcdctl get "$@" --limit=1 >/dev/null 2>&1; }

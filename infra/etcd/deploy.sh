@@ -10,6 +10,13 @@ cd "$(dirname "$0")"
 version=v3.6.14
 sha256=fa1b80565ee6fc2df1ae6f57a508b221f3ecc7d591c317c581cd8281b0842b3e
 
+IFS=, read -ra nodes <<<"$NODES"
+IFS=, read -ra subnets <<<"$SUBNETS"
+[[ ${#nodes[@]} == 3 && ${#subnets[@]} == 3 ]] || { echo "NODES and SUBNETS must each name three" >&2 && exit 2; }
+for name in "$@"; do
+  [[ ",$NODES" == *",$name="* ]] || { echo "$name is not in NODES" >&2 && exit 2; }
+done
+
 stack() {
   aws cloudformation deploy --no-fail-on-empty-changeset --capabilities CAPABILITY_IAM \
     --stack-name "$1" --template-file "$2" --parameter-overrides "${@:3}"
@@ -31,8 +38,6 @@ cp node.sh auth.sh snapshot.sh restore.sh ec2.sh "$folder"
 files=node/$(cat "$folder"/* | openssl dgst -sha256 -r | cut -c 1-16)
 aws s3 cp --only-show-errors --recursive "$folder" "s3://$bucket/$files/"
 
-IFS=, read -ra nodes <<<"$NODES"
-IFS=, read -ra subnets <<<"$SUBNETS"
 for index in 0 1 2; do
   IFS='=' read -r name host <<<"${nodes[index]}"
   [[ $# == 0 || " $* " == *" $name "* ]] || continue

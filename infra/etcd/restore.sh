@@ -8,9 +8,13 @@ snapshot=$1
 peer_url=$(tr , '\n' <<<"$ETCD_INITIAL_CLUSTER" | sed -n "s/^$ETCD_NAME=//p")
 # Until 3.5 etcdctl could do it, too.
 tool=$(command -v etcdutl || command -v etcdctl)
-[[ ! -e $ETCD_DATA_DIR ]] || mv "$ETCD_DATA_DIR" "$ETCD_DATA_DIR.until-$(date -u +%Y%m%dT%H%M%SZ)"
+# Beside what is there, which stays in its place when the snapshot is none, or broken, or the disk is full.
+restored=$ETCD_DATA_DIR.restored
+rm -rf "$restored"
 # Another token makes another cluster: a node that was forgotten here cannot join it with what it has.
-"$tool" snapshot restore "$snapshot" --data-dir="$ETCD_DATA_DIR" --name="$ETCD_NAME" \
+"$tool" snapshot restore "$snapshot" --data-dir="$restored" --name="$ETCD_NAME" \
   --initial-cluster="$ETCD_INITIAL_CLUSTER" --initial-advertise-peer-urls="$peer_url" \
   --initial-cluster-token="$ETCD_INITIAL_CLUSTER_TOKEN-$(openssl dgst -sha256 -r "$snapshot" | cut -c 1-16)" \
   --bump-revision="${BUMP_REVISION:-1000000000}" --mark-compacted
+[[ ! -e $ETCD_DATA_DIR ]] || mv "$ETCD_DATA_DIR" "$ETCD_DATA_DIR.until-$(date -u +%Y%m%dT%H%M%SZ)"
+mv "$restored" "$ETCD_DATA_DIR"
