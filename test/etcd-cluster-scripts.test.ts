@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { execFile } from 'node:child_process';
-import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { chmod, copyFile, mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { type TestContext, test } from 'node:test';
@@ -111,4 +111,27 @@ test('A snapshot that cannot be restored leaves the data of the node where they 
     await assert.rejects(run(join(folder, 'restore.sh'), [file], { env }));
     assert.deepEqual(await readdir(join(data, 'data')), ['member'], file);
   }
+});
+
+test('The README puts secrets on no command line, into no file for others and into no commit.', async (t) => {
+  const text = await readFile(join(folder, 'README.md'), 'utf8');
+  const blocks = [...text.matchAll(/^( *)```sh\n([\s\S]*?)^ *```$/gm)].map(([, , block = '']) => block);
+  const [connect, renew] = ['get() {', 'mkdir'].map((word) => blocks.find((block) => block.trim().startsWith(word)));
+  const made = await mkdtemp(join(tmpdir(), 'solotick-secrets-'));
+  t.after(() => rm(made, { recursive: true }));
+  await copyFile(join(folder, '../../.gitignore'), join(made, '.gitignore'));
+  await chmod(made, 0o755);
+  const programs = join(made, '.git/programs');
+  await run('git', ['init', '-q', made]);
+  await mkdir(programs);
+  // Each says how it was called, and aws what can be seen while it has the secret.
+  const called = `echo "$0 $*" >>${programs}/calls\n`;
+  const look = `case "$2" in put-*) git status --short -uall; find . \\( -path ./.git -o -type d ! -perm /077 \\) -prune -o -type f -perm /077 -print;; esac\n`;
+  await writeFile(join(programs, 'aws'), `#!/bin/sh\n${called}${look}echo '{"a": "hidden"}'\n`, { mode: 0o755 });
+  await writeFile(join(programs, 'jq'), `#!/bin/sh\n${called}echo '{}'\n`, { mode: 0o755 });
+  const env = { PATH: `${programs}:${process.env.PATH}`, CLUSTER: 'cluster' };
+  const script = `umask 022\n${connect}${renew}aws secretsmanager put-all\n`;
+  const { stdout } = await run('bash', ['-c', script], { cwd: made, env, timeout: 20_000 });
+  assert.equal(stdout.replaceAll('{"a": "hidden"}\n', ''), '?? .gitignore\n./.gitignore\n'.repeat(2));
+  assert.doesNotMatch(await readFile(join(programs, 'calls'), 'utf8'), /hidden/);
 });
