@@ -14,7 +14,7 @@ const DAY_MS = 86_400_000;
  * @throws Error when the expression is malformed, or has fewer than two ticks within the next years
  */
 export function tickGaps(expression: string, timezone: string, from = new Date()): TickGaps {
-  checkQuestionMarks(expression);
+  checkFields(expression);
   const next = parseSchedule(expression, timezone, from);
   let shortestMs = Number.POSITIVE_INFINITY;
   let longestMs = longestFreeTime(next, from);
@@ -35,7 +35,7 @@ export function tickGaps(expression: string, timezone: string, from = new Date()
 }
 
 /** croner takes more than EventBridge does. */
-function checkQuestionMarks(expression: string) {
+function checkFields(expression: string) {
   const fields = /^cron\((.*)\)$/.exec(expression)?.[1]?.split(/\s+/);
   if (!fields) return;
   const [minute, hour, day, month, weekday, year] = fields;
@@ -45,6 +45,7 @@ function checkQuestionMarks(expression: string) {
   if ((day === '?') === (weekday === '?')) {
     throw new Error('one of day and weekday must be ?, and the other must not');
   }
+  if (weekday && /(^|[,-])8/.test(weekday)) throw new Error('weekdays are 1 to 7, from Sunday on');
 }
 
 /** The longest time between two ticks that holds a whole day, in ms: every day of a year is looked at, not every tick. */

@@ -154,6 +154,8 @@ for (const expression of [
   'cron(0 0 * * * *)',
   'cron(0 0 ? * ? *)',
   'cron(0 0 ? * FUNDAY *)',
+  'cron(0 9 ? * 8 *)',
+  'cron(0 9 ? * 2-8 *)',
   'cron(0 0 30 2 ? *)',
   'cron(0 0 1 1 ? 2020)',
   'cron(? * * * ? *)',
