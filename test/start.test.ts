@@ -139,10 +139,11 @@ async function projectWith(t: TestContext, dotenv: Record<string, string>): Prom
   return folder;
 }
 
-test('npm run dev does its work whatever .env says of region, secret, profile, stage and shards', {
+test('npm run dev does its work and prints commands for a shell, whatever .env says of lock, region, secret, profile, stage and shards', {
   timeout: TIMEOUT_MS,
 }, async (t) => {
   const project = await projectWith(t, {
+    LOCK_KEY: '/the lock',
     TARGET_REGION_ID: 'eu-2',
     SECRET_ID: 'another',
     AWS_PROFILE: 'solotick',
@@ -157,7 +158,11 @@ test('npm run dev does its work whatever .env says of region, secret, profile, s
   });
   const url = /http:\S+/.exec(await seen(/functions\/control\/invocations/))?.[0] ?? '';
   const status = await fetch(url, { method: 'POST', body: '{"action":"status"}' });
-  assert.partialDeepStrictEqual(await status.json(), { stage: 'dev', lockKey: '/solotick/dev/models/lock' });
+  assert.partialDeepStrictEqual(await status.json(), { stage: 'dev', lockKey: '/the lock' });
+  const hold = await seen(/etcdctl .* lock /);
+  const holder = start(t, 'sh', '-c', `exec ${hold.trim()}`);
+  await holder.seen(/^\/the lock\//);
+  holder.child.kill('SIGINT');
   child.kill('SIGINT');
   assert.deepEqual(await closed, [0, null], lines.join('\n'));
 });

@@ -45,4 +45,5 @@ const option = (name: string, value: string) => `--${name}${value.startsWith('-'
 
 const listed = (ids: string[]) => (ids.some((id) => /^\[|,|^\s|\s$/.test(id)) ? JSON.stringify(ids) : ids.join(','));
 
-const quoted = (word: string) => (/^[\w@%+=:,./-]+$/.test(word) ? word : `'${word.replaceAll("'", "'\\''")}'`);
+/** As one word of a shell. */
+export const quoted = (word: string) => (/^[\w@%+=:,./-]+$/.test(word) ? word : `'${word.replaceAll("'", "'\\''")}'`);
