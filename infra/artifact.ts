@@ -39,11 +39,17 @@ export async function serviceFolder(folder: string): Promise<string> {
  */
 export async function serverless(serviceDir: string, args: string[], env = process.env): Promise<string> {
   const osls = join(root, 'node_modules/osls/bin/serverless.js');
+  const running = promisify(execFile)(process.execPath, [osls, ...args], { cwd: serviceDir, env });
+  // It would go on by itself, and write into a folder that whoever asked for it removes at the same time.
+  const kill = () => running.child.kill('SIGKILL');
+  process.prependOnceListener('exit', kill);
   try {
-    return (await promisify(execFile)(process.execPath, [osls, ...args], { cwd: serviceDir, env })).stdout;
+    return (await running).stdout;
   } catch (error) {
     const { stdout, stderr } = error as { stdout: string; stderr: string };
     throw new Error(`serverless ${args.join(' ')} failed:\n${stdout}${stderr}`, { cause: error });
+  } finally {
+    process.off('exit', kill);
   }
 }
 

@@ -1,11 +1,12 @@
 import assert from 'node:assert/strict';
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { cp, mkdtemp, rm, symlink, writeFile } from 'node:fs/promises';
+import { cp, mkdtemp, readdir, rm, symlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { type TestContext, test } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
 
 const root = join(import.meta.dirname, '..');
 const TIMEOUT_MS = 120_000;
@@ -92,6 +93,20 @@ test('npm start stops everything on Ctrl-C', { timeout: TIMEOUT_MS }, async (t) 
   child.kill('SIGINT');
   assert.deepEqual(await closed, [1, null], lines.join('\n'));
   assert.match(lines.join('\n'), /stopped by SIGINT/);
+});
+
+test('npm start leaves nothing behind when it is ended while it still packages', { timeout: TIMEOUT_MS }, async (t) => {
+  const folder = await mkdtemp(join(tmpdir(), 'solotick-start-'));
+  t.after(() => rm(folder, { recursive: true }));
+  const { child, closed, seen } = start(t, 'env', `TMPDIR=${folder}`, process.execPath, 'infra/local/start.ts');
+  await seen(/^etcd \S+ from /);
+  // From here on it writes.
+  while (!(await readdir(folder, { recursive: true })).some((path) => path.endsWith('service/dist'))) await sleep(10);
+  child.kill('SIGTERM');
+  assert.deepEqual(await closed, [130, null]);
+  // So long packaging would have gone on.
+  await sleep(4000);
+  assert.deepEqual(await readdir(folder), []);
 });
 
 test('npm run dev ticks until Ctrl-C, answers invocations by hand, and then lets the run finish', {
