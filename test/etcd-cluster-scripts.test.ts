@@ -135,3 +135,29 @@ test('The README puts secrets on no command line, into no file for others and in
   assert.equal(stdout.replaceAll('{"a": "hidden"}\n', ''), '?? .gitignore\n./.gitignore\n'.repeat(2));
   assert.doesNotMatch(await readFile(join(programs, 'calls'), 'utf8'), /hidden/);
 });
+
+test('A machine gets its certificates under the names that etcd is told, whatever the node is called.', async (t) => {
+  const { stdout: found } = await run('python3', ['--version']).catch((error: Error) => {
+    if (process.env.CI === 'true') throw error;
+    t.skip(error.message);
+    return { stdout: '' };
+  });
+  if (!found) return;
+  const made = await mkdtemp(join(tmpdir(), 'solotick-machine-'));
+  t.after(() => rm(made, { recursive: true }));
+  const script = await readFile(join(folder, 'ec2.sh'), 'utf8');
+  const code = /python3 -c '([^']+)'/.exec(script)?.[1] ?? '';
+  for (const name of ['etcd-1', 'a', 'c']) {
+    const secret: Record<string, string> = { [`${name}.pem`]: 'its own', [`${name}-key.pem`]: 'its key' };
+    for (const shared of ['ca.pem', 'root.pem', 'root-key.pem', 'password']) secret[shared] = shared;
+    const own = join(made, name);
+    await mkdir(own);
+    const running = run('python3', ['-c', code.replace('/etc/etcd', own), name]);
+    running.child.stdin?.end(JSON.stringify(secret));
+    await running;
+    const files = (await readdir(own)).sort();
+    assert.deepEqual(files, ['ca.pem', 'node-key.pem', 'node.pem', 'password', 'root-key.pem', 'root.pem'], name);
+    const contents = await Promise.all(files.map((file) => readFile(join(own, file), 'utf8')));
+    assert.deepEqual(contents, ['ca.pem', 'its key', 'its own', 'password', 'root-key.pem', 'root.pem'], name);
+  }
+});

@@ -28,8 +28,9 @@ mkdir -p /etc/etcd
 aws secretsmanager get-secret-value --secret-id "$CLUSTER" --query SecretString --output text | python3 -c '
 import json, pathlib, sys
 secret, node = json.load(sys.stdin), sys.argv[1]
-for name in ("ca.pem", "root.pem", "root-key.pem", "password", node + ".pem", node + "-key.pem"):
-    pathlib.Path("/etc/etcd", name.replace(node, "node")).write_text(secret[name])' "$NAME"
+own = {"node.pem": node + ".pem", "node-key.pem": node + "-key.pem"}
+for name in ("ca.pem", "root.pem", "root-key.pem", "password", *own):
+    pathlib.Path("/etc/etcd", name).write_text(secret[own.get(name, name)])' "$NAME"
 
 # Only in its first life may the cluster begin from nothing: otherwise a node whose disk is new could outvote the others.
 formed=$(aws s3api list-objects-v2 --bucket "$BUCKET" --prefix formed --query 'Contents[].Key' --output text)
