@@ -53,6 +53,22 @@ test('Certificates that are made again are signed by the same authority.', async
   await assert.rejects(verify('-verify_hostname', 'etcd-1.example.com', join(made, 'etcd-2.pem')));
 });
 
+test('Certificates are made for nodes only that have a name and an address of their own.', async (t) => {
+  const made = await mkdtemp(join(tmpdir(), 'solotick-certificates-'));
+  t.after(() => rm(made, { recursive: true }));
+  for (const wrong of [
+    'etcd-1=10.0.1.10 etcd-2=10.0.2.10',
+    'etcd-1=10.0.1.10,etcd-2=10.0.2.10',
+    'etcd-1',
+    'ca=10.0.1.10',
+  ])
+    await assert.rejects(run(join(folder, 'certificates.sh'), [made, wrong]), {
+      code: 2,
+      stderr: `"${wrong}" is not one node's NAME=ADDRESS\n`,
+    });
+  assert.deepEqual(await readdir(made), []);
+});
+
 /** Runs a script of the cluster in a folder of its own, among programs that only write down how they were called. */
 async function runAmong(t: TestContext, programs: string[], script: string, args: string[], env = {}, input = '') {
   const made = await mkdtemp(join(tmpdir(), 'solotick-scripts-'));

@@ -7,6 +7,11 @@ set -euo pipefail
 umask 077
 folder=$1
 shift
+for node in "$@"; do
+  # Several in one word, as zsh makes of a variable, would be one certificate for a host that there is not.
+  [[ $node =~ ^[A-Za-z0-9-]+=[A-Za-z0-9.:-]+$ && ! $node =~ ^(ca|root|client)= ]] ||
+    { echo "\"$node\" is not one node's NAME=ADDRESS" >&2 && exit 2; }
+done
 mkdir -p "$folder"
 cd "$folder"
 
