@@ -69,6 +69,15 @@ test('Certificates are made for nodes only that have a name and an address of th
   assert.deepEqual(await readdir(made), []);
 });
 
+test('An authority that cannot sign is named.', async (t) => {
+  const made = await mkdtemp(join(tmpdir(), 'solotick-certificates-'));
+  t.after(() => rm(made, { recursive: true }));
+  // As a redirection leaves it whose command has failed.
+  for (const name of ['ca.pem', 'ca-key.pem']) await writeFile(join(made, name), '');
+  const making = run(join(folder, 'certificates.sh'), [made, 'etcd-1=10.0.1.10']);
+  await assert.rejects(making, { code: 1, stderr: /^etcd-1\.pem was not signed: [\s\S]*ca\.pem/ });
+});
+
 /** Runs a script of the cluster in a folder of its own, among programs that only write down how they were called. */
 async function runAmong(t: TestContext, programs: string[], script: string, args: string[], env = {}, input = '') {
   const made = await mkdtemp(join(tmpdir(), 'solotick-scripts-'));

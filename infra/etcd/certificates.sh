@@ -24,8 +24,9 @@ sign() {
   local by=(-CA ca.pem -CAkey ca-key.pem)
   [[ $1 == ca ]] && by=(-signkey ca-key.pem)
   printf '%b' "$4" >"$1.ext"
-  openssl x509 -req -in "$1.csr" "${by[@]}" -set_serial "0x$(openssl rand -hex 15)" -sha256 -days "$3" \
-    -extfile "$1.ext" -out "$1.pem" 2>/dev/null
+  local said
+  said=$(openssl x509 -req -in "$1.csr" "${by[@]}" -set_serial "0x$(openssl rand -hex 15)" -sha256 -days "$3" \
+    -extfile "$1.ext" -out "$1.pem" 2>&1) || { echo "$1.pem was not signed: $said" >&2 && exit 1; }
   rm "$1.csr" "$1.ext"
 }
 
