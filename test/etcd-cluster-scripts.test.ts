@@ -106,6 +106,15 @@ test('A password is taken with and without the end of its line, and none is told
   assert.deepEqual(await auth(''), { error: { code: 2, stderr: 'no password on standard input\n' }, calls: [] });
 });
 
+test('An empty password is not kept.', async (t) => {
+  const made = await mkdtemp(join(tmpdir(), 'solotick-secrets-'));
+  t.after(() => rm(made, { recursive: true }));
+  await writeFile(join(made, 'password'), '');
+  const stderr = `${made}/password is empty\n`;
+  const { error, calls } = await runAmong(t, ['aws', 'jq'], 'secrets.sh', [made], { CLUSTER: 'c', JOB_USER: 'u' });
+  assert.deepEqual({ error, calls }, { error: { code: 2, stderr }, calls: [] });
+});
+
 test('A deployment of a node that is not one, or of another number than three, is refused before it begins.', async (t) => {
   const hosts = [1, 2, 3, 4, 5].map((n) => `etcd-${n}=ip-10-0-${n}-10.ec2.internal`);
   const deploy = (args: string[], nodes: number) => {

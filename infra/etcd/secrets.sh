@@ -7,6 +7,8 @@ set -euo pipefail
 cd "$1"
 umask 077
 [[ -f password ]] || openssl rand -hex 24 >password
+# As a redirection leaves it whose command has failed.
+[[ -s password ]] || { echo "$1/password is empty" >&2 && exit 2; }
 
 keep() {
   aws secretsmanager describe-secret --secret-id "$1" >/dev/null 2>&1 || aws secretsmanager create-secret --name "$1"
