@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { execFile } from 'node:child_process';
+import { execFile, spawn } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { once } from 'node:events';
 import { chmod, mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
@@ -7,6 +7,7 @@ import { type AddressInfo, createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { promisify } from 'node:util';
 import { startEtcd } from '../infra/local/etcd.ts';
 import { findEtcd } from '../infra/local/etcd-binary.ts';
@@ -198,4 +199,28 @@ for (const nodes of [1, 3] as const) {
 
 test('etcd that cannot start is an error with what it complained of', async () => {
   await assert.rejects(startEtcd({ extraArgs: ['--no-such-flag'] }), /ended by itself[\s\S]*no-such-flag/);
+});
+
+test('A search that is ended while it downloads leaves nothing behind.', async (t) => {
+  const { folder, env, release } = await nothingHere(t);
+  const begun = join(folder, 'begun');
+  await writeFile(join(folder, 'bin/apt-get'), `#!/bin/sh\n: >"${begun}"\nexec /bin/sleep 10\n`, { mode: 0o755 });
+  await mkdir(join(folder, 'tmp'));
+  const script = `
+    import { findEtcd } from '${new URL('../infra/local/etcd-binary.ts', import.meta.url)}';
+    process.once('SIGTERM', () => process.exit(130));
+    await findEtcd(${JSON.stringify({ env, release })});`;
+  const args = ['--input-type=module', '--eval', script];
+  // A group of its own, so that the signal goes to all, as Ctrl-C in a terminal does.
+  const child = spawn(process.execPath, args, {
+    env: { ...process.env, TMPDIR: join(folder, 'tmp') },
+    detached: true,
+    stdio: 'ignore',
+  });
+  const closed = once(child, 'close');
+  while (child.exitCode === null && !(await readdir(folder)).includes('begun')) await sleep(10);
+  assert.equal((await readdir(join(folder, 'cache/solotick'))).length, 1);
+  process.kill(-child.pid!, 'SIGTERM');
+  assert.deepEqual(await closed, [130, null]);
+  for (const place of ['tmp', 'cache/solotick']) assert.deepEqual(await readdir(join(folder, place)), [], place);
 });

@@ -1,4 +1,3 @@
-import { rmSync } from 'node:fs';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -9,6 +8,7 @@ import { catalogue, type Model } from './catalogue.ts';
 import { type LocalEtcd, startEtcd } from './etcd.ts';
 import { startInvokeApi } from './invoke-api.ts';
 import { type LocalQueue, startQueue } from './queue.ts';
+import { removeAtExit } from './remove-at-exit.ts';
 import { createFunction, type LocalFunction } from './runtime.ts';
 import { type LocalSecrets, startSecrets } from './secrets.ts';
 import { type DemoSource, startSource } from './source.ts';
@@ -48,12 +48,10 @@ export async function startCloud({ stage, env = {}, onProgress, onLog }: Options
   const config = await readStageConfig(stage);
   await using stack = new AsyncDisposableStack();
   const folder = await mkdtemp(join(tmpdir(), 'solotick-cloud-'));
-  const removeNow = () => rmSync(folder, { recursive: true, force: true });
-  // The process may also end by a second Ctrl-C.
-  process.once('exit', removeNow);
+  const callOff = removeAtExit(folder);
   stack.defer(async () => {
     await rm(folder, { recursive: true, force: true });
-    process.off('exit', removeNow);
+    callOff();
   });
 
   const credentials = { username: 'solotick', password: 'demo-password' };

@@ -3,6 +3,7 @@ import { copyFile, mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node
 import { tmpdir } from 'node:os';
 import { basename, join } from 'node:path';
 import { promisify } from 'node:util';
+import { removeAtExit } from './remove-at-exit.ts';
 
 const run = promisify(execFile);
 
@@ -30,6 +31,7 @@ const RUN_TIMEOUT_MS = 45_000;
  */
 export async function unpackPackages(folder: string, wanted: Wanted, env: NodeJS.ProcessEnv): Promise<string> {
   const work = await mkdtemp(join(tmpdir(), 'solotick-apt-'));
+  const callOff = removeAtExit(work);
   try {
     const failures: string[] = [];
     for (const source of await findSources(wanted, env)) {
@@ -42,6 +44,7 @@ export async function unpackPackages(folder: string, wanted: Wanted, env: NodeJS
     throw new Error(failures.join('; ') || 'apt has no source of this system');
   } finally {
     await rm(work, { recursive: true, force: true });
+    callOff();
   }
 }
 

@@ -4,6 +4,7 @@ import { homedir } from 'node:os';
 import { basename, delimiter, dirname, join } from 'node:path';
 import { promisify } from 'node:util';
 import { unpackPackages } from './debian-packages.ts';
+import { removeAtExit } from './remove-at-exit.ts';
 
 const run = promisify(execFile);
 
@@ -55,11 +56,13 @@ const runs = (program: string, versionArg: string) =>
 async function download(folder: string, wanted: Parameters<typeof unpackPackages>[1], env: NodeJS.ProcessEnv) {
   await mkdir(dirname(folder), { recursive: true });
   const draft = await mkdtemp(`${folder}.`);
+  const callOff = removeAtExit(draft);
   try {
     await unpackPackages(draft, wanted, env);
     await rm(folder, { recursive: true, force: true });
     await rename(draft, folder);
   } finally {
     await rm(draft, { recursive: true, force: true });
+    callOff();
   }
 }

@@ -6,6 +6,7 @@ import { delimiter, dirname, join } from 'node:path';
 import { promisify } from 'node:util';
 import { unpackPackages, type Wanted } from './debian-packages.ts';
 import { downloadRelease, RELEASE } from './etcd-release.ts';
+import { removeAtExit } from './remove-at-exit.ts';
 
 const run = promisify(execFile);
 
@@ -139,6 +140,7 @@ async function probe(etcd: string, etcdctl: string, origin: string): Promise<Etc
 async function fill(folder: string, load: (into: string) => Promise<string>, origin: string): Promise<EtcdBinary> {
   const draft = `${folder}.${randomUUID()}`;
   await mkdir(draft, { recursive: true });
+  const callOff = removeAtExit(draft);
   try {
     const from = await load(draft);
     await probe(join(draft, 'etcd'), join(draft, 'etcdctl'), from);
@@ -152,5 +154,6 @@ async function fill(folder: string, load: (into: string) => Promise<string>, ori
     return await probe(join(folder, 'etcd'), join(folder, 'etcdctl'), `${origin} (${from})`);
   } finally {
     await rm(draft, { recursive: true, force: true });
+    callOff();
   }
 }
