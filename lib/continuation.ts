@@ -1,12 +1,10 @@
 import { InvokeCommand, LambdaClient } from '@aws-sdk/client-lambda';
+import { TO_REVOKE_AND_ANSWER_MS } from './deadline.ts';
 import type { Tick } from './event.ts';
 import type { Log } from './log.ts';
 
 /** Lambda's loop detection would end a chain after 16; the function allows it, and this ends it. */
-export const MAX_HOPS = 20;
-
-/** What is left of the invocation's time to revoke the lease, which takes at most 1 s, and to answer. */
-const TO_ANSWER_MS = 1250;
+const MAX_HOPS = 20;
 
 /**
  * Invokes the function again, asynchronously, for the rest of a partial pass. Whatever keeps it from doing so is logged
@@ -19,7 +17,7 @@ export async function continueLater(
 ): Promise<void> {
   const { root, hop } = tick.continues ?? { root: runId, hop: 0 };
   if (hop >= MAX_HOPS) return log.warn(`the pass was continued ${hop} times; the next tick goes on with it`, { root });
-  const event = { kind: 'continue', root, hop: hop + 1, ...(tick.shard && { shard: tick.shard }) };
+  const event = { kind: 'continue', root, hop: hop + 1, shard: tick.shard };
   try {
     const client = new LambdaClient({
       maxAttempts: 2,
@@ -27,7 +25,7 @@ export async function continueLater(
     });
     await client.send(
       new InvokeCommand({ FunctionName: functionName, InvocationType: 'Event', Payload: JSON.stringify(event) }),
-      { abortSignal: AbortSignal.timeout(Math.max(0, Math.floor(endsInMs - TO_ANSWER_MS))) },
+      { abortSignal: AbortSignal.timeout(Math.max(0, Math.floor(endsInMs - TO_REVOKE_AND_ANSWER_MS))) },
     );
     log.info('continued: the function was invoked again', { event });
   } catch (error) {

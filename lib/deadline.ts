@@ -1,5 +1,8 @@
 import { Interrupted, SettingsError } from './errors.ts';
 
+/** Kept of the invocation's time to revoke the lease, which takes at most 1 s, and to answer. */
+export const TO_REVOKE_AND_ANSWER_MS = 1250;
+
 /** The two moments at which a run is made to end before Lambda ends it. */
 export interface Deadline extends Disposable {
   /** The reserve is reached: nothing new starts, retries included; what is in flight goes on. */

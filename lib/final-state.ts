@@ -4,45 +4,40 @@ import type { Backfill, Tick } from './event.ts';
 import type { Failures } from './failures.ts';
 import type { Put } from './mutex.ts';
 import { type Pass, watermarkAfter } from './pass.ts';
-import type { Report } from './report.ts';
 import { deleteBackfill, deleteState, putBackfill, putState, type RunRecord } from './state.ts';
 import type { Held } from './work.ts';
 
 /** What a run that holds the lock is about. */
-export interface Plan {
+export interface Plan extends Held {
   request: Tick | Backfill;
-  held: Held;
   pass: Pass;
   failures: Failures;
   deadLetters: DeadLetters;
-  report: Report;
 }
 
 /** What a run that has not come to the end of its pass leaves behind. */
-export function progress({ request, held, pass, failures, deadLetters, report }: Plan): [Put] {
-  const { settings, runId } = held;
+export function progress({ request, settings, runId, pass, failures, deadLetters, report }: Plan): Put {
   const failed = failures.list(report.written > 0);
   if (request.kind === 'backfill') {
-    return [putBackfill(settings.statePrefix, request.backfillId ?? runId, { pass, failed })];
+    return putBackfill(settings.statePrefix, request.backfillId ?? runId, { pass, failed });
   }
-  return [putState(settings.statePrefix, 'checkpoint', { pass, failed, deadLettered: deadLetters.known() })];
+  return putState(settings.statePrefix, 'checkpoint', { pass, failed, deadLettered: deadLetters.known() });
 }
 
 /** What the transaction that unlocks leaves behind. A backfill leaves the timer's own state alone. */
 export function finalState(plan: Plan, last: RunRecord): [Put, ...IRequestOp[]] {
-  const { request, held, pass, failures, deadLetters, report } = plan;
-  const { settings, state, runId } = held;
+  const { request, settings, state, runId, pass, failures, deadLetters, report } = plan;
   const prefix = settings.statePrefix;
   const completed = last.status === 'completed';
   if (request.kind === 'backfill') {
-    const rest = completed ? deleteBackfill(prefix, request.backfillId ?? runId) : progress(plan)[0];
+    const rest = completed ? deleteBackfill(prefix, request.backfillId ?? runId) : progress(plan);
     return [putState(prefix, 'backfill', { last }), rest];
   }
   const { completedScheduledTime, completedStartedAt } = state.run ?? {};
   // Whoever held the lock ends the row of those who found it held.
   const noSkips = deleteState(prefix, 'skips');
   if (!completed)
-    return [putState(prefix, 'run', { last, completedScheduledTime, completedStartedAt }), ...progress(plan), noSkips];
+    return [putState(prefix, 'run', { last, completedScheduledTime, completedStartedAt }), progress(plan), noSkips];
 
   const { scheduledTime = '' } = request;
   const highest = scheduledTime > (completedScheduledTime ?? '') ? scheduledTime : completedScheduledTime;

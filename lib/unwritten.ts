@@ -1,24 +1,12 @@
-import type { DeadLetters } from './dead-letters.ts';
-import type { Backfill, Tick } from './event.ts';
-import type { Failures } from './failures.ts';
+import type { Plan } from './final-state.ts';
 import { instantAt, instantOf } from './instant.ts';
-import type { Log } from './log.ts';
-import type { Pass } from './pass.ts';
 import type { Job } from './run.ts';
-
-/** What a run keeps of records that are not written. */
-export interface Kept {
-  pass: Pass;
-  failures: Failures;
-  deadLetters: DeadLetters;
-  held: { log: Log };
-}
 
 /**
  * Sees to it that no record is lost that is not written: what has failed is read again by id, or else by time; what is
  * given up or invalid goes to the dead-letter queue.
  */
-export function keepUnwritten<R>(job: Job<R>, request: Tick | Backfill, { pass, failures, deadLetters, held }: Kept) {
+export function keepUnwritten<R>(job: Job<R>, { request, pass, failures, deadLetters, log }: Plan) {
   const readsById = job.source.one !== undefined;
   // The later ticks try again; those that only go on with this one's pass leave it to them.
   const goesOn = request.kind === 'tick' && request.continues !== undefined;
@@ -37,7 +25,7 @@ export function keepUnwritten<R>(job: Job<R>, request: Tick | Backfill, { pass, 
       if ((readsById || request.kind === 'backfill') && failures.failed(id, reason, refused)) return;
       // Nobody reads it again by time.
       if (request.kind === 'backfill') {
-        if (!toldFull) held.log.warn('more records failed than a backfill can name: the rest of them is only counted');
+        if (!toldFull) log.warn('more records failed than a backfill can name: the rest of them is only counted');
         toldFull = true;
         return;
       }

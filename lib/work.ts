@@ -2,7 +2,7 @@ import type { Taken } from './acquire.ts';
 import { keepCheckpoints } from './checkpoints.ts';
 import { copy } from './copy.ts';
 import { openDeadLetters } from './dead-letters.ts';
-import type { Deadline } from './deadline.ts';
+import { type Deadline, TO_REVOKE_AND_ANSWER_MS } from './deadline.ts';
 import { FenceAheadError, NoProgressError, SolotickError, SupersededError } from './errors.ts';
 import type { Budget } from './etcd.ts';
 import type { Backfill, Tick } from './event.ts';
@@ -30,9 +30,6 @@ export interface Held extends Invocation, Taken {
   throttled(): void;
 }
 
-/** What the unlock leaves of the invocation: time to revoke the lease, which takes at most 1 s, and to answer. */
-const AFTER_UNLOCK_MS = 1250;
-
 /**
  * The run under the lock: plans the pass, copies it, saves checkpoints on the way, and leaves the final state in the
  * transaction that unlocks.
@@ -50,10 +47,10 @@ export async function work<R>(job: Job<R>, request: Tick | Backfill, held: Held)
   const deadLetters = openDeadLetters(state.checkpoint?.deadLettered ?? [], {
     ...{ ...settings, runId, shard, log, signal: running },
   });
-  const plan: Plan = { request, held, pass, failures, deadLetters, report };
+  const plan: Plan = { ...held, request, pass, failures, deadLetters };
   const saving = () => ({ ...session.budget(), signal: running });
-  const checkpoints = keepCheckpoints(pass, () => progress(plan), lock, saving);
-  const { again, giveUp, ...unwritten } = keepUnwritten(job, request, plan);
+  const checkpoints = keepCheckpoints(pass, () => [progress(plan)], lock, saving);
+  const { again, giveUp, ...unwritten } = keepUnwritten(job, plan);
 
   const conclude = (status: RunRecord['status'], error?: Error) => {
     const endedMs = Date.now();
@@ -68,7 +65,7 @@ export async function work<R>(job: Job<R>, request: Tick | Backfill, held: Held)
     };
     const { totalMs, ...budget } = session.budget();
     const leftMs = deadline.endsInMs();
-    const unlockMs = Math.min(totalMs, Math.max(leftMs / 2, leftMs - AFTER_UNLOCK_MS));
+    const unlockMs = Math.min(totalMs, Math.max(leftMs / 2, leftMs - TO_REVOKE_AND_ANSWER_MS));
     return lock.unlock(finalState(plan, last), { ...budget, totalMs: unlockMs });
   };
 
@@ -84,7 +81,7 @@ export async function work<R>(job: Job<R>, request: Tick | Backfill, held: Held)
     const fence = { token: lock.fencingToken, scope: settings.lockKey, refused };
     const { pageSettled, saveFailed } = checkpoints;
     const limits = { check: session.check, lost: session.signal, saveFailed, fence };
-    ending = await copy(job, { ...held, request, pass, report, problems, ...limits, ...unwritten, pageSettled }, again);
+    ending = await copy(job, { ...plan, problems, ...limits, ...unwritten, pageSettled }, again);
     await checkpoints.saved();
     failedIds = failures.list(true).map(({ id }) => id);
     // A backfill does not come back to what it could not write.
