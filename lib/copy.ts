@@ -77,8 +77,10 @@ export async function copy<R>(job: Job<R>, copying: Copying<R>, failedBefore: st
     signal: guard.signal,
   });
   const pace = createPace({ concurrency, perSecond: settings.maxWritesPerSecond });
+  const shared = { credentials, guard, throttled };
   const atSource = {
-    ...{ name: 'source', credentials, guard, throttled },
+    ...shared,
+    name: 'source',
     authorization: (secret: Secret) => job.source.authorization(secret.source),
   };
   const source = openSource(job.source, {
@@ -90,7 +92,10 @@ export async function copy<R>(job: Job<R>, copying: Copying<R>, failedBefore: st
     ? {
         fence,
         send: createSend({
-          ...{ name: 'target', http: targetHttp, credentials, guard, pace, throttled },
+          ...shared,
+          name: 'target',
+          http: targetHttp,
+          pace,
           authorization: (secret) => `Bearer ${secret.target.token}`,
         }),
       }

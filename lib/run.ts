@@ -124,7 +124,9 @@ async function runObserved<R>(
   // Loaded only now, because a skip needs none of it, and not under the lock, which would be held for longer.
   const { work } = await import('./work.ts');
   const taken = await takeLock(etcd, resources, {
-    ...{ settings, waitMs, deadline },
+    settings,
+    waitMs,
+    deadline,
     self: { runId, kind: request.kind, startedAt, requestId },
     backfillId: request.kind === 'backfill' ? request.backfillId : undefined,
   });

@@ -105,6 +105,8 @@ export function openSource(job: SourceJob, { baseUrl, send, stream }: SourceServ
     return { headers, body: pageOf(target, body) };
   }
 
+  const getJson = async (path: string, query?: Query) => (await getPage(path, query)).body;
+
   async function getStream(path: string, query: Query = {}) {
     const target = withQuery(path, query);
     const answer = await get(target, stream);
@@ -115,13 +117,7 @@ export function openSource(job: SourceJob, { baseUrl, send, stream }: SourceServ
     get clock() {
       return clock;
     },
-    pages: (window, cursor) =>
-      endingPages(
-        job.list({
-          ...{ ...window, cursor, getPage, getStream, baseUrl },
-          getJson: async (path, query) => (await getPage(path, query)).body,
-        }),
-      ),
+    pages: (window, cursor) => endingPages(job.list({ ...window, cursor, getJson, getPage, getStream, baseUrl })),
     async one(id) {
       if (!job.one) throw new SourceError('the job does not tell how to read a single record: it has no source.one');
       let path: string;
@@ -131,7 +127,7 @@ export function openSource(job: SourceJob, { baseUrl, send, stream }: SourceServ
         throw new SourceError(`source.one of the job made no path of ${JSON.stringify(id)}: ${cause}`, { cause });
       }
       try {
-        return (await getPage(path)).body;
+        return await getJson(path);
       } catch (error) {
         if (error instanceof SourceError && error.status === 404) return undefined;
         throw error;

@@ -44,9 +44,8 @@ export async function work<R>(job: Job<R>, request: Tick | Backfill, held: Held)
   // A save that is still under way at the cut is given up, so that the unlock gets what is left of the time.
   const running = AbortSignal.any([session.signal, deadline.cut]);
   const shard = request.shard && nameOf(request.shard);
-  const deadLetters = openDeadLetters(state.checkpoint?.deadLettered ?? [], {
-    ...{ ...settings, runId, shard, log, signal: running },
-  });
+  const known = state.checkpoint?.deadLettered ?? [];
+  const deadLetters = openDeadLetters(known, { ...settings, runId, shard, log, signal: running });
   const plan: Plan = { ...held, request, pass, failures, deadLetters };
   const saving = () => ({ ...session.budget(), signal: running });
   const checkpoints = keepCheckpoints(pass, () => [progress(plan)], lock, saving);
