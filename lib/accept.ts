@@ -11,11 +11,11 @@ export interface Accepted<R> {
 }
 
 /** A record that is not. */
-export interface Refused {
+export interface Invalid {
+  /** Its id if that can be made out, or else its place. */
+  id: string;
   faults: string;
   raw: unknown;
-  /** Of the record in its page. */
-  index: number;
 }
 
 /** How many faults of one record are told. */
@@ -31,7 +31,7 @@ export function accepting<R>(job: {
   id(record: R): string;
   updatedAtMs?: ((record: R) => number) | undefined;
   prepare(record: R): Write;
-}): (batch: readonly unknown[], firstIndex: number) => Promise<(Accepted<R> | Refused)[]> {
+}): (batch: readonly unknown[], page: number, firstIndex: number) => Promise<(Accepted<R> | Invalid)[]> {
   type Checked = Accepted<R> | string;
 
   function conclude({ issues, value }: Validated<R>): Checked {
@@ -55,11 +55,24 @@ export function accepting<R>(job: {
     }
   }
 
-  return async (batch, firstIndex) => {
+  /** By its id if the job can make that out, or else by its place. */
+  function nameOf(raw: unknown, page: number, index: number): string {
+    const place = `record ${index + 1} of page ${page}`;
+    try {
+      const id: unknown = job.id(raw as R);
+      return typeof id === 'string' && id !== '' ? id.slice(0, 512) : place;
+    } catch {
+      return place;
+    }
+  }
+
+  return async (batch, page, firstIndex) => {
     const checked = await Promise.all(batch.map(check));
-    return checked.map((result, index) =>
-      typeof result === 'string' ? { faults: result, raw: batch[index], index: firstIndex + index } : result,
-    );
+    return checked.map((result, index) => {
+      if (typeof result !== 'string') return result;
+      const raw = batch[index];
+      return { id: nameOf(raw, page, firstIndex + index), faults: result, raw };
+    });
   };
 }
 
@@ -72,15 +85,4 @@ interface Validated<R> {
 function describe({ path, message }: StandardSchemaV1.Issue) {
   const place = path?.map((part) => String(typeof part === 'object' ? part.key : part)).join('.') || 'the record';
   return `${place}: ${message.replace(/,?( but)? received .*$| \(was .*$/s, '')}`.slice(0, 200);
-}
-
-/** What an invalid record is called: by its id if the job can make that out, or else by its place. */
-export function nameOf<R>(job: { id(record: R): string }, raw: unknown, page: number, index: number): string {
-  const place = `record ${index + 1} of page ${page}`;
-  try {
-    const id: unknown = job.id(raw as R);
-    return typeof id === 'string' && id !== '' ? id.slice(0, 512) : place;
-  } catch {
-    return place;
-  }
 }

@@ -1,6 +1,6 @@
 import type { StandardSchemaV1 } from '@standard-schema/spec';
 import { orAborted } from './abort.ts';
-import { type Accepted, accepting, nameOf, type Refused } from './accept.ts';
+import { type Accepted, accepting, type Invalid } from './accept.ts';
 import { Interrupted, TargetDownError, TargetError } from './errors.ts';
 import { openLanes } from './lanes.ts';
 import type { Pace } from './pace.ts';
@@ -58,7 +58,6 @@ export interface SettledPage {
 
 /** A page of which records are still to settle; it holds no record, so a straggler keeps only itself. */
 interface OpenPage extends SettledPage {
-  number: number;
   open: number;
 }
 
@@ -111,22 +110,20 @@ export async function sync<R>(options: SyncOptions<R>): Promise<Ending> {
     }
   }
 
-  function take(checked: Accepted<R> | Refused, page: OpenPage) {
+  function take(checked: Accepted<R> | Invalid, page: OpenPage) {
     report.read++;
-    return 'faults' in checked ? leave(checked, page) : copyRecord(checked, page);
+    return 'faults' in checked ? leaveOut(checked, page) : writeInTurn(checked, page);
   }
 
-  /** An invalid record is told, and that is all. */
-  async function leave({ faults, raw, index }: Refused, page: OpenPage) {
+  async function leaveOut({ id, faults, raw }: Invalid, page: OpenPage) {
     report.invalid++;
     page.invalid++;
-    const id = nameOf(options, raw, page.number, index);
     note({ id, kind: 'invalid', reason: faults });
     await options.recordInvalid(id, faults, raw);
     settle(page);
   }
 
-  async function copyRecord(accepted: Accepted<R>, page: OpenPage) {
+  async function writeInTurn(accepted: Accepted<R>, page: OpenPage) {
     const { id, updatedAtMs } = accepted;
     if (updatedAtMs > page.newestMs) page.newestMs = updatedAtMs;
     const before = inFlight.get(id);
@@ -138,14 +135,14 @@ export async function sync<R>(options: SyncOptions<R>): Promise<Ending> {
       });
     }
     try {
-      await attempt(accepted, page);
+      await writeRecord(accepted, page);
     } finally {
       if (inFlight.get(id) === own) inFlight.delete(id);
       own.over?.();
     }
   }
 
-  async function attempt({ record, id, write }: Accepted<R>, page: OpenPage) {
+  async function writeRecord({ record, id, write }: Accepted<R>, page: OpenPage) {
     writing++;
     try {
       closing.signal.throwIfAborted();
@@ -200,17 +197,19 @@ export async function sync<R>(options: SyncOptions<R>): Promise<Ending> {
   /** Gives the lanes a page and resolves when they have taken all of it, or take no more. */
   async function feed({ records, cursor, missing = 0 }: Page) {
     const page: OpenPage = {
-      ...{ cursor, number: ++report.pages, open: records.length + 1, newestMs: Number.NEGATIVE_INFINITY },
+      ...{ cursor, open: records.length + 1, newestMs: Number.NEGATIVE_INFINITY },
       ...{ read: records.length, written: 0, invalid: 0, failed: 0, missing },
     };
+    report.pages++;
     report.missing += missing;
     openPages.push(page);
     let left = records.length;
     try {
       while (left > 0 && !closing.signal.aborted) {
         const from = records.length - left;
-        const batch = await orAborted(accept(records.slice(from, from + BATCH_RECORDS), from), closing.signal);
-        left -= batch.length - (await lanes.offer(batch, (checked) => take(checked, page)));
+        const batch = records.slice(from, from + BATCH_RECORDS);
+        const ready = await orAborted(accept(batch, report.pages, from), closing.signal);
+        left -= ready.length - (await lanes.offer(ready, (checked) => take(checked, page)));
       }
     } finally {
       report.read += left;
