@@ -64,29 +64,26 @@ export function createSend<A extends Head>(options: {
         try {
           guard.signal.throwIfAborted();
           guard.check();
-          answer = await http.send({
-            ...request,
-            headers: { ...request.headers, authorization: authorization(secret) },
-          });
+          const headers = { ...request.headers, authorization: authorization(secret) };
+          answer = await http.send({ ...request, headers });
         } catch (error) {
           if (!(error instanceof HttpError)) throw error;
           answer = error;
         } finally {
           pace?.over();
         }
-        if ('status' in answer && answer.status === 401) {
+        const head = answer instanceof HttpError ? undefined : answer;
+        if (head?.status === 401) {
           await credentials.renew(secret, guard.signal, new Error(`the ${name} answered 401`));
           guard.closing.throwIfAborted();
           continue;
         }
-        const askedMs = 'status' in answer ? retryAfterMs(answer.headers['retry-after'], Date.now()) : undefined;
+        const askedMs = head && retryAfterMs(head.headers['retry-after'], Date.now());
         let takesNothingMs = 0;
-        if ('status' in answer) {
-          if (isThrottling(answer)) {
-            throttled?.();
-            takesNothingMs = pace?.throttled(startedMs, askedMs ?? 0) ?? 0;
-          } else if (answer.status < 500) pace?.succeeded();
-        }
+        if (head?.status === 429 || head?.status === 503) {
+          throttled?.();
+          takesNothingMs = pace?.throttled(startedMs, askedMs ?? 0) ?? 0;
+        } else if (head && head.status < 500) pace?.succeeded();
         if (!isTransient(answer)) return orThrow(answer);
         if (askedMs !== undefined && askedMs > Math.min(MAX_RETRY_AFTER_MS, guard.closesInMs())) {
           throw new Interrupted('throttled', `the ${name} asks for a pause of ${Math.ceil(askedMs / 1000)} s`);
@@ -97,7 +94,7 @@ export function createSend<A extends Head>(options: {
         // A server that takes nothing from anybody says nothing about this request, unless there is no other one; 503 alone
         // may also mean that it is down.
         const aboutIt = takesNothingMs === 0 || underWay === 1;
-        const counts = aboutIt || !('status' in answer && (answer.status === 429 || askedMs !== undefined));
+        const counts = aboutIt || !(head?.status === 429 || askedMs !== undefined);
         if (counts && attempt++ === MAX_ATTEMPTS) return orThrow(answer);
         pauses++;
         await pause(askedMs || Math.random() * FIRST_BACKOFF_MS * 2 ** Math.min(pauses, MAX_ATTEMPTS), guard);
@@ -111,8 +108,6 @@ export function createSend<A extends Head>(options: {
 function isTransient(answer: Head | HttpError) {
   return answer instanceof HttpError ? answer.transient : answer.status === 429 || answer.status >= 500;
 }
-
-const isThrottling = ({ status }: Head) => status === 429 || status === 503;
 
 function orThrow<A>(answer: A | HttpError): A {
   if (answer instanceof HttpError) throw answer;
