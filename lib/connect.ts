@@ -2,7 +2,7 @@ import type { Socket } from 'node:net';
 import { buildConnector } from 'undici';
 
 /** How the connections to one server are opened. */
-export interface Connecting {
+interface Connecting {
   connect: buildConnector.connector;
   /** Ends what is not connected yet, which undici leaves to itself when its client is closed. */
   giveUp(reason: Error): void;

@@ -4,6 +4,7 @@ import type { Settings } from './config.ts';
 import { type Deadline, setDeadline } from './deadline.ts';
 import type { Budget, Etcd } from './etcd.ts';
 import type { Control } from './event.ts';
+import type { Failure } from './failures.ts';
 import { type Holder, holderOf, readHolder } from './holder.ts';
 import type { Invocation } from './run.ts';
 import { openCredentials } from './secrets.ts';
@@ -31,7 +32,7 @@ export interface Status {
   /** The pass that the next tick goes on with. */
   unfinishedPass?: NonNullable<State['checkpoint']>['pass'];
   /** The records that the timer's runs could not write. */
-  failed: { id: string; attempts: number }[];
+  failed: Failure[];
   /** Why a reset was not made: a run holds the lock. */
   skipped?: Skip;
   /** Each shard's own, where the job runs in shards. */

@@ -14,7 +14,7 @@ import { type Ending, type SyncOptions, sync } from './sync.ts';
 import { type Fence, openTarget } from './target.ts';
 
 /** What a pass is copied with, and where it is told how things go. */
-export interface Copying<R> extends Omit<Reading, 'note'>, PassedOn<R> {
+interface Copying<R> extends Omit<Reading, 'note'>, PassedOn<R> {
   settings: Settings;
   runId: string;
   credentials: Credentials;

@@ -3,7 +3,7 @@ import type { Settings } from './config.ts';
 import type { Log } from './log.ts';
 
 /** A record that needs somebody's attention; sent as JSON, with the job, the stage, the shard and the run. */
-export interface DeadLetter {
+interface DeadLetter {
   id: string;
   kind: 'invalid' | 'failed';
   reason?: string | undefined;

@@ -1,7 +1,7 @@
 import pLimit from 'p-limit';
 
 /** Takes items one after the other, as many at a time as there are lanes. */
-export interface Lanes {
+interface Lanes {
   /**
    * Gives the lanes something to do, and resolves when they have taken all of it, or take no more.
    * @returns how many items they did not take: none, unless the signal has fired

@@ -58,10 +58,10 @@ export const metricUnits = {
 type Name = keyof typeof metricUnits;
 type Values = Partial<Record<Name, number>>;
 
-export const NAMESPACE = 'solotick';
+const NAMESPACE = 'solotick';
 
 /** What is told of each shard on its own as well; each metric of each shard costs as much as one of the whole job. */
-export const SHARD_METRICS: readonly Name[] = ['Success', 'ConsecutiveSkips', 'DurationMs'];
+const SHARD_METRICS: readonly Name[] = ['Success', 'ConsecutiveSkips', 'DurationMs'];
 
 const skipMetrics: Record<string, Name> = {
   paused: 'SkippedPaused',

@@ -11,7 +11,7 @@ export interface Clock {
   wallMs(): number;
 }
 
-export const systemClock: Clock = { monotonicMs: () => performance.now(), wallMs: () => Date.now() };
+const systemClock: Clock = { monotonicMs: () => performance.now(), wallMs: () => Date.now() };
 
 /** A lease that is kept alive, and an expiry of our own that comes before etcd's. */
 export interface Session extends AsyncDisposable {

@@ -80,7 +80,7 @@ export const basicAuth = (username: string, password: string) =>
   `Basic ${Buffer.from(`${username}:${password}`).toString('base64')}`;
 
 /** What answers for a source. */
-export interface SourceServer {
+interface SourceServer {
   baseUrl: string;
   send: Send;
   stream: Send<HttpStream>;
