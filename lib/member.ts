@@ -34,49 +34,40 @@ export function openMember(endpoint: string, { username, password, ca, cert, key
     },
     ...(endpoint.startsWith('https:') && (ca || cert) ? { credentials: tlsCredentials(ca, cert, key) } : {}),
   };
-  const connect = () => {
-    if (username === undefined || password === undefined) {
-      const client = new Etcd3(options);
-      return { client, close: () => client.close() };
-    }
-    const callOptions = () => {
-      if (++member.authentications > MAX_AUTHENTICATIONS)
-        throw new EtcdInvalidAuthTokenError(`${MAX_AUTHENTICATIONS} tokens were refused one after another`);
-      return { deadline: Math.min(Date.now() + 2000, member.deadline) };
-    };
-    const client = new Etcd3({ ...options, auth: { username, password, callOptions } });
-    const gate = new Etcd3(options);
-    authenticateThrough(client, gate);
-    return {
-      client,
-      close() {
-        client.close();
-        gate.close();
-      },
-    };
+  const callOptions = () => {
+    if (++member.authentications > MAX_AUTHENTICATIONS)
+      throw new EtcdInvalidAuthTokenError(`${MAX_AUTHENTICATIONS} tokens were refused one after another`);
+    return { deadline: Math.min(Date.now() + 2000, member.deadline) };
   };
-  const open = () => {
+  /** The client, and the gate that gets its tokens where there is a user. */
+  const open = (): [Etcd3, Etcd3?] => {
     try {
-      return connect();
+      if (username === undefined || password === undefined) return [new Etcd3(options)];
+      const client = new Etcd3({ ...options, auth: { username, password, callOptions } });
+      const gate = new Etcd3(options);
+      authenticateThrough(client, gate);
+      return [client, gate];
     } catch (cause) {
       throw new CredentialsError(`etcd.ca, cert or key of the secret cannot be read: ${oneLine(cause as Error)}`, {
         cause,
       });
     }
   };
-  let opened = open();
+  let clients = open();
   const member = {
     endpoint,
     authentications: 0,
     /** Of the attempt under way, which authenticating is a part of; in ms since 1970. */
     deadline: 0,
     get client() {
-      return opened.client;
+      return clients[0];
     },
-    close: () => opened.close(),
+    close() {
+      for (const client of clients) client?.close();
+    },
     reopen() {
-      opened.close();
-      opened = open();
+      member.close();
+      clients = open();
     },
   };
   return member;
