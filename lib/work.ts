@@ -36,7 +36,7 @@ export interface Held extends Invocation, Taken {
  * @throws the errors of `copy`, once what was reached by then is saved and the lock is released.
  */
 export async function work<R>(job: Job<R>, request: Tick | Backfill, held: Held): Promise<Result> {
-  const { settings, lock, session, deadline, state, runId, startedAt, report, log, stop } = held;
+  const { settings, lock, session, deadline, state, runId, report, log, stop } = held;
   const problems: Problem[] = [];
   const pass = planPass(job, request, held);
   const saved = request.kind === 'tick' ? state.checkpoint : state.backfillProgress;
@@ -50,23 +50,6 @@ export async function work<R>(job: Job<R>, request: Tick | Backfill, held: Held)
   const saving = () => ({ ...session.budget(), signal: running });
   const checkpoints = keepCheckpoints(pass, () => [progress(plan)], lock, saving);
   const { again, giveUp, ...unwritten } = keepUnwritten(job, plan);
-
-  const conclude = (status: RunRecord['status'], error?: Error) => {
-    const endedMs = Date.now();
-    // The clock may have been set back meanwhile.
-    report.durationMs = Math.max(0, endedMs - Date.parse(startedAt));
-    pass.counts.durationMs += report.durationMs;
-    pass.counts.peakInFlight = Math.max(pass.counts.peakInFlight, report.peakInFlight);
-    const last: RunRecord = {
-      ...{ runId, kind: request.kind, status, startedAt, endedAt: new Date(endedMs).toISOString() },
-      ...{ fencingToken: lock.fencingToken, report },
-      ...(error && { error: told(error) }),
-    };
-    const { totalMs, ...budget } = session.budget();
-    const leftMs = deadline.endsInMs();
-    const unlockMs = Math.min(totalMs, Math.max(leftMs / 2, leftMs - TO_REVOKE_AND_ANSWER_MS));
-    return lock.unlock(finalState(plan, last), { ...budget, totalMs: unlockMs });
-  };
 
   let ending: Ending;
   let failedIds: string[] = [];
@@ -92,11 +75,11 @@ export async function work<R>(job: Job<R>, request: Tick | Backfill, held: Held)
     // A job's code may throw anything.
     const error = thrown instanceof Error ? thrown : new Error(`the job threw ${String(thrown)}`, { cause: thrown });
     log.error('the run failed', { report });
-    await conclude('failed', error).catch((cause) => log.warn('the failure was not recorded', { error: cause }));
+    await conclude(plan, 'failed', error).catch((cause) => log.warn('the failure was not recorded', { error: cause }));
     throw error;
   }
   const status = ending === 'complete' ? 'completed' : 'partial';
-  await conclude(status);
+  await conclude(plan, status);
   log.info(status, { report, pass: pass.counts });
   return {
     ...{ status, job: job.name, runId, fencingToken: lock.fencingToken, report, pass: pass.counts },
@@ -105,6 +88,25 @@ export async function work<R>(job: Job<R>, request: Tick | Backfill, held: Held)
     ...(request.kind === 'backfill' && failedIds.length > 0 && { failedIds }),
     ...(problems.length > 0 && { problems }),
   };
+}
+
+/** Frees the lock and leaves the final state, in one transaction. */
+function conclude(plan: Plan, status: RunRecord['status'], error?: Error): Promise<void> {
+  const { request, runId, startedAt, lock, session, deadline, pass, report } = plan;
+  const endedMs = Date.now();
+  // The clock may have been set back meanwhile.
+  report.durationMs = Math.max(0, endedMs - Date.parse(startedAt));
+  pass.counts.durationMs += report.durationMs;
+  pass.counts.peakInFlight = Math.max(pass.counts.peakInFlight, report.peakInFlight);
+  const last: RunRecord = {
+    ...{ runId, kind: request.kind, status, startedAt, endedAt: new Date(endedMs).toISOString() },
+    ...{ fencingToken: lock.fencingToken, report },
+    ...(error && { error: told(error) }),
+  };
+  const { totalMs, ...budget } = session.budget();
+  const leftMs = deadline.endsInMs();
+  const unlockMs = Math.min(totalMs, Math.max(leftMs / 2, leftMs - TO_REVOKE_AND_ANSWER_MS));
+  return lock.unlock(finalState(plan, last), { ...budget, totalMs: unlockMs });
 }
 
 function told(error: Error): NonNullable<RunRecord['error']> {
