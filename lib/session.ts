@@ -42,6 +42,7 @@ export async function openSession(
   const { ttlSeconds, acquire, clock = systemClock } = options;
   const lost = new AbortController();
   const closed = new AbortController();
+  const stopped = AbortSignal.any([lost.signal, closed.signal]);
   // Our own choice of id (63 random bits) makes the grant repeatable, and revocable when its answer never came.
   const leaseId = (randomBytes(8).readBigUInt64BE() >> 1n || 1n).toString();
 
@@ -63,10 +64,13 @@ export async function openSession(
     if (!lost.signal.aborted) lost.abort(new LockLostError(reason, { cause }));
   }
 
+  function expire() {
+    if (remainingMs() > 0) return;
+    lose(`the lease of ${grantedMs / 1000} s was not renewed in time, so somebody else may hold the lock`);
+  }
+
   function check() {
-    if (!lost.signal.aborted && remainingMs() <= 0) {
-      lose(`the lease of ${grantedMs / 1000} s was not renewed in time, so somebody else may hold the lock`);
-    }
+    expire();
     lost.signal.throwIfAborted();
   }
 
@@ -87,17 +91,9 @@ export async function openSession(
     }
   }
 
-  const stopped = AbortSignal.any([lost.signal, closed.signal]);
   // Looks at both clocks often, because a timer alone follows the monotonic one.
-  const watch = setInterval(() => remainingMs() <= 0 && tryCheck(), Math.min(250, validMs / 10));
+  const watch = setInterval(expire, Math.min(250, validMs / 10));
   watch.unref();
-  const tryCheck = () => {
-    try {
-      check();
-    } catch {
-      // The signal carries the loss to everybody who waits.
-    }
-  };
   const keptAlive = keepAlive().catch(() => undefined);
 
   return {
