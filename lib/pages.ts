@@ -2,7 +2,7 @@ import { HttpError, SourceError } from './errors.ts';
 import type { Backfill, Tick } from './event.ts';
 import type { Log } from './log.ts';
 import { type Pass, startOver } from './pass.ts';
-import type { Problem } from './report.ts';
+import { COUNTS, type Problem } from './report.ts';
 import type { Job } from './run.ts';
 import { shardOf } from './shard.ts';
 import type { Page, Source } from './source.ts';
@@ -157,8 +157,7 @@ export async function* pagesOf<R>(
     // What was read again by id in this run stays.
     const { counts } = pass;
     Object.assign(pass, startOver(pass));
-    for (const name of ['read', 'written', 'invalid', 'failed', 'missing', 'pages'] as const)
-      pass.counts[name] = counts[name] - countsBefore[name];
+    for (const name of COUNTS) pass.counts[name] = counts[name] - countsBefore[name];
   }
 }
 

@@ -1,7 +1,7 @@
 import * as v from 'valibot';
 import type { Log } from './log.ts';
 
-const COUNTS = [
+export const COUNTS = [
   'read',
   'written',
   'invalid',
