@@ -94,6 +94,9 @@ export interface StageConfig extends Omit<Checked, 'settings'> {
   gaps: TickGaps;
 }
 
+/** Of 64, which a schedule’s name may have, less `solotick-`, `-sync` and the longest of shards, `-199-of-200`. */
+const MAX_STAGE_LENGTH = 39;
+
 /**
  * Reads and checks `infra/config/<stage>.yml`.
  * @throws Error that names the file and every key in it that is missing, unknown or malformed
@@ -106,6 +109,10 @@ export async function readStageConfig(
   const stages = (await readdir(folder)).flatMap((name) => (name.endsWith('.yml') ? [name.slice(0, -4)] : []));
   if (!stages.includes(stage))
     throw new Error(`there is no ${file}: every stage has its own file, and there are: ${stages.join(', ')}`);
+  if (stage.length > MAX_STAGE_LENGTH)
+    throw new Error(
+      `${file}: the name of a stage has at most ${MAX_STAGE_LENGTH} characters, because it is part of names in AWS`,
+    );
   const refuse = (faults: string[]) => new Error(`${file} is not right: ${faults.join('; ')}`);
   const content = await readFile(join(folder, `${stage}.yml`), 'utf8');
   const written = parseYaml(content, file);

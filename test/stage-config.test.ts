@@ -235,3 +235,9 @@ test('A schedule that is switched off has no dead man’s switch, and one that t
       'CloudWatch looks back at most 7',
   );
 });
+
+test('A stage whose name is too long for what AWS names after it is refused.', async () => {
+  for (const length of [39, 40]) await writeFile(join(folder, `${'s'.repeat(length)}.yml`), shipped);
+  assert.ok((await readStageConfig('s'.repeat(39), folder)).settings);
+  await assert.rejects(readStageConfig('s'.repeat(40), folder), /the name of a stage has at most 39 characters/);
+});
