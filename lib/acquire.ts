@@ -69,7 +69,7 @@ export async function takeLock(
   const session = resources.use(await openSession(etcd, { ttlSeconds: settings.lockTtlSeconds, acquire }));
   const value = JSON.stringify({ ...self, job: settings.job, host: hostname() });
   const wanted = { lockKey: settings.lockKey, value, reads: readState(settings, backfillId) };
-  // Given up at the deadline: what still arrives at etcd finds the lease revoked.
+  // At the deadline the attempt is not waited for any more: if it still reaches etcd, the lease is revoked by then.
   const attempt =
     waitMs > 0
       ? await orAborted(lock(etcd, session, { ...wanted, waitMs, signal }), deadline.cut)

@@ -105,7 +105,10 @@ function together({ job, stage, jobLockKey }: Settings, parts: Status[]): Status
   const [first, ...others] = parts as [Status, ...Status[]];
   if (others.length === 0) return first;
   return {
-    ...{ job, stage, lockKey: jobLockKey, paused: first.paused },
+    job,
+    stage,
+    lockKey: jobLockKey,
+    paused: first.paused,
     ...(first.pause && { pause: first.pause }),
     consecutiveSkips: Math.max(...parts.map(({ consecutiveSkips }) => consecutiveSkips)),
     failed: parts.flatMap(({ failed }) => failed),

@@ -106,7 +106,14 @@ export async function copy<R>(job: Job<R>, copying: Copying<R>, failedBefore: st
   const { updatedAt } = job;
   return await sync({
     ...copying,
-    ...{ pages, schema: job.record, id: job.id, prepare, concurrency, pace, closing, note },
+    pages,
+    schema: job.record,
+    id: job.id,
+    prepare,
+    concurrency,
+    pace,
+    closing,
+    note,
     updatedAtMs: updatedAt && ((record: R) => msOf(updatedAt(record))),
     failuresBeforeStop: settings.failuresBeforeStop,
   });

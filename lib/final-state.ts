@@ -7,8 +7,8 @@ import { type Pass, watermarkAfter } from './pass.ts';
 import { deleteBackfill, deleteState, putBackfill, putState, type RunRecord } from './state.ts';
 import type { Held } from './work.ts';
 
-/** What a run that holds the lock is about. */
-export interface Plan extends Held {
+/** A run under the lock: what it has in hand, what it reads for, and what it keeps of records that are not written. */
+export interface RunUnderLock extends Held {
   request: Tick | Backfill;
   pass: Pass;
   failures: Failures;
@@ -16,7 +16,7 @@ export interface Plan extends Held {
 }
 
 /** What a run that has not come to the end of its pass leaves behind. */
-export function progress({ request, settings, runId, pass, failures, deadLetters, report }: Plan): Put {
+export function progress({ request, settings, runId, pass, failures, deadLetters, report }: RunUnderLock): Put {
   const failed = failures.list(report.written > 0);
   if (request.kind === 'backfill') {
     return putBackfill(settings.statePrefix, request.backfillId ?? runId, { pass, failed });
@@ -25,19 +25,19 @@ export function progress({ request, settings, runId, pass, failures, deadLetters
 }
 
 /** What the transaction that unlocks leaves behind. A backfill leaves the timer's own state alone. */
-export function finalState(plan: Plan, last: RunRecord): [Put, ...IRequestOp[]] {
-  const { request, settings, state, runId, pass, failures, deadLetters, report } = plan;
+export function finalState(run: RunUnderLock, last: RunRecord): [Put, ...IRequestOp[]] {
+  const { request, settings, state, runId, pass, failures, deadLetters, report } = run;
   const prefix = settings.statePrefix;
   const completed = last.status === 'completed';
   if (request.kind === 'backfill') {
-    const rest = completed ? deleteBackfill(prefix, request.backfillId ?? runId) : progress(plan);
+    const rest = completed ? deleteBackfill(prefix, request.backfillId ?? runId) : progress(run);
     return [putState(prefix, 'backfill', { last }), rest];
   }
   const { completedScheduledTime, completedStartedAt } = state.run ?? {};
   // Whoever held the lock ends the row of those who found it held.
   const noSkips = deleteState(prefix, 'skips');
   if (!completed)
-    return [putState(prefix, 'run', { last, completedScheduledTime, completedStartedAt }), progress(plan), noSkips];
+    return [putState(prefix, 'run', { last, completedScheduledTime, completedStartedAt }), progress(run), noSkips];
 
   const { scheduledTime = '' } = request;
   const highest = scheduledTime > (completedScheduledTime ?? '') ? scheduledTime : completedScheduledTime;

@@ -52,7 +52,7 @@ export function openLanes(options: {
       }
       const item = items[taken++];
       if (taken === items.length) {
-        // Or a straggler would keep what was taken beside it.
+        // Let go of now: a record that takes long would keep those that were taken beside it in memory.
         [items, taken] = [[], 0];
         allTaken.resolve();
       }

@@ -12,7 +12,7 @@ export interface EtcdCredentials {
   key?: string | undefined;
 }
 
-/** An expired auth token is renewed this often within one call, then the call fails: etcd3 itself would go on for ever. */
+/** An expired auth token is renewed this often within one attempt of a call, then the call fails: etcd3 itself would go on for ever. */
 const MAX_AUTHENTICATIONS = 3;
 
 /**
@@ -27,7 +27,7 @@ export function openMember(endpoint: string, { username, password, ca, cert, key
       // A node that comes back is found at the next attempt, not after gRPC's default of up to two minutes.
       'grpc.initial_reconnect_backoff_ms': 100,
       'grpc.max_reconnect_backoff_ms': 500,
-      // Or a connection that has fallen silent would be shared with the client that replaces ours because of it.
+      // A client that replaces another one must not share its connection, which may have fallen silent.
       'grpc.use_local_subchannel_pool': 1,
       // Nobody gives etcd a service configuration in DNS, and to ask for one takes a lookup.
       'grpc.service_config_disable_resolution': 1,

@@ -131,9 +131,13 @@ function valuesOf(observed: Observed, ending: Parameters<TellMetrics>[1], nowMs:
     ...(reason && { [reason]: 1 }),
     ...(request.kind === 'tick' && timerValues(observed, result, nowMs)),
     ...(report && {
-      ...{ RecordsRead: report.read, RecordsWritten: report.written },
-      ...{ RecordsInvalid: report.invalid, RecordsFailed: report.failed },
-      ...{ DurationMs: Math.max(0, nowMs - startedMs), PeakInFlight: report.peakInFlight, Throttles: throttles },
+      RecordsRead: report.read,
+      RecordsWritten: report.written,
+      RecordsInvalid: report.invalid,
+      RecordsFailed: report.failed,
+      DurationMs: Math.max(0, nowMs - startedMs),
+      PeakInFlight: report.peakInFlight,
+      Throttles: throttles,
     }),
     ...((report || lockLost) && { LockLost: lockLost ? 1 : 0 }),
   };

@@ -7,7 +7,7 @@ import { instantAt, utcInstant } from './instant.ts';
 import type { Log } from './log.ts';
 import { newReport, reportSchema } from './report.ts';
 import type { Job } from './run.ts';
-import { nameOf } from './shard.ts';
+import { nameOfShard } from './shard.ts';
 import type { Window } from './source.ts';
 import type { State } from './state.ts';
 import type { Held } from './work.ts';
@@ -49,7 +49,7 @@ export function planPass<R>(job: Job<R>, request: Tick | Backfill, held: Held): 
   const { list } = job.source;
   const style =
     request.kind === 'backfill' && request.ids ? `ids ${request.ids.join('\n')}` : (list.style ?? list.name);
-  const identity = { sourceUrl: settings.source.url, style, shard: nameOf(request.shard) };
+  const identity = { sourceUrl: settings.source.url, style, shard: nameOfShard(request.shard) };
   if (request.kind === 'backfill') checkResumedBackfill(request, saved);
   if (saved) return resumePass(saved, identity, log);
   const window =

@@ -5,7 +5,7 @@ import { beginPass } from './pass.ts';
 import { newReport, type Problem } from './report.ts';
 import type { Invocation, Job, Result } from './run.ts';
 import type { Credentials } from './secrets.ts';
-import { nameOf } from './shard.ts';
+import { nameOfShard } from './shard.ts';
 
 /** How many of the records that would be written are named. */
 const MAX_NAMED = 20;
@@ -25,7 +25,7 @@ export async function rehearse<R>(
   const problems: Problem[] = [];
   const wouldWrite: string[] = [];
   const pass = beginPass(
-    { sourceUrl: settings.source.url, style: 'rehearsal', shard: nameOf(request.shard) },
+    { sourceUrl: settings.source.url, style: 'rehearsal', shard: nameOfShard(request.shard) },
     { since: request.since, until: request.until, full: false },
     { runId, startedAt },
   );
@@ -45,7 +45,12 @@ export async function rehearse<R>(
   const status = ending === 'complete' ? 'completed' : 'partial';
   log.info(`rehearsal ${status}`, { report });
   return {
-    ...{ status, job: job.name, runId, dryRun: true, report, wouldWrite },
+    status,
+    job: job.name,
+    runId,
+    dryRun: true,
+    report,
+    wouldWrite,
     ...(ending !== 'complete' && { reason: ending }),
     ...(problems.length > 0 && { problems }),
   };

@@ -50,9 +50,10 @@ export function createSend<A extends Head>(options: {
 }): Send<A> {
   const { name, http, credentials, authorization, guard, pace, throttled } = options;
 
-  let underWay = 0;
+  /** How many requests are being made at the moment, their pauses included. */
+  let requests = 0;
   return async (request) => {
-    underWay++;
+    requests++;
     try {
       for (let attempt = 1, pauses = 0; ; ) {
         if (pauses > 0) guard.closing.throwIfAborted();
@@ -79,28 +80,29 @@ export function createSend<A extends Head>(options: {
           continue;
         }
         const askedMs = head && retryAfterMs(head.headers['retry-after'], Date.now());
-        let takesNothingMs = 0;
+        /** For how long the server has taken nothing from anybody. */
+        let refusesAllMs = 0;
         if (head?.status === 429 || head?.status === 503) {
           throttled?.();
-          takesNothingMs = pace?.throttled(startedMs, askedMs ?? 0) ?? 0;
+          refusesAllMs = pace?.throttled(startedMs, askedMs ?? 0) ?? 0;
         } else if (head && head.status < 500) pace?.succeeded();
         if (!isTransient(answer)) return orThrow(answer);
         if (askedMs !== undefined && askedMs > Math.min(MAX_RETRY_AFTER_MS, guard.closesInMs())) {
           throw new Interrupted('throttled', `the ${name} asks for a pause of ${Math.ceil(askedMs / 1000)} s`);
         }
-        if (takesNothingMs > MAX_RETRY_AFTER_MS) {
+        if (refusesAllMs > MAX_RETRY_AFTER_MS) {
           throw new Interrupted('throttled', `the ${name} has throttled every request for 30 s`);
         }
-        // A server that takes nothing from anybody says nothing about this request, unless there is no other one; 503 alone
-        // may also mean that it is down.
-        const aboutIt = takesNothingMs === 0 || underWay === 1;
-        const counts = aboutIt || !(head?.status === 429 || askedMs !== undefined);
+        // A server that throttles everybody says nothing about this request, unless there is no other one. A 503 that asks for
+        // no pause may also mean that it is down.
+        const throttlesAll = head?.status === 429 || askedMs !== undefined;
+        const counts = !(throttlesAll && refusesAllMs > 0 && requests > 1);
         if (counts && attempt++ === MAX_ATTEMPTS) return orThrow(answer);
         pauses++;
         await pause(askedMs || Math.random() * FIRST_BACKOFF_MS * 2 ** Math.min(pauses, MAX_ATTEMPTS), guard);
       }
     } finally {
-      underWay--;
+      requests--;
     }
   };
 }

@@ -10,7 +10,7 @@ import type { Log } from './log.ts';
 import type { Observed, TellMetrics } from './metrics.ts';
 import { newReport, type Problem, type Report } from './report.ts';
 import { openCredentials, type SecretStore } from './secrets.ts';
-import { checkShard, settingsOfShard } from './shard.ts';
+import { checkBackfillShard, settingsOfShard } from './shard.ts';
 import { lockedBy, reasonToSkip, type Skip } from './skip.ts';
 import type { SourceJob } from './source.ts';
 import { countSkip } from './state.ts';
@@ -90,7 +90,7 @@ async function runObserved<R>(
   observed: Observed,
 ): Promise<Result> {
   const { runId, startedMs } = observed;
-  checkShard(invoked.settings, request);
+  checkBackfillShard(invoked.settings, request);
   const settings = settingsOfShard(invoked.settings, request.shard);
   const invocation = { ...invoked, settings };
   const { secrets, log, requestId, remainingMs, stop } = invocation;

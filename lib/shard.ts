@@ -26,10 +26,10 @@ export const shardsOf = ({ shards }: Settings): Shard[] =>
   Array.from({ length: shards }, (_, index) => ({ index, of: shards }));
 
 /** @throws EventError for a backfill that does not fit `SHARDS`; a tick that does not is stale, see `reasonToSkip` */
-export function checkShard(settings: Settings, { kind, shard = WHOLE }: Tick | Backfill): void {
+export function checkBackfillShard(settings: Settings, { kind, shard = WHOLE }: Tick | Backfill): void {
   if (kind !== 'backfill' || shard.of === settings.shards) return;
   throw new EventError(
-    `the backfill is for ${nameOf(shard)}, but SHARDS is ${settings.shards}: send one for each shard`,
+    `the backfill is for ${nameOfShard(shard)}, but SHARDS is ${settings.shards}: send one for each shard`,
   );
 }
 
@@ -49,4 +49,4 @@ export function shardOf(id: unknown, of: number): number {
   return Number.parseInt(hash('sha256', id).slice(0, 8), 16) % of;
 }
 
-export const nameOf = ({ index, of }: Shard = WHOLE) => (of === 1 ? 'the whole job' : `shard ${index} of ${of}`);
+export const nameOfShard = ({ index, of }: Shard = WHOLE) => (of === 1 ? 'the whole job' : `shard ${index} of ${of}`);

@@ -1,7 +1,7 @@
 import type { Settings } from './config.ts';
 import type { Backfill, Tick } from './event.ts';
 import type { Holder } from './holder.ts';
-import { nameOf } from './shard.ts';
+import { nameOfShard } from './shard.ts';
 import type { State } from './state.ts';
 
 /** Why a run does nothing. A value, not an error: a skip is a success for Lambda. */
@@ -41,7 +41,7 @@ function reasonToSkipTick(request: Tick, state: State, settings: Settings, nowMs
   if ((request.shard?.of ?? 1) !== settings.shards) {
     return {
       reason: 'stale',
-      message: `the tick is for ${nameOf(request.shard)}, but SHARDS is ${settings.shards} by now`,
+      message: `the tick is for ${nameOfShard(request.shard)}, but SHARDS is ${settings.shards} by now`,
     };
   }
   const { startingDeadlineSeconds, minIntervalSeconds } = settings;

@@ -61,8 +61,8 @@ interface OpenPage extends SettledPage {
   open: number;
 }
 
-/** A record that no attempt got through, until it is known whether that was the record's fault or the target's. */
-interface Unreached<R> {
+/** A record whose write has failed, until it is known whether that was its own fault or the target's. */
+interface Failing<R> {
   record: R;
   id: string;
   page: OpenPage;
@@ -86,7 +86,7 @@ export async function sync<R>(options: SyncOptions<R>): Promise<Ending> {
   const inFlight = new Map<string, { over?: () => void }>();
   const openPages: OpenPage[] = [];
   let writing = 0;
-  let streak: Unreached<R>[] = [];
+  let streak: Failing<R>[] = [];
   let ending: Ending = 'complete';
   let failure: { error: unknown } | undefined;
   let listEnded = false;
@@ -160,10 +160,10 @@ export async function sync<R>(options: SyncOptions<R>): Promise<Ending> {
         end(error);
         return;
       }
-      const unreached = { record, id, page, reason: error.message, refused: error.refused };
+      const failing = { record, id, page, reason: error.message, refused: error.refused };
       // What the target has not answered says nothing about it.
-      if (error.refused && error.status === undefined) return fail(unreached);
-      streak.push(unreached);
+      if (error.refused && error.status === undefined) return fail(failing);
+      streak.push(failing);
       // An answer that refuses the record shows that the target is up.
       if (error.refused) blameRecords();
       else if (streak.length >= options.failuresBeforeStop) blameTarget(error);
@@ -176,10 +176,10 @@ export async function sync<R>(options: SyncOptions<R>): Promise<Ending> {
   function blameRecords() {
     const blamed = streak;
     streak = [];
-    for (const unreached of blamed) fail(unreached);
+    for (const failing of blamed) fail(failing);
   }
 
-  function fail({ record, id, page, reason, refused }: Unreached<R>) {
+  function fail({ record, id, page, reason, refused }: Failing<R>) {
     report.failed++;
     page.failed++;
     note({ id, kind: 'failed', reason });
@@ -197,8 +197,15 @@ export async function sync<R>(options: SyncOptions<R>): Promise<Ending> {
   /** Gives the lanes a page and resolves when they have taken all of it, or take no more. */
   async function feed({ records, cursor, missing = 0 }: Page) {
     const page: OpenPage = {
-      ...{ cursor, open: records.length + 1, newestMs: Number.NEGATIVE_INFINITY },
-      ...{ read: records.length, written: 0, invalid: 0, failed: 0, missing },
+      cursor,
+      // The page itself counts as one, so that it cannot settle before it is taken to its end.
+      open: records.length + 1,
+      newestMs: Number.NEGATIVE_INFINITY,
+      read: records.length,
+      written: 0,
+      invalid: 0,
+      failed: 0,
+      missing,
     };
     report.pages++;
     report.missing += missing;
@@ -215,7 +222,6 @@ export async function sync<R>(options: SyncOptions<R>): Promise<Ending> {
       report.read += left;
       report.unsettled += left;
     }
-    // The page itself counted as one, so that it could not settle before it was taken to its end.
     if (left === 0) settle(page);
   }
 

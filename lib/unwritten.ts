@@ -1,4 +1,4 @@
-import type { Plan } from './final-state.ts';
+import type { RunUnderLock } from './final-state.ts';
 import { instantAt, instantOf } from './instant.ts';
 import type { Job } from './run.ts';
 
@@ -6,7 +6,7 @@ import type { Job } from './run.ts';
  * Sees to it that no record is lost that is not written: what has failed is read again by id, or else by time; what is
  * given up or invalid goes to the dead-letter queue.
  */
-export function keepUnwritten<R>(job: Job<R>, { request, pass, failures, deadLetters, log }: Plan) {
+export function keepUnwritten<R>(job: Job<R>, { request, pass, failures, deadLetters, log }: RunUnderLock) {
   const readsById = job.source.one !== undefined;
   // The later ticks try again; those that only go on with this one's pass leave it to them.
   const goesOn = request.kind === 'tick' && request.continues !== undefined;

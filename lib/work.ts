@@ -7,13 +7,13 @@ import { FenceAheadError, NoProgressError, SolotickError, SupersededError } from
 import type { Budget } from './etcd.ts';
 import type { Backfill, Tick } from './event.ts';
 import { MAX_ATTEMPTS, openFailures } from './failures.ts';
-import { finalState, type Plan, progress } from './final-state.ts';
+import { finalState, progress, type RunUnderLock } from './final-state.ts';
 import type { Lock } from './mutex.ts';
 import { planPass } from './pass.ts';
 import type { Problem, Report } from './report.ts';
 import type { Invocation, Job, Result } from './run.ts';
 import type { Credentials } from './secrets.ts';
-import { nameOf } from './shard.ts';
+import { nameOfShard } from './shard.ts';
 import type { RunRecord } from './state.ts';
 import type { Ending } from './sync.ts';
 import { keepUnwritten } from './unwritten.ts';
@@ -43,13 +43,13 @@ export async function work<R>(job: Job<R>, request: Tick | Backfill, held: Held)
   const failures = openFailures(saved?.failed ?? [], request.kind === 'tick' ? MAX_ATTEMPTS : 1);
   // A save that is still under way at the cut is given up, so that the unlock gets what is left of the time.
   const running = AbortSignal.any([session.signal, deadline.cut]);
-  const shard = request.shard && nameOf(request.shard);
+  const shard = request.shard && nameOfShard(request.shard);
   const known = state.checkpoint?.deadLettered ?? [];
   const deadLetters = openDeadLetters(known, { ...settings, runId, shard, log, signal: running });
-  const plan: Plan = { ...held, request, pass, failures, deadLetters };
+  const run: RunUnderLock = { ...held, request, pass, failures, deadLetters };
   const saving = () => ({ ...session.budget(), signal: running });
-  const checkpoints = keepCheckpoints(pass, () => [progress(plan)], lock, saving);
-  const { again, giveUp, ...unwritten } = keepUnwritten(job, plan);
+  const checkpoints = keepCheckpoints(pass, () => [progress(run)], lock, saving);
+  const { again, giveUp, ...unwritten } = keepUnwritten(job, run);
 
   let ending: Ending;
   let failedIds: string[] = [];
@@ -63,7 +63,7 @@ export async function work<R>(job: Job<R>, request: Tick | Backfill, held: Held)
     const fence = { token: lock.fencingToken, scope: settings.lockKey, refused };
     const { pageSettled, saveFailed } = checkpoints;
     const limits = { check: session.check, lost: session.signal, saveFailed, fence };
-    ending = await copy(job, { ...plan, problems, ...limits, ...unwritten, pageSettled }, again);
+    ending = await copy(job, { ...run, problems, ...limits, ...unwritten, pageSettled }, again);
     await checkpoints.saved();
     failedIds = failures.list(true).map(({ id }) => id);
     // A backfill does not come back to what it could not write.
@@ -75,14 +75,19 @@ export async function work<R>(job: Job<R>, request: Tick | Backfill, held: Held)
     // A job's code may throw anything.
     const error = thrown instanceof Error ? thrown : new Error(`the job threw ${String(thrown)}`, { cause: thrown });
     log.error('the run failed', { report });
-    await conclude(plan, 'failed', error).catch((cause) => log.warn('the failure was not recorded', { error: cause }));
+    await conclude(run, 'failed', error).catch((cause) => log.warn('the failure was not recorded', { error: cause }));
     throw error;
   }
   const status = ending === 'complete' ? 'completed' : 'partial';
-  await conclude(plan, status);
+  await conclude(run, status);
   log.info(status, { report, pass: pass.counts });
   return {
-    ...{ status, job: job.name, runId, fencingToken: lock.fencingToken, report, pass: pass.counts },
+    status,
+    job: job.name,
+    runId,
+    fencingToken: lock.fencingToken,
+    report,
+    pass: pass.counts,
     ...(ending !== 'complete' && { reason: ending }),
     ...(request.kind === 'backfill' && { backfillId: request.backfillId ?? runId }),
     ...(request.kind === 'backfill' && failedIds.length > 0 && { failedIds }),
@@ -91,22 +96,27 @@ export async function work<R>(job: Job<R>, request: Tick | Backfill, held: Held)
 }
 
 /** Frees the lock and leaves the final state, in one transaction. */
-function conclude(plan: Plan, status: RunRecord['status'], error?: Error): Promise<void> {
-  const { request, runId, startedAt, lock, session, deadline, pass, report } = plan;
+function conclude(run: RunUnderLock, status: RunRecord['status'], error?: Error): Promise<void> {
+  const { request, runId, startedAt, lock, session, deadline, pass, report } = run;
   const endedMs = Date.now();
   // The clock may have been set back meanwhile.
   report.durationMs = Math.max(0, endedMs - Date.parse(startedAt));
   pass.counts.durationMs += report.durationMs;
   pass.counts.peakInFlight = Math.max(pass.counts.peakInFlight, report.peakInFlight);
   const last: RunRecord = {
-    ...{ runId, kind: request.kind, status, startedAt, endedAt: new Date(endedMs).toISOString() },
-    ...{ fencingToken: lock.fencingToken, report },
+    runId,
+    kind: request.kind,
+    status,
+    startedAt,
+    endedAt: new Date(endedMs).toISOString(),
+    fencingToken: lock.fencingToken,
+    report,
     ...(error && { error: told(error) }),
   };
   const { totalMs, ...budget } = session.budget();
   const leftMs = deadline.endsInMs();
   const unlockMs = Math.min(totalMs, Math.max(leftMs / 2, leftMs - TO_REVOKE_AND_ANSWER_MS));
-  return lock.unlock(finalState(plan, last), { ...budget, totalMs: unlockMs });
+  return lock.unlock(finalState(run, last), { ...budget, totalMs: unlockMs });
 }
 
 function told(error: Error): NonNullable<RunRecord['error']> {
