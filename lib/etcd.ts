@@ -83,7 +83,7 @@ export function connectEtcd(endpoints: readonly string[], credentials: EtcdCrede
         const pauseMs = Math.min(50 * 2 ** attempt, 500);
         if (performance.now() + pauseMs >= giveUpAtMs) {
           throw new LockServiceError(
-            `etcd did not answer "${operation}" in ${attempt} attempt(s) within ${totalMs} ms at ${endpoints.join(', ')}: ${oneLine(complaint)}`,
+            `etcd did not answer "${operation}" in ${attempt} attempt(s) within ${Math.round(totalMs)} ms at ${endpoints.join(', ')}: ${oneLine(complaint)}`,
             { cause: complaint },
           );
         }

@@ -47,7 +47,8 @@ export async function work<R>(job: Job<R>, request: Tick | Backfill, held: Held)
   const known = state.checkpoint?.deadLettered ?? [];
   const deadLetters = openDeadLetters(known, { ...settings, runId, shard, log, signal: running });
   const run: RunUnderLock = { ...held, request, pass, failures, deadLetters };
-  const saving = () => ({ ...session.budget(), signal: running });
+  // As long as the lease lives: whether etcd falls silent to a save or to a keepalive, the lock is what is lost.
+  const saving = () => ({ ...session.budget(), totalMs: Number.POSITIVE_INFINITY, signal: running });
   const checkpoints = keepCheckpoints(pass, () => [progress(run)], lock, saving);
   const { again, giveUp, ...unwritten } = keepUnwritten(job, run);
 

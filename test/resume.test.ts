@@ -6,6 +6,7 @@ import { type LocalEtcd, startEtcd } from '../infra/local/etcd.ts';
 import { startTcpProxy } from '../infra/local/tcp-proxy.ts';
 import { job } from './support/job.ts';
 import { keysOf } from './support/locking.ts';
+import { untilWriting } from './support/running.ts';
 import { model, startWorld } from './support/world.ts';
 
 let etcd: LocalEtcd;
@@ -315,6 +316,21 @@ test('However long the lease is, a run whose etcd falls silent gives up before i
   await assert.rejects(run, { name: 'LockServiceError' });
   // Not a speed: Lambda kills whatever comes later than its time-out.
   assert.ok(performance.now() - startedMs < 8000);
+});
+
+test('A run whose etcd goes away has lost its lock, also when it was about to save a checkpoint.', async () => {
+  await using proxy = await startTcpProxy(etcd.endpoints[0]!);
+  // Which of save and keepalive gives up first is a matter of their pauses, so there are several.
+  const runs = Array.from({ length: 6 }, async (_, index) => {
+    const options = { records: models(5000), latencyMs: 20 + index, pageSize: 20, env: { LOCK_TTL_SECONDS: '5' } };
+    await using world = await startWorld({ endpoints: [proxy.url], ...options });
+    const tick = world.tick();
+    await untilWriting(world, tick);
+    await sleep(1000);
+    await proxy[Symbol.asyncDispose]();
+    await assert.rejects(tick, { name: 'LockLostError' });
+  });
+  await Promise.all(runs);
 });
 
 test('A backfill that waits for the lock gives up before its invocation ends when etcd falls silent.', async () => {
