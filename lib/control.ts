@@ -48,11 +48,12 @@ export async function control(request: Control, invocation: Invocation): Promise
   using deadline = setDeadline({ remainingMs, reserveSeconds: settings.deadlineReserveSeconds, stop });
   const credentials = await openCredentials(secrets, deadline.cut);
   await using resources = new AsyncDisposableStack();
-  const { etcd } = await look(settings, credentials, resources, deadline.cut);
+  const { etcd, state } = await look(settings, credentials, resources, deadline.cut);
   const budget = { ...ACQUIRE, signal: deadline.cut };
 
   if (request.action === 'pause') {
-    const pause = { since: new Date().toISOString(), note: request.note };
+    // An event that is delivered twice, or a better note, does not begin the pause anew.
+    const pause = { since: state.pause?.since ?? new Date().toISOString(), note: request.note };
     await etcd.txn('pause', { success: [putState(settings.jobStatePrefix, 'pause', pause)] }, budget);
     log.info('paused', { note: request.note });
   }

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { hostname } from 'node:os';
 import { after, before, test } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { type LocalEtcd, startEtcd } from '../infra/local/etcd.ts';
 import { leftBehind, lockByHand, lockKeys, NOTHING } from './support/lock.ts';
 import { untilWriting } from './support/running.ts';
@@ -65,11 +66,15 @@ test('For a key without a lease, which nothing will ever free, the status gives 
 
 test('Pausing and resuming answer with their effect, and doing one twice is doing it once.', async () => {
   await using world = await worldOf(1);
-  for (const note of ['first', 'second']) {
+  const since = new Set<string>();
+  for (const note of ['first', 'second', 'second']) {
     const { paused, pause } = await world.control({ action: 'pause', note });
     assert.deepEqual([paused, pause?.note], [true, note]);
     assert.ok(pause!.since <= new Date().toISOString());
+    since.add(pause!.since);
+    await sleep(2);
   }
+  assert.equal(since.size, 1);
   const plain = await world.control({ action: 'pause' });
   assert.deepEqual(Object.keys(plain.pause ?? {}), ['since']);
   for (let times = 0; times < 2; times++) {

@@ -234,6 +234,19 @@ test('A reset moves the watermark, forgets the checkpoint or the failed records,
   await running;
 });
 
+test('A reset of the watermark gives up an unfinished pass, because its end would set the watermark anew.', async () => {
+  await using world = await startWorld({
+    endpoints: etcd.endpoints,
+    records: models(2000),
+    latencyMs: 20,
+    pageSize: 50,
+  });
+  assert.equal((await interrupted(world, (stop) => world.tick({}, 60_000, stop))).status, 'partial');
+  const to = '2026-01-01T00:08:00.000Z';
+  const { watermark, unfinishedPass } = await world.control({ action: 'reset', what: 'watermark', to });
+  assert.deepEqual([watermark?.at, unfinishedPass], [to, undefined]);
+});
+
 test('A dry run reads and checks, says what it would write, takes no lock and writes nothing.', async () => {
   const records = [...models(30), { id: 'broken' }];
   await using world = await startWorld({ endpoints: ['http://127.0.0.1:9'], records });
