@@ -60,7 +60,7 @@ export const settingsTable = {
   SOURCE_URL: baseUrl,
   SOURCE_TIMEOUT_MS: v.optional(wholeNumber(1, 900_000), '10000'),
   TARGET_URL: baseUrl,
-  TARGET_REGION_ID: text,
+  TARGET_REGION_ID: v.pipe(text, v.notValues(['.', '..'], 'must not be "." or "..", which URLs leave out')),
   TARGET_TIMEOUT_MS: v.optional(wholeNumber(1, 900_000), '10000'),
   ETCD_ENDPOINTS: endpoints,
   LOCK_KEY: v.optional(lockKey),

@@ -79,7 +79,12 @@ const control = v.variant(
       v.strictObject({
         action: v.literal('reset'),
         what: v.picklist(['checkpoint', 'watermark', 'failed']),
-        to: v.optional(utcInstant),
+        to: v.optional(
+          v.pipe(
+            utcInstant,
+            v.check((to) => Date.parse(to) <= Date.now(), 'must not be in the future'),
+          ),
+        ),
       }),
       v.check(({ what, to }) => to === undefined || what === 'watermark', 'to belongs to a reset of the watermark'),
     ),

@@ -40,11 +40,13 @@ export function finalState(run: RunUnderLock, last: RunRecord): [Put, ...IReques
     return [putState(prefix, 'run', { last, completedScheduledTime, completedStartedAt }), progress(run), noSkips];
 
   const { scheduledTime = '' } = request;
-  const highest = scheduledTime > (completedScheduledTime ?? '') ? scheduledTime : completedScheduledTime;
+  // Not the latest, where that was sent by hand for a time to come: the ticks until then are not done with it.
+  const due = completedScheduledTime && completedScheduledTime <= last.endedAt ? completedScheduledTime : '';
+  const latest = scheduledTime > due ? scheduledTime : completedScheduledTime;
   const at = watermarkAfter(pass, settings.watermarkOverlapSeconds) ?? state.watermark?.at;
   const fullAt = pass.full ? pass.startedAt : state.watermark?.fullAt;
   return [
-    putState(prefix, 'run', { last, completedScheduledTime: highest, completedStartedAt: last.startedAt }),
+    putState(prefix, 'run', { last, completedScheduledTime: latest, completedStartedAt: last.startedAt }),
     putState(prefix, 'checkpoint', { failed: failures.list(report.written > 0), deadLettered: deadLetters.known() }),
     ...(at === undefined ? [] : [putState(prefix, 'watermark', { at, fullAt })]),
     noSkips,

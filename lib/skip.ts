@@ -1,6 +1,7 @@
 import type { Settings } from './config.ts';
 import type { Backfill, Tick } from './event.ts';
 import type { Holder } from './holder.ts';
+import { instantAt } from './instant.ts';
 import { nameOfShard } from './shard.ts';
 import type { State } from './state.ts';
 
@@ -34,7 +35,7 @@ function reasonToSkipTick(request: Tick, state: State, settings: Settings, nowMs
     return { reason: 'paused', message: `the job has been paused since ${pause.since}${note}` };
   }
   const completed = run?.completedScheduledTime;
-  if (scheduledTime && completed && scheduledTime <= completed) {
+  if (scheduledTime && completed && isDone(scheduledTime, completed, instantAt(nowMs))) {
     const message = `the tick scheduled for ${scheduledTime} has been done: the last completed one was that of ${completed}`;
     return { reason: 'duplicate', message };
   }
@@ -62,6 +63,10 @@ function reasonToSkipTick(request: Tick, state: State, settings: Settings, nowMs
   }
   return;
 }
+
+/** One of a time to come was sent by hand: those before it are still to be done. */
+const isDone = (scheduledTime: string, completed: string, now: string) =>
+  completed <= now ? scheduledTime <= completed : scheduledTime === completed;
 
 /** Runs of two divisions into shards would write the same records side by side. */
 function resharding({ otherDivision: heldBy }: State): Skip | undefined {

@@ -64,6 +64,7 @@ test('Everything that is missing or malformed is named in one error, each with w
   const { SOURCE_URL: _, ...rest } = required;
   const message = faultOf({ ...rest, CONCURRENCY: '0', LOCK_TTL_SECONDS: '4', LOCK_KEY: '/lock/', STATE_PREFIX: '/s' });
   assert.match(message, /^5 setting\(s\)/);
+  assert.match(faultOf({ ...required, TARGET_REGION_ID: '..' }), /TARGET_REGION_ID must not be "\." or "\.\."/);
   assert.match(message, /SOURCE_URL is missing/);
   assert.match(message, /CONCURRENCY must be a whole number from 1 to 10000/);
   assert.match(message, /LOCK_TTL_SECONDS must be a whole number from 5 to 3600/);

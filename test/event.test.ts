@@ -136,6 +136,10 @@ test('Control looks, pauses with a note, resumes and resets, each with its own k
   assert.throws(() => parseControl({ action: 'pause', note: 'x'.repeat(501) }), refused(/note: /));
   assert.throws(() => parseControl({ action: 'reset' }), refused(/what is missing/));
   assert.throws(
+    () => parseControl({ action: 'reset', what: 'watermark', to: '2099-01-01T00:00:00Z' }),
+    refused(/to: must not be in the future/),
+  );
+  assert.throws(
     () => parseControl({ action: 'reset', what: 'failed', to: '2026-01-01T00:00:00Z' }),
     refused(/to belongs to a reset of the watermark/),
   );

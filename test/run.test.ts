@@ -49,7 +49,7 @@ test('A tick copies everything, counts it, and leaves its record and no skips.',
 
 test('The same scheduled time again is a duplicate, and so is an earlier one; the next one runs.', async () => {
   await using world = await worldOf(1);
-  const tick = (minute: number) => world.tick({ kind: 'tick', scheduledTime: `2026-11-24T12:${minute}:00Z` });
+  const tick = (minute: number) => world.tick({ kind: 'tick', scheduledTime: `2026-01-24T12:${minute}:00Z` });
   assert.equal((await tick(15)).status, 'completed');
   for (const minute of [15, 10]) {
     const { status, reason, message, report } = await tick(minute);
@@ -58,6 +58,19 @@ test('The same scheduled time again is a duplicate, and so is an earlier one; th
   }
   assert.equal((await tick(30)).status, 'completed');
   assert.equal((await world.control({ action: 'status' })).consecutiveSkips, 0);
+});
+
+test('A tick sent by hand for a time to come does not stand in the way of those until then.', async () => {
+  await using world = await worldOf(1);
+  const outcome = async (scheduledTime: string) => {
+    const { status, reason } = await world.tick({ scheduledTime });
+    return reason ?? status;
+  };
+  assert.equal(await outcome('2099-01-01T00:00:00Z'), 'completed');
+  assert.equal(await outcome('2099-01-01T00:00:00Z'), 'duplicate');
+  assert.equal(await outcome('2026-01-01T00:15:00Z'), 'completed');
+  assert.equal(await outcome('2026-01-01T00:15:00Z'), 'duplicate');
+  assert.equal(await outcome('2026-01-01T00:10:00Z'), 'duplicate');
 });
 
 test('A tick that failed is not remembered as done: delivered again, it runs.', async () => {

@@ -48,6 +48,12 @@ test('A scheduled time that was completed, or one before it, is a duplicate.', (
   assert.equal(reasonOf(tick('2026-11-24T10:59:59.999Z'), longAgo), 'duplicate');
 });
 
+test('A tick of a time to come, once completed, is a duplicate itself and makes none of those before it.', () => {
+  const sentByHand = after('2099-01-01T00:00:00.000Z', '2026-11-24T11:00:00.000Z');
+  assert.equal(reasonOf(tick('2099-01-01T00:00:00.000Z'), sentByHand), 'duplicate');
+  assert.equal(reasonOf(tick(NOW), sentByHand), undefined);
+});
+
 test('A tick that comes later than its starting deadline is stale, and one that comes just in time is not.', () => {
   assert.equal(reasonOf(tick('2026-11-24T11:58:59.000Z'), longAgo), 'stale');
   assert.equal(reasonOf(tick('2026-11-24T11:59:00.000Z'), longAgo), undefined);
