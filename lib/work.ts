@@ -47,8 +47,9 @@ export async function work<R>(job: Job<R>, request: Tick | Backfill, held: Held)
   const known = state.checkpoint?.deadLettered ?? [];
   const deadLetters = openDeadLetters(known, { ...settings, runId, shard, log, signal: running });
   const run: RunUnderLock = { ...held, request, pass, failures, deadLetters };
-  // As long as the lease lives: whether etcd falls silent to a save or to a keepalive, the lock is what is lost.
-  const saving = () => ({ ...session.budget(), totalMs: Number.POSITIVE_INFINITY, signal: running });
+  // For longer than a lease lives by itself: where etcd falls silent, the lock is what is lost, and where it only takes no
+  // write, because it is full, the run ends all the same.
+  const saving = () => ({ ...session.budget(), totalMs: settings.lockTtlSeconds * 1000, signal: running });
   const checkpoints = keepCheckpoints(pass, () => [progress(run)], lock, saving);
   const { again, giveUp, ...unwritten } = keepUnwritten(job, run);
 

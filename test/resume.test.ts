@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { once } from 'node:events';
 import { after, before, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import * as v from 'valibot';
@@ -344,6 +345,21 @@ test('A run whose etcd goes away has lost its lock, also when it was about to sa
     await assert.rejects(tick, { name: 'LockLostError' });
   });
   await Promise.all(runs);
+});
+
+test('A run whose etcd is full, which keeps its lease but takes no checkpoint, ends long before its deadline.', async () => {
+  await using full = await startEtcd({ extraArgs: ['--quota-backend-bytes=4000000'] });
+  const options = { records: models(5000), latencyMs: 200, pageSize: 20 };
+  await using world = await startWorld({ endpoints: full.endpoints, ...options });
+  const tick = world.tick();
+  await untilWriting(world, tick);
+  for (let code = 0; code === 0; ) {
+    const put = full.spawnEtcdctl(['put', '/filling']);
+    put.stdin?.end('x'.repeat(1_000_000));
+    [code] = await once(put, 'exit');
+  }
+  await assert.rejects(tick, { name: 'LockServiceError' });
+  assert.ok(world.target.models.size < 5000);
 });
 
 test('A backfill that waits for the lock gives up before its invocation ends when etcd falls silent.', async () => {
