@@ -9,7 +9,7 @@ export interface Deadline extends Disposable {
   closing: AbortSignal;
   /** How long that is from now, unless the process is asked to end before. */
   closesInMs(): number;
-  /** How long until Lambda ends the invocation. */
+  /** How long until Lambda ends the invocation, or, once the process was asked to end, until the reserve is used up. */
   endsInMs(): number;
   /** Half the reserve is used up: what is still in flight is aborted, and the rest is for saving and unlocking. */
   cut: AbortSignal;
@@ -17,7 +17,7 @@ export interface Deadline extends Disposable {
 
 /**
  * Sets both moments from the time that the invocation has left.
- * @param stop the process was asked to end: the run closes at once, and has half the reserve until the cut.
+ * @param stop the process was asked to end: the run closes at once, and has the reserve from then on.
  * @throws SettingsError when the function's time-out is not above the reserve.
  */
 export function setDeadline(options: { remainingMs: number; reserveSeconds: number; stop: AbortSignal }): Deadline {
@@ -29,7 +29,8 @@ export function setDeadline(options: { remainingMs: number; reserveSeconds: numb
         "the function's time-out must be above the reserve",
     );
   }
-  const endsAtMs = performance.now() + remainingMs;
+  let endsAtMs = performance.now() + remainingMs;
+  const closesAtMs = endsAtMs - reserveMs;
   const closing = new AbortController();
   const cut = new AbortController();
   const close = (why: string) => closing.abort(new Interrupted('deadline', why));
@@ -39,13 +40,14 @@ export function setDeadline(options: { remainingMs: number; reserveSeconds: numb
   let stopper: NodeJS.Timeout | undefined;
   const onStop = () => {
     close('the process was asked to end');
+    endsAtMs = Math.min(endsAtMs, performance.now() + reserveMs);
     stopper = setTimeout(cutNow, reserveMs / 2);
   };
   if (stop.aborted) onStop();
   else stop.addEventListener('abort', onStop, { once: true });
   return {
     closing: closing.signal,
-    closesInMs: () => endsAtMs - reserveMs - performance.now(),
+    closesInMs: () => closesAtMs - performance.now(),
     endsInMs: () => endsAtMs - performance.now(),
     cut: cut.signal,
     [Symbol.dispose]() {

@@ -26,12 +26,15 @@ test('A run closes when the reserve is reached, and is cut when half of it is us
   }
 });
 
-test('A process that is asked to end closes at once, and has half the reserve until the cut.', (t) => {
+test('A process that is asked to end closes at once, has half the reserve until the cut, and the other half to unlock.', (t) => {
   const { deadline, stop, fired } = start(t);
   using _ = deadline;
   t.mock.timers.tick(1000);
+  assert.ok(deadline.endsInMs() > 50_000);
   stop.abort();
   assert.deepEqual(fired(), [true, false]);
+  // Or it would ask an etcd that is silent for the unlock until the invocation's own end.
+  assert.ok(deadline.endsInMs() <= 10_000);
   t.mock.timers.tick(4999);
   assert.deepEqual(fired(), [true, false]);
   t.mock.timers.tick(1);
