@@ -129,7 +129,7 @@ export async function* pagesOf<R>(
   }
 
   async function* fromCursor(): AsyncGenerator<Page> {
-    let refused = false;
+    let refusal: unknown;
     if (pass.cursor !== null) {
       let taken = false;
       try {
@@ -140,20 +140,20 @@ export async function* pagesOf<R>(
         return;
       } catch (error) {
         if (taken || !isAboutCursor(error)) throw error;
-        log.warn('the source no longer takes the saved cursor: the same window starts over', { error });
+        refusal = error;
       }
-      refused = true;
     }
     for await (const page of source.pages({ ...pass, shard }, null)) {
       // Not before: a source that refuses the beginning as well says nothing about the cursor.
-      if (refused) beginAnew();
-      refused = false;
+      if (refusal) beginAnew(refusal);
+      refusal = undefined;
       pass.sourceClock ??= source.clock;
       yield page;
     }
   }
 
-  function beginAnew() {
+  function beginAnew(error: unknown) {
+    log.warn('the source no longer takes the saved cursor: the same window starts over', { error });
     // What was read again by id in this run stays.
     const { counts } = pass;
     Object.assign(pass, startOver(pass));

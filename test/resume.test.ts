@@ -161,6 +161,7 @@ test('A source that answers 404 to everything for a while costs no progress.', a
   world.target.latencyMs = 0;
   world.source.refuse = () => 404;
   await assert.rejects(world.tick(), { name: 'SourceError', status: 404 });
+  assert.ok(!world.lines.some(({ message }) => /starts over/.test(message)));
   world.source.refuse = undefined;
   const third = await world.tick();
   assert.equal(third.report.read, 1000 - (first.pass?.read ?? 0));
