@@ -40,7 +40,7 @@ export function finalState(run: RunUnderLock, last: RunRecord): [Put, ...IReques
     return [putState(prefix, 'run', { last, completedScheduledTime, completedStartedAt }), progress(run), noSkips];
 
   const { scheduledTime = '' } = request;
-  // Not the latest, where that was sent by hand for a time to come: the ticks until then are not done with it.
+  // A completed time that is still to come was sent by hand: it must not make duplicates of the ticks before it.
   const due = completedScheduledTime && completedScheduledTime <= last.endedAt ? completedScheduledTime : '';
   const latest = scheduledTime > due ? scheduledTime : completedScheduledTime;
   const at = watermarkAfter(pass, settings.watermarkOverlapSeconds) ?? state.watermark?.at;

@@ -38,8 +38,8 @@ export async function* pagesOf<R>(
   const { shard } = request;
   const countsBefore = { ...pass.counts };
   /**
-   * Records that failed before and cannot be read, with no reason where the source knows none: told once it has answered
-   * the list, because a gateway may answer 403 or 404 to everything for a while.
+   * Records that failed before and could not be read; without a reason where the source says that there is none. They are
+   * told only when it has answered the list, because a gateway may answer 403 or 404 to everything for a while.
    */
   let doubtful: { id: string; reason?: string }[] = [];
   let down = false;

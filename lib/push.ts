@@ -51,7 +51,7 @@ export async function pushRecord<R>(
   const end = () => ended.abort(signal.reason);
   if (signal.aborted) end();
   signal.addEventListener('abort', end, { once: true });
-  /** A call that no attempt got through: whatever the job makes of it, the record is not to blame. */
+  /** Whether a call got through in none of its attempts: whatever the job makes of that, the record is not to blame. */
   let unreached = false;
   let calls: Promise<unknown> = Promise.resolve();
   let over = false;

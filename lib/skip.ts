@@ -64,7 +64,7 @@ function reasonToSkipTick(request: Tick, state: State, settings: Settings, nowMs
   return;
 }
 
-/** One of a time to come was sent by hand: those before it are still to be done. */
+/** A completed time that is still to come was sent by hand: it says nothing about the ticks before it. */
 const isDone = (scheduledTime: string, completed: string, now: string) =>
   completed <= now ? scheduledTime <= completed : scheduledTime === completed;
 

@@ -156,7 +156,7 @@ async function* endingPages(pages: AsyncIterable<Page>): AsyncGenerator<Page> {
   let steps = 0;
   let power = 1;
   for await (const page of pages) {
-    check(page);
+    checkPage(page);
     if (page.cursor != null && page.cursor === remembered) {
       throw new SourceError('the source gave a cursor that it had given before, so its list would never end');
     }
@@ -170,7 +170,7 @@ async function* endingPages(pages: AsyncIterable<Page>): AsyncGenerator<Page> {
 }
 
 /** What a job's own listing passes on comes from outside, whatever its type says, and a cursor is kept in etcd. */
-function check({ records, cursor }: Page) {
+function checkPage({ records, cursor }: Page) {
   if (!Array.isArray(records)) throw new SourceError('source.list of the job gave a page whose records are no array');
   if (cursor != null && typeof cursor !== 'string') {
     throw new SourceError(

@@ -8,7 +8,7 @@ snapshot=$1
 peer_url=$(tr , '\n' <<<"$ETCD_INITIAL_CLUSTER" | sed -n "s/^$ETCD_NAME=//p")
 # Until 3.5 etcdctl could do it, too.
 tool=$(command -v etcdutl || command -v etcdctl)
-# Beside what is there, which stays in its place when the snapshot is none, or broken, or the disk is full.
+# Restored beside what is there, which stays in its place if the snapshot is broken or the disk is full.
 restored=$ETCD_DATA_DIR.restored
 rm -rf "$restored"
 # Another token makes another cluster: a node that was forgotten here cannot join it with what it has.

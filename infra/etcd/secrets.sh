@@ -7,7 +7,7 @@ set -euo pipefail
 cd "$1"
 umask 077
 [[ -f password ]] || openssl rand -hex 24 >password
-# As a redirection leaves it whose command has failed.
+# A redirection leaves an empty file when its command fails.
 [[ -s password ]] || { echo "$1/password is empty" >&2 && exit 2; }
 
 keep() {
