@@ -52,7 +52,7 @@ export async function* pagesOf<R>(
   }
   if (request.kind === 'backfill' && request.ids) {
     const ids = [...new Set(request.ids)].filter(isOurs);
-    if (doubtful.length > 0 && !down) yield { records: [], missing: tellDoubtful(), cursor: undefined };
+    if (!down) yield* ofDoubtful();
     const todo = pass.cursor === null ? ids : ids.slice(ids.indexOf(pass.cursor) + 1);
     yield* byId(todo, (last) => (last === ids.at(-1) ? null : last), readOne);
   } else if (!shard || shard.of === 1 || job.source.sharded) {
@@ -126,6 +126,12 @@ export async function* pagesOf<R>(
       // The source is up, so it was about them.
       yield doubtful.length > 0 ? { ...page, missing: tellDoubtful() } : page;
     }
+    // A list of one's own may have no page at all where there is no record.
+    yield* ofDoubtful();
+  }
+
+  function* ofDoubtful(): Generator<Page> {
+    if (doubtful.length > 0) yield { records: [], missing: tellDoubtful(), cursor: undefined };
   }
 
   async function* fromCursor(): AsyncGenerator<Page> {

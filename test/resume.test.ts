@@ -312,6 +312,20 @@ for (const status of [403, 404]) {
   });
 }
 
+test('A failed record that does not exist any more is forgotten, also where the list gives no page when nothing has changed.', async () => {
+  const shipped = job.source.list;
+  const list = async function* (listing: Parameters<typeof shipped>[0]) {
+    for await (const page of shipped(listing)) if (page.records.length > 0) yield page;
+  };
+  await using world = await startWorld({ endpoints: etcd.endpoints, records: models(1), list });
+  world.target.refuse = () => 422;
+  assert.equal((await world.tick()).report.failed, 1);
+  world.source.records.length = 0;
+  const { status, report } = await world.tick();
+  assert.deepEqual([status, report.missing], ['completed', 1]);
+  assert.deepEqual((await world.control({ action: 'status' })).failed, []);
+});
+
 test('Ids that no path can carry are refused before anything is read.', async () => {
   await using world = await startWorld({ endpoints: etcd.endpoints, records: [] });
   for (const id of ['..', '.', '\ud800'])
