@@ -1,8 +1,7 @@
-import { spawn } from 'node:child_process';
-import { once } from 'node:events';
+import { execFile } from 'node:child_process';
 import { copyFile, cp, mkdir, readdir, readFile, symlink, writeFile } from 'node:fs/promises';
 import { dirname, join, resolve, sep } from 'node:path';
-import { text } from 'node:stream/consumers';
+import { promisify } from 'node:util';
 import { unzipSync } from 'fflate';
 
 const root = join(import.meta.dirname, '..');
@@ -40,19 +39,15 @@ export async function serviceFolder(folder: string): Promise<string> {
  */
 export async function serverless(serviceDir: string, args: string[], env = process.env): Promise<string> {
   const osls = join(root, 'node_modules/osls/bin/serverless.js');
-  // In a group of its own, which ends as a whole: esbuild, too, would go on and write into a folder that is being removed.
-  const child = spawn(process.execPath, [osls, ...args], {
-    cwd: serviceDir,
-    env,
-    detached: true,
-    stdio: ['ignore', 'pipe', 'pipe'],
-  });
-  const kill = () => child.pid && process.kill(-child.pid, 'SIGKILL');
+  const running = promisify(execFile)(process.execPath, [osls, ...args], { cwd: serviceDir, env });
+  // It would go on by itself, and write into a folder that whoever asked for it removes at the same time.
+  const kill = () => running.child.kill('SIGKILL');
   process.prependOnceListener('exit', kill);
   try {
-    const [stdout, stderr, [code]] = await Promise.all([text(child.stdout), text(child.stderr), once(child, 'close')]);
-    if (code !== 0) throw new Error(`serverless ${args.join(' ')} failed:\n${stdout}${stderr}`);
-    return stdout;
+    return (await running).stdout;
+  } catch (error) {
+    const { stdout, stderr } = error as { stdout: string; stderr: string };
+    throw new Error(`serverless ${args.join(' ')} failed:\n${stdout}${stderr}`, { cause: error });
   } finally {
     process.off('exit', kill);
   }
