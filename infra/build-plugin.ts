@@ -1,10 +1,11 @@
 import { join } from 'node:path';
 import { settingsTable } from '../lib/config.ts';
+import { alarmMinutes } from './alarm-minutes.ts';
 import { writeDashboard } from './dashboard.ts';
 import { readDotenv } from './dotenv.ts';
 import { leaveOut, type Resources } from './optional.ts';
 import { divide } from './shards.ts';
-import { alarmMinutes, readStageConfig, type StageConfig } from './stage-config.ts';
+import { readStageConfig, type StageConfig } from './stage-config.ts';
 import { templateValues } from './template-values.ts';
 
 /** What is used of osls here; it has no types of its own. */

@@ -1,4 +1,5 @@
-import { alarmMinutes, type StageConfig } from './stage-config.ts';
+import { alarmMinutes } from './alarm-minutes.ts';
+import type { StageConfig } from './stage-config.ts';
 
 export type Resources = Record<string, Resource>;
 

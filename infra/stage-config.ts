@@ -4,6 +4,7 @@ import * as v from 'valibot';
 import { parse } from 'yaml';
 import { job } from '../functions/job.ts';
 import { readSettings, settingsTable } from '../lib/config.ts';
+import { alarmMinutes } from './alarm-minutes.ts';
 import { type TickGaps, tickGaps } from './tick-gaps.ts';
 
 const text = v.pipe(v.string('must be text'), v.nonEmpty('must not be empty'));
@@ -167,22 +168,6 @@ function contradictions({ schedule, settings, ...config }: Checked, gaps: TickGa
     faults.push('alarmAddress is of no use while alarms is false');
   }
   return faults;
-}
-
-/**
- * After how many minutes without a success the alarm goes off, 0 for never: what the file says, but not before a tick can
- * have come and run, so that a longer interval is still one line to change.
- */
-export function alarmMinutes(
-  config: Pick<
-    StageConfig,
-    'alarms' | 'alarmWithoutSuccessMinutes' | 'schedule' | 'timeoutSeconds' | 'minIntervalSeconds' | 'gaps'
-  >,
-): number {
-  const { alarms, alarmWithoutSuccessMinutes, schedule, timeoutSeconds, gaps, minIntervalSeconds = 0 } = config;
-  if (!alarms || !schedule.enabled || alarmWithoutSuccessMinutes === 0) return 0;
-  const apartSeconds = minIntervalSeconds + gaps.longestSeconds + timeoutSeconds;
-  return Math.max(alarmWithoutSuccessMinutes, Math.ceil(apartSeconds / 60) + schedule.flexibleWindowMinutes);
 }
 
 function gapsOf({ schedule }: Checked): TickGaps | string {

@@ -1,4 +1,5 @@
-import { alarmMinutes, type StageConfig } from './stage-config.ts';
+import { alarmMinutes } from './alarm-minutes.ts';
+import type { StageConfig } from './stage-config.ts';
 
 /** What Lambda and the scheduler can be told of an event's age. */
 const LEAST_EVENT_AGE_SECONDS = 60;

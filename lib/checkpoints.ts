@@ -1,6 +1,6 @@
 import type { Budget } from './etcd.ts';
 import type { Lock, Put } from './mutex.ts';
-import type { Pass } from './pass.ts';
+import type { Pass } from './state.ts';
 import type { SettledPage } from './sync.ts';
 
 /** A checkpoint is saved after this many pages, or sooner when this much time has passed since the last one. */

@@ -3,8 +3,8 @@ import type { DeadLetters } from './dead-letters.ts';
 import type { Backfill, Tick } from './event.ts';
 import type { Failures } from './failures.ts';
 import type { Put } from './mutex.ts';
-import { type Pass, watermarkAfter } from './pass.ts';
-import { deleteBackfill, deleteState, putBackfill, putState, type RunRecord } from './state.ts';
+import { watermarkAfter } from './pass.ts';
+import { deleteBackfill, deleteState, type Pass, putBackfill, putState, type RunRecord } from './state.ts';
 import type { Held } from './work.ts';
 
 /** A run under the lock: what it has in hand, what it reads for, and what it keeps of records that are not written. */

@@ -1,11 +1,12 @@
 import { HttpError, SourceError } from './errors.ts';
 import type { Backfill, Tick } from './event.ts';
 import type { Log } from './log.ts';
-import { type Pass, startOver } from './pass.ts';
+import { startOver } from './pass.ts';
 import { COUNTS, type Problem } from './report.ts';
 import type { Job } from './run.ts';
 import { shardOf } from './shard.ts';
 import type { Page, Source } from './source.ts';
+import type { Pass } from './state.ts';
 
 /** What is read for, and who is told of what cannot be. */
 export interface Reading {

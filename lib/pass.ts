@@ -1,46 +1,15 @@
 import { hash } from 'node:crypto';
-import * as v from 'valibot';
 import type { Settings } from './config.ts';
 import { EventError } from './errors.ts';
 import type { Backfill, Tick } from './event.ts';
-import { instantAt, utcInstant } from './instant.ts';
+import { instantAt } from './instant.ts';
 import type { Log } from './log.ts';
-import { newReport, reportSchema } from './report.ts';
+import { newReport } from './report.ts';
 import type { Job } from './run.ts';
 import { nameOfShard } from './shard.ts';
 import type { Window } from './source.ts';
-import type { State } from './state.ts';
+import type { Pass, State } from './state.ts';
 import type { Held } from './work.ts';
-
-export const passSchema = v.object({
-  /** The run that began it. */
-  runId: v.string(),
-  startedAt: utcInstant,
-  /** Whether it reads all there is, or what changed since the watermark. */
-  full: v.boolean(),
-  /** Of what the cursor belongs to: with another source, window or style it means nothing. */
-  fingerprint: v.string(),
-  /** Whether it reads single records, which the event names each time. */
-  byIds: v.optional(v.boolean()),
-  since: v.optional(utcInstant),
-  until: v.optional(utcInstant),
-  /** Where the next invocation goes on: after the longest prefix of pages of which every record is settled. */
-  cursor: v.nullable(v.string()),
-  /** Of those pages. */
-  counts: reportSchema,
-  /** The source's own clock when the pass began. */
-  sourceClock: v.optional(utcInstant),
-  /** The newest `updatedAt` in those pages. */
-  newest: v.optional(utcInstant),
-  /** The earliest `updatedAt` of a failed record that no list holds: the watermark must stay before it. */
-  holdBack: v.optional(utcInstant),
-});
-
-/**
- * One reading of the source from a window's beginning to its end, over as many invocations as it takes. It is what a
- * checkpoint holds.
- */
-export type Pass = v.InferOutput<typeof passSchema>;
 
 /** The pass that this run goes on with, or begins. */
 export function planPass<R>(job: Job<R>, request: Tick | Backfill, held: Held): Pass {

@@ -1,4 +1,5 @@
 import type { IncomingHttpHeaders } from 'node:http';
+import { checkedPages } from './checked-pages.ts';
 import { HttpError, SourceError } from './errors.ts';
 import type { HttpAnswer, HttpStream } from './http.ts';
 import { instantOf } from './instant.ts';
@@ -73,9 +74,6 @@ export interface Source {
 /** The bytes that one answer of the source may have, so that a runaway page ends in an error and not in an exhausted memory. */
 export const MAX_PAGE_BYTES = 32 * 1024 * 1024;
 
-/** The characters that a cursor may have: it goes into a URL, into errors and into etcd, which takes no unlock with a huge one. */
-const MAX_CURSOR_LENGTH = 64 * 1024;
-
 export const basicAuth = (username: string, password: string) =>
   `Basic ${Buffer.from(`${username}:${password}`).toString('base64')}`;
 
@@ -117,7 +115,7 @@ export function openSource(job: SourceJob, { baseUrl, send, stream }: SourceServ
     get clock() {
       return clock;
     },
-    pages: (window, cursor) => endingPages(job.list({ ...window, cursor, getJson, getPage, getStream, baseUrl })),
+    pages: (window, cursor) => checkedPages(job.list({ ...window, cursor, getJson, getPage, getStream, baseUrl })),
     async one(id) {
       if (!job.one) throw new SourceError('the job does not tell how to read a single record: it has no source.one');
       let path: string;
@@ -148,37 +146,6 @@ async function* arriving(path: string, body: AsyncIterable<Uint8Array>) {
   } catch (cause) {
     fail(path, cause);
   }
-}
-
-/** Ends a listing whose cursors run in a circle: Brent's algorithm, so that it costs one cursor of memory. */
-async function* endingPages(pages: AsyncIterable<Page>): AsyncGenerator<Page> {
-  let remembered: Page['cursor'] = null;
-  let steps = 0;
-  let power = 1;
-  for await (const page of pages) {
-    checkPage(page);
-    if (page.cursor != null && page.cursor === remembered) {
-      throw new SourceError('the source gave a cursor that it had given before, so its list would never end');
-    }
-    if (++steps === power) {
-      remembered = page.cursor;
-      steps = 0;
-      power *= 2;
-    }
-    yield page;
-  }
-}
-
-/** What a job's own listing passes on comes from outside, whatever its type says, and a cursor is kept in etcd. */
-function checkPage({ records, cursor }: Page) {
-  if (!Array.isArray(records)) throw new SourceError('source.list of the job gave a page whose records are no array');
-  if (cursor != null && typeof cursor !== 'string') {
-    throw new SourceError(
-      `source.list of the job gave a cursor that is a ${typeof cursor}: it has to be a string or null`,
-    );
-  }
-  if (cursor != null && cursor.length > MAX_CURSOR_LENGTH)
-    throw new SourceError(`the source gave a cursor of ${cursor.length} characters, more than ${MAX_CURSOR_LENGTH}`);
 }
 
 function pageOf(path: string, body: Uint8Array): unknown {

@@ -6,7 +6,6 @@ import type { Budget, Etcd } from './etcd.ts';
 import { describeHolder, type Holder } from './holder.ts';
 import { utcInstant } from './instant.ts';
 import type { Put } from './mutex.ts';
-import { passSchema } from './pass.ts';
 import { reportSchema } from './report.ts';
 import { isOtherDivision } from './shard.ts';
 
@@ -25,8 +24,38 @@ const run = v.object({
 
 const failures = v.optional(v.array(v.object({ id: v.string(), attempts: count })), []);
 
+const pass = v.object({
+  /** The run that began it. */
+  runId: v.string(),
+  startedAt: utcInstant,
+  /** Whether it reads all there is, or what changed since the watermark. */
+  full: v.boolean(),
+  /** Of what the cursor belongs to: with another source, window or style it means nothing. */
+  fingerprint: v.string(),
+  /** Whether it reads single records, which the event names each time. */
+  byIds: v.optional(v.boolean()),
+  since: v.optional(utcInstant),
+  until: v.optional(utcInstant),
+  /** Where the next invocation goes on: after the longest prefix of pages of which every record is settled. */
+  cursor: v.nullable(v.string()),
+  /** Of those pages. */
+  counts: reportSchema,
+  /** The source's own clock when the pass began. */
+  sourceClock: v.optional(utcInstant),
+  /** The newest `updatedAt` in those pages. */
+  newest: v.optional(utcInstant),
+  /** The earliest `updatedAt` of a failed record that no list holds: the watermark must stay before it. */
+  holdBack: v.optional(utcInstant),
+});
+
+/**
+ * One reading of the source from a window's beginning to its end, over as many invocations as it takes. It is what a
+ * checkpoint holds.
+ */
+export type Pass = v.InferOutput<typeof pass>;
+
 /** Where a backfill is to be resumed, and the records that it could not write. */
-const backfillProgress = v.object({ pass: passSchema, failed: failures });
+const backfillProgress = v.object({ pass, failed: failures });
 
 /** What each key under the state prefix holds, as JSON. */
 const schemas = {
@@ -40,7 +69,7 @@ const schemas = {
   }),
   /** Where the timer's pass is to be resumed, and the ids of the records that failed and are read again. */
   checkpoint: v.object({
-    pass: v.optional(passSchema),
+    pass: v.optional(pass),
     failed: failures,
     /** Short hashes of the invalid records that the dead-letter queue has had. */
     deadLettered: v.optional(v.array(v.string()), []),

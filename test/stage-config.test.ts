@@ -3,7 +3,8 @@ import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
-import { alarmMinutes, readStageConfig, type StageConfig } from '../infra/stage-config.ts';
+import { alarmMinutes } from '../infra/alarm-minutes.ts';
+import { readStageConfig, type StageConfig } from '../infra/stage-config.ts';
 import { templateValues } from '../infra/template-values.ts';
 import { tickGaps } from '../infra/tick-gaps.ts';
 
