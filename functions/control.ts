@@ -1,5 +1,5 @@
-import { control } from '../lib/control.ts';
 import { parseControl } from '../lib/event.ts';
+import { control } from '../lib/run/control.ts';
 import { lambda } from './lambda.ts';
 
 /** The handler for a look at the job, and for a pause. */

@@ -1,8 +1,8 @@
 import * as v from 'valibot';
-import { cursorPages } from '../lib/cursor-pages.ts';
-import { instant } from '../lib/instant.ts';
-import type { Job } from '../lib/run.ts';
-import { basicAuth } from '../lib/source.ts';
+import { cursorPages } from '../lib/read/cursor-pages.ts';
+import { basicAuth } from '../lib/read/source.ts';
+import type { Job } from '../lib/run/run.ts';
+import { instant } from '../lib/time/instant.ts';
 
 const count = v.pipe(v.number(), v.integer(), v.minValue(0));
 const price = v.pipe(v.number(), v.finite(), v.minValue(0));

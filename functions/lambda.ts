@@ -1,11 +1,11 @@
 import { injectLambdaContext } from '@aws-lambda-powertools/logger/middleware';
 import middy from '@middy/core';
 import type { Context } from 'aws-lambda';
-import { readSettings, type Settings } from '../lib/config.ts';
 import { createLog } from '../lib/log.ts';
-import { createMetrics, type TellMetrics } from '../lib/metrics.ts';
-import type { Invocation } from '../lib/run.ts';
-import { type SecretStore, secretStore } from '../lib/secrets.ts';
+import { createMetrics, type TellMetrics } from '../lib/run/metrics.ts';
+import type { Invocation } from '../lib/run/run.ts';
+import { readSettings, type Settings } from '../lib/settings/config.ts';
+import { type SecretStore, secretStore } from '../lib/settings/secrets.ts';
 import { job } from './job.ts';
 
 const log = createLog(job.name);

@@ -1,5 +1,5 @@
 import { parseTick } from '../lib/event.ts';
-import { run } from '../lib/run.ts';
+import { run } from '../lib/run/run.ts';
 import { job } from './job.ts';
 import { lambda } from './lambda.ts';
 

@@ -1,12 +1,12 @@
 import { join } from 'node:path';
-import { settingsTable } from '../lib/config.ts';
-import { alarmMinutes } from './alarm-minutes.ts';
-import { writeDashboard } from './dashboard.ts';
-import { readDotenv } from './dotenv.ts';
-import { leaveOut, type Resources } from './optional.ts';
-import { divide } from './shards.ts';
-import { readStageConfig, type StageConfig } from './stage-config.ts';
-import { templateValues } from './template-values.ts';
+import { settingsTable } from '../lib/settings/config.ts';
+import { writeDashboard } from './stack/dashboard.ts';
+import { leaveOut, type Resources } from './stack/optional.ts';
+import { divide } from './stack/shards.ts';
+import { templateValues } from './stack/template-values.ts';
+import { alarmMinutes } from './stage/alarm-minutes.ts';
+import { readDotenv } from './stage/dotenv.ts';
+import { readStageConfig, type StageConfig } from './stage/stage-config.ts';
 
 /** What is used of osls here; it has no types of its own. */
 interface Serverless {
@@ -39,7 +39,7 @@ export default function buildPlugin(serverless: Serverless, options: { stage?: s
 
   const bundle = async () => {
     // osls loads its plugins with `require`, which refuses whatever awaits at its top level.
-    const { build } = await import('./build.ts');
+    const { build } = await import('./bundle/build.ts');
     await build({ outDir: join(serverless.serviceDir, 'dist') });
   };
 

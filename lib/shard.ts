@@ -1,7 +1,7 @@
 import { hash } from 'node:crypto';
-import type { Settings } from './config.ts';
 import { EventError } from './errors.ts';
 import type { Backfill, Tick } from './event.ts';
+import type { Settings } from './settings/config.ts';
 
 /** One of `of` parts of a job's records, each with a lock and a state of its own. */
 export interface Shard {

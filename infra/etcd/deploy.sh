@@ -6,7 +6,7 @@
 # LOCK_KEY and STATE_PREFIX, the AWS CLI, curl and openssl.
 set -euo pipefail
 cd "$(dirname "$0")"
-# As infra/local/etcd-release.ts has them.
+# As infra/local/etcd/release.ts has them.
 version=v3.6.14
 sha256=fa1b80565ee6fc2df1ae6f57a508b221f3ecc7d591c317c581cd8281b0842b3e
 

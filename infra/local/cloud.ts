@@ -2,17 +2,17 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { job } from '../../functions/job.ts';
-import { artifact, unpack } from '../artifact.ts';
-import { readStageConfig, type StageConfig } from '../stage-config.ts';
-import { catalogue, type Model } from './catalogue.ts';
-import { type LocalEtcd, startEtcd } from './etcd.ts';
-import { startInvokeApi } from './invoke-api.ts';
+import { artifact, unpack } from '../bundle/artifact.ts';
+import { readStageConfig, type StageConfig } from '../stage/stage-config.ts';
+import { catalogue, type Model } from './demo/catalogue.ts';
+import { type DemoSource, startSource } from './demo/source.ts';
+import { type DemoTarget, startTarget } from './demo/target.ts';
+import { type LocalEtcd, startEtcd } from './etcd/etcd.ts';
+import { startInvokeApi } from './lambda/invoke-api.ts';
+import { createFunction, type LocalFunction } from './lambda/runtime.ts';
 import { type LocalQueue, startQueue } from './queue.ts';
 import { removeAtExit } from './remove-at-exit.ts';
-import { createFunction, type LocalFunction } from './runtime.ts';
 import { type LocalSecrets, startSecrets } from './secrets.ts';
-import { type DemoSource, startSource } from './source.ts';
-import { type DemoTarget, startTarget } from './target.ts';
 
 export type FunctionName = 'sync' | 'backfill' | 'control';
 

@@ -1,13 +1,13 @@
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
-import { readDotenv } from '../dotenv.ts';
 import { quoted } from '../operate/resume-command.ts';
+import { readDotenv } from '../stage/dotenv.ts';
+import { every, parseInterval, parseSchedule, type Schedule } from '../stage/schedule.ts';
 import { announce } from './announce.ts';
 import { startCloud } from './cloud.ts';
 import { onInterrupt } from './interrupt.ts';
 import { readable } from './log-line.ts';
-import { every, parseInterval, parseSchedule, type Schedule } from './schedule.ts';
 
 const USAGE = 'usage: npm run dev [-- --stage <stage>] [--every 10s]';
 

@@ -1,8 +1,8 @@
 import { isDeepStrictEqual, parseArgs } from 'node:util';
 import { type LocalCloud, startCloud } from './cloud.ts';
 import { onInterrupt } from './interrupt.ts';
+import type { InvokeResult } from './lambda/runtime.ts';
 import { readable } from './log-line.ts';
-import type { InvokeResult } from './runtime.ts';
 
 /** So slow that the first run, of more than ten such answers one after another, outlasts any start of the second. */
 const SLOW_MS = 1500;

@@ -1,5 +1,5 @@
 import * as v from 'valibot';
-import { settingsTable } from '../../lib/config.ts';
+import { settingsTable } from '../../lib/settings/config.ts';
 import { Refusal } from './refusal.ts';
 
 /** The options of the backfill command as osls hands them over. */

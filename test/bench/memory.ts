@@ -1,4 +1,4 @@
-import { startNginx } from '../../infra/local/nginx.ts';
+import { startNginx } from './nginx.ts';
 import { type Row, rowOf } from './row.ts';
 import type { Stage } from './stage.ts';
 

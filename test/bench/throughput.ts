@@ -1,4 +1,4 @@
-import { startNginx } from '../../infra/local/nginx.ts';
+import { startNginx } from './nginx.ts';
 import { median, type Pair, type Row, type RowName, rowOf } from './row.ts';
 import type { Invoked, Stage } from './stage.ts';
 

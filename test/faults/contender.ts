@@ -3,11 +3,11 @@
  * an execution environment, and costs less than one to start.
  */
 
-import { readSettings } from '../../lib/config.ts';
 import { parseTick } from '../../lib/event.ts';
 import { createLog } from '../../lib/log.ts';
-import { run } from '../../lib/run.ts';
-import { secretStore } from '../../lib/secrets.ts';
+import { run } from '../../lib/run/run.ts';
+import { readSettings } from '../../lib/settings/config.ts';
+import { secretStore } from '../../lib/settings/secrets.ts';
 import { job } from '../support/job.ts';
 
 const settings = readSettings(process.env, job.name);

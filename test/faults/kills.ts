@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { LocalEtcd } from '../../infra/local/etcd.ts';
+import type { LocalEtcd } from '../../infra/local/etcd/etcd.ts';
 import { mulberry32 } from '../support/random.ts';
 import { startStage } from './stage.ts';
 

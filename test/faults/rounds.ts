@@ -1,6 +1,6 @@
 import { once } from 'node:events';
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { Write } from '../../infra/local/target.ts';
+import type { Write } from '../../infra/local/demo/target.ts';
 import { mulberry32 } from '../support/random.ts';
 import { type Contender, type Outcome, type Stage, startStage } from './stage.ts';
 

@@ -1,13 +1,13 @@
 import { fork } from 'node:child_process';
 import { once } from 'node:events';
 import { join } from 'node:path';
-import { type LocalEtcd, startEtcd } from '../../infra/local/etcd.ts';
+import { startSource } from '../../infra/local/demo/source.ts';
+import { type DemoTarget, startTarget } from '../../infra/local/demo/target.ts';
+import { type LocalEtcd, startEtcd } from '../../infra/local/etcd/etcd.ts';
 import { startSecrets } from '../../infra/local/secrets.ts';
-import { startSource } from '../../infra/local/source.ts';
-import { type DemoTarget, startTarget } from '../../infra/local/target.ts';
-import { startTcpProxy, type TcpProxy } from '../../infra/local/tcp-proxy.ts';
-import { connectEtcd } from '../../lib/etcd.ts';
-import { holderOf, readHolder } from '../../lib/holder.ts';
+import { connectEtcd } from '../../lib/lock/etcd.ts';
+import { holderOf, readHolder } from '../../lib/lock/holder.ts';
+import { startTcpProxy, type TcpProxy } from '../support/tcp-proxy.ts';
 
 /** How a tick ended: a status, a skip's reason, an error's name, or `killed`. */
 export interface Outcome {

@@ -1,5 +1,5 @@
-import type { StreamFormat } from '../../lib/json-records.ts';
-import { streamPages } from '../../lib/stream-pages.ts';
+import type { StreamFormat } from '../../lib/read/json-records.ts';
+import { streamPages } from '../../lib/read/stream-pages.ts';
 import { listSource } from './listed-source.ts';
 
 // Reads the stream at the URL given and prints how many records it has.

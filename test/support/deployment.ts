@@ -11,13 +11,13 @@ import { SchedulerClient } from '@aws-sdk/client-scheduler';
 import { PutSecretValueCommand, SecretsManagerClient } from '@aws-sdk/client-secrets-manager';
 import { SQSClient } from '@aws-sdk/client-sqs';
 import { parse, stringify } from 'yaml';
-import { serverless, serviceFolder, unpack } from '../../infra/artifact.ts';
-import { catalogue } from '../../infra/local/catalogue.ts';
-import { startEtcd } from '../../infra/local/etcd.ts';
-import { startInvokeApi } from '../../infra/local/invoke-api.ts';
-import { createFunction, type LocalFunction } from '../../infra/local/runtime.ts';
-import { startSource } from '../../infra/local/source.ts';
-import { startTarget } from '../../infra/local/target.ts';
+import { serverless, serviceFolder, unpack } from '../../infra/bundle/artifact.ts';
+import { catalogue } from '../../infra/local/demo/catalogue.ts';
+import { startSource } from '../../infra/local/demo/source.ts';
+import { startTarget } from '../../infra/local/demo/target.ts';
+import { startEtcd } from '../../infra/local/etcd/etcd.ts';
+import { startInvokeApi } from '../../infra/local/lambda/invoke-api.ts';
+import { createFunction, type LocalFunction } from '../../infra/local/lambda/runtime.ts';
 import { awsEnv, startMoto } from './moto.ts';
 
 type StageFile = { schedule: Record<string, unknown>; settings: Record<string, string>; [key: string]: unknown };
@@ -83,7 +83,7 @@ export async function startDeployment() {
     },
     /** Makes the secret with its own stack, and fills it as an operator does. */
     async createSecret(SecretId: string) {
-      const TemplateBody = await readFile(join(serviceDir, 'infra/secret.yml'), 'utf8');
+      const TemplateBody = await readFile(join(serviceDir, 'infra/stack/secret.yml'), 'utf8');
       const Parameters = [{ ParameterKey: 'SecretId', ParameterValue: SecretId }];
       await aws.cloudformation.send(
         new CreateStackCommand({ StackName: 'solotick-secret-dev', TemplateBody, Parameters }),

@@ -5,8 +5,8 @@ import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { promisify } from 'node:util';
-import { freePorts } from '../../infra/local/etcd.ts';
-import { findEtcd } from '../../infra/local/etcd-binary.ts';
+import { findEtcd } from '../../infra/local/etcd/binary.ts';
+import { freePorts } from '../../infra/local/etcd/etcd.ts';
 import { guard } from '../../infra/local/guard.ts';
 
 const scripts = join(import.meta.dirname, '../../infra/etcd');

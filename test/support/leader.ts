@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import type { EtcdNode, LocalEtcd } from '../../infra/local/etcd.ts';
+import type { EtcdNode, LocalEtcd } from '../../infra/local/etcd/etcd.ts';
 
 /** The node that leads the cluster at the moment. */
 export async function leaderOf(server: LocalEtcd): Promise<EtcdNode> {

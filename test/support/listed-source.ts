@@ -1,9 +1,16 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { serve } from '../../infra/local/serve.ts';
-import { createHttp } from '../../lib/http.ts';
-import { createSend } from '../../lib/request.ts';
-import { openCredentials, type Secret } from '../../lib/secrets.ts';
-import { basicAuth, MAX_PAGE_BYTES, openSource, type Page, type SourceJob, type Window } from '../../lib/source.ts';
+import { createHttp } from '../../lib/http/client.ts';
+import { createSend } from '../../lib/http/send.ts';
+import {
+  basicAuth,
+  MAX_PAGE_BYTES,
+  openSource,
+  type Page,
+  type SourceJob,
+  type Window,
+} from '../../lib/read/source.ts';
+import { openCredentials, type Secret } from '../../lib/settings/secrets.ts';
 import { secretStoreOf } from './pipeline.ts';
 
 /** A source listed by `list`, put together as a run does it. */

@@ -1,7 +1,7 @@
 import { once } from 'node:events';
 import { createInterface } from 'node:readline';
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { LocalEtcd } from '../../infra/local/etcd.ts';
+import type { LocalEtcd } from '../../infra/local/etcd/etcd.ts';
 
 /** `etcdctl lock` in a process of its own. */
 export interface Terminal extends AsyncDisposable {

@@ -1,10 +1,10 @@
 import assert from 'node:assert/strict';
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { LocalEtcd } from '../../infra/local/etcd.ts';
-import type { TcpProxy } from '../../infra/local/tcp-proxy.ts';
-import { type Budget, connectEtcd } from '../../lib/etcd.ts';
-import type { EtcdCredentials } from '../../lib/member.ts';
-import { type Clock, openSession } from '../../lib/session.ts';
+import type { LocalEtcd } from '../../infra/local/etcd/etcd.ts';
+import type { EtcdCredentials } from '../../lib/lock/endpoint.ts';
+import { type Budget, connectEtcd } from '../../lib/lock/etcd.ts';
+import { type Clock, openSession } from '../../lib/lock/session.ts';
+import type { TcpProxy } from './tcp-proxy.ts';
 
 /** As long as a run gives etcd before it has the lock. */
 export const BUDGET: Budget = { attemptMs: 2000, totalMs: 5000 };

@@ -43,12 +43,12 @@ export const awsEnv = (url: string) => ({
 });
 
 /**
- * Starts moto's server, taught what it would leave out: test/moto/server.py. It ends with this process, however that ends.
+ * Starts moto's server, taught what it would leave out: test/support/moto/server.py. It ends with this process, however that ends.
  * @param invokeUrl serves Lambda's Invoke API, to which the server hands on the invocations of deployed functions
  */
 export async function startMoto(invokeUrl: string): Promise<Moto> {
   const { PATH, HOME } = process.env;
-  const child = spawn('python3', [join(import.meta.dirname, '../moto/server.py'), invokeUrl], {
+  const child = spawn('python3', [join(import.meta.dirname, 'moto/server.py'), invokeUrl], {
     env: { PATH, HOME, PYTHONDONTWRITEBYTECODE: '1', ...awsEnv('') },
     // Its tracebacks belong beside the test that they explain.
     stdio: ['pipe', 'pipe', 'inherit'],

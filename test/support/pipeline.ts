@@ -1,14 +1,14 @@
 import type { ServerResponse } from 'node:http';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { answer, bodyOf, type Served, serve } from '../../infra/local/serve.ts';
-import { createHttp } from '../../lib/http.ts';
-import { createPace } from '../../lib/pace.ts';
+import { type Ending, type SettledPage, type SyncOptions, sync } from '../../lib/engine/engine.ts';
+import { createHttp } from '../../lib/http/client.ts';
+import { createPace } from '../../lib/http/pace.ts';
+import { createSend } from '../../lib/http/send.ts';
+import { openSource } from '../../lib/read/source.ts';
 import { newReport, type Problem } from '../../lib/report.ts';
-import { createSend } from '../../lib/request.ts';
-import { openCredentials, type Secret } from '../../lib/secrets.ts';
-import { openSource } from '../../lib/source.ts';
-import { type Ending, type SettledPage, type SyncOptions, sync } from '../../lib/sync.ts';
-import { openTarget } from '../../lib/target.ts';
+import { openCredentials, type Secret } from '../../lib/settings/secrets.ts';
+import { openTarget } from '../../lib/write/target.ts';
 import { job } from './job.ts';
 
 /** A record of the shipped job. */

@@ -3,7 +3,7 @@
  * told to let go. Its arguments: endpoints, comma separated; the number of clients; their TTL in seconds.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
-import { type Lock, tryLock } from '../../lib/mutex.ts';
+import { type Lock, tryLock } from '../../lib/lock/mutex.ts';
 import { BUDGET, openClient } from './locking.ts';
 import type { Order, Result } from './race.ts';
 

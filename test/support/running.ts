@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
-import type { LocalEtcd } from '../../infra/local/etcd.ts';
-import type { DemoTarget } from '../../infra/local/target.ts';
+import type { DemoTarget } from '../../infra/local/demo/target.ts';
+import type { LocalEtcd } from '../../infra/local/etcd/etcd.ts';
 
 /** Resolves once the run writes; a run that ends before must not be waited for. */
 export async function untilWriting({ target }: { target: DemoTarget }, run: Promise<unknown>) {

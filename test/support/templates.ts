@@ -1,7 +1,7 @@
 import { copyFile, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { parse, stringify } from 'yaml';
-import { serverless, serviceFolder } from '../../infra/artifact.ts';
+import { serverless, serviceFolder } from '../../infra/bundle/artifact.ts';
 
 /** All that a stage's file can ask for and the shipped ones do not. */
 const EVERYTHING = {

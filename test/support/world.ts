@@ -1,16 +1,16 @@
 import { randomUUID } from 'node:crypto';
+import { startSource } from '../../infra/local/demo/source.ts';
+import { startTarget } from '../../infra/local/demo/target.ts';
 import { startSecrets } from '../../infra/local/secrets.ts';
-import { startSource } from '../../infra/local/source.ts';
-import { startTarget } from '../../infra/local/target.ts';
-import { readSettings } from '../../lib/config.ts';
-import { control } from '../../lib/control.ts';
 import { parseBackfill, parseControl, parseTick } from '../../lib/event.ts';
 import type { Log } from '../../lib/log.ts';
-import { createMetrics } from '../../lib/metrics.ts';
-import { run } from '../../lib/run.ts';
-import { secretStore } from '../../lib/secrets.ts';
-import type { SourceJob } from '../../lib/source.ts';
-import type { TargetJob } from '../../lib/target.ts';
+import type { SourceJob } from '../../lib/read/source.ts';
+import { control } from '../../lib/run/control.ts';
+import { createMetrics } from '../../lib/run/metrics.ts';
+import { run } from '../../lib/run/run.ts';
+import { readSettings } from '../../lib/settings/config.ts';
+import { secretStore } from '../../lib/settings/secrets.ts';
+import type { TargetJob } from '../../lib/write/target.ts';
 import { job as shippedJob } from './job.ts';
 
 /** A record of the shipped job, changed at the given minute of 2026. */

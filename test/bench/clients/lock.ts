@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto';
-import { connectEtcd } from '../../../lib/etcd.ts';
-import { tryLock } from '../../../lib/mutex.ts';
-import { openSession } from '../../../lib/session.ts';
+import { connectEtcd } from '../../../lib/lock/etcd.ts';
+import { tryLock } from '../../../lib/lock/mutex.ts';
+import { openSession } from '../../../lib/lock/session.ts';
 
 // Takes and frees the lock, and makes the calls that it is made of by themselves, in turn; tells all durations.
 const [endpoint, rounds] = process.argv.slice(2) as [string, string];

@@ -1,5 +1,5 @@
 import { pathToFileURL } from 'node:url';
-import { connectEtcd } from '../../../lib/etcd.ts';
+import { connectEtcd } from '../../../lib/lock/etcd.ts';
 
 // Skips the same tick again and again in a warm process; where an endpoint is given, reads etcd in turn with it.
 const [file, event, rounds, endpoint] = process.argv.slice(2) as [string, string, string, string | undefined];

@@ -1,0 +1,109 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import { answer, bodyOf, type Served, serve } from '../serve.ts';
+
+/** A write that the target accepted. */
+export interface Write {
+  id: string;
+  scope: string;
+  token: string;
+  idempotencyKey: string;
+}
+
+export interface DemoTarget extends Served {
+  /** What was stored, by id. */
+  models: Map<string, unknown>;
+  /** Every accepted write, in the order of acceptance. */
+  writes: Write[];
+  /** The statuses of refused requests. */
+  refusals: number[];
+  inFlight: number;
+  peakInFlight: number;
+  /** May be changed at any time. */
+  token: string;
+  /** How long an answer takes; may be changed at any time. */
+  latencyMs: number;
+  /** Gives the status with which a body is refused, or undefined to accept it; may be changed at any time. */
+  refuse: ((body: unknown) => number | undefined) | undefined;
+  /** Sent as `Retry-After` with every refusal; may be changed at any time. */
+  retryAfterSeconds: number | undefined;
+  /** Resolves when the next request arrives. */
+  nextRequest(): Promise<void>;
+}
+
+/**
+ * The demo target API: `PUT /v1/regions/{region}/models/{id}` with a Bearer token. It compares fencing tokens within their
+ * scope, as a target has to for the lock to be safe, and stores what it gets.
+ */
+export async function startTarget(options: {
+  token: string;
+  regions: string[];
+  latencyMs?: number;
+}): Promise<DemoTarget> {
+  const { token, regions, latencyMs = 0 } = options;
+  const fences = new Map<string, bigint>();
+  let arrival = Promise.withResolvers<void>();
+  const state = {
+    models: new Map<string, unknown>(),
+    writes: [] as Write[],
+    refusals: [] as number[],
+    inFlight: 0,
+    peakInFlight: 0,
+    token,
+    latencyMs,
+    refuse: undefined as DemoTarget['refuse'],
+    retryAfterSeconds: undefined as DemoTarget['retryAfterSeconds'],
+    nextRequest: () => arrival.promise,
+  };
+
+  const served = await serve(async (request, response) => {
+    state.inFlight++;
+    state.peakInFlight = Math.max(state.peakInFlight, state.inFlight);
+    let here = true;
+    const leave = () => {
+      if (here) state.inFlight--;
+      here = false;
+    };
+    // A request ends when its client gives up, or just before the answer lets the client send the next one.
+    response.once('close', leave);
+    arrival.resolve();
+    arrival = Promise.withResolvers();
+
+    const body = await bodyOf(request);
+    if (state.latencyMs > 0) await sleep(state.latencyMs);
+    const refuse = (status: number, message: string) => {
+      state.refusals.push(status);
+      leave();
+      const { retryAfterSeconds } = state;
+      const headers = retryAfterSeconds === undefined ? {} : { 'retry-after': String(retryAfterSeconds) };
+      answer(response, status, { message }, headers);
+    };
+    // From here to the answer nothing is awaited: comparing the fencing token and storing are one step.
+    if (request.headers.authorization !== `Bearer ${state.token}`) return refuse(401, 'wrong token');
+    const [, region, encodedId] = /^\/v1\/regions\/([^/?]+)\/models\/([^/?]+)$/.exec(request.url ?? '') ?? [];
+    if (!region || !encodedId) return refuse(404, 'no such path');
+    if (!regions.includes(decodeURIComponent(region))) return refuse(404, 'no such region');
+    if (request.method !== 'PUT') return refuse(405, 'only PUT is known here');
+
+    const header = (name: string) => String(request.headers[name] ?? '');
+    const scope = header('x-fencing-scope');
+    const fence = header('x-fencing-token');
+    if (!scope || !/^\d+$/.test(fence))
+      return refuse(400, 'X-Fencing-Scope or X-Fencing-Token is missing or malformed');
+    if (BigInt(fence) < (fences.get(scope) ?? 0n)) return refuse(412, 'a higher fencing token was seen');
+    let model: unknown;
+    try {
+      model = JSON.parse(body);
+    } catch {
+      return refuse(400, 'the body is not JSON');
+    }
+    const status = state.refuse?.(model);
+    if (status !== undefined) return refuse(status, 'refused as it was told to');
+    fences.set(scope, BigInt(fence));
+    const id = decodeURIComponent(encodedId);
+    state.models.set(id, model);
+    state.writes.push({ id, scope, token: fence, idempotencyKey: header('idempotency-key') });
+    leave();
+    answer(response, 200, {});
+  });
+  return Object.assign(state, served);
+}

@@ -1,0 +1,127 @@
+import { execFile } from 'node:child_process';
+import { copyFile, mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { basename, join } from 'node:path';
+import { promisify } from 'node:util';
+import { removeAtExit } from '../remove-at-exit.ts';
+
+const run = promisify(execFile);
+
+/** What to take of which packages. */
+export interface Wanted {
+  packages: string[];
+  /** Paths inside the packages, and the argument that makes each tell its version. */
+  programs: Record<string, string>;
+  /** A newer release of Debian whose packages are tried first on the releases named. */
+  newer?: { release: string; on: string[] };
+}
+
+const KEYRINGS: Record<string, string> = {
+  debian: '/usr/share/keyrings/debian-archive-keyring.gpg',
+  ubuntu: '/usr/share/keyrings/ubuntu-archive-keyring.gpg',
+};
+
+/** One run of apt or dpkg-deb; enough for 10 MB of package lists on a slow line. */
+const RUN_TIMEOUT_MS = 45_000;
+
+/**
+ * Downloads packages of Debian or Ubuntu from the mirror that the system uses, checked by apt against the system's keys,
+ * and leaves the programs in `folder`. Needs no root and no package lists: apt works in a folder of its own. Returns what
+ * was taken. @throws Error when there is no apt here, no mirror answers, or a program does not run.
+ */
+export async function unpackPackages(folder: string, wanted: Wanted, env: NodeJS.ProcessEnv): Promise<string> {
+  const work = await mkdtemp(join(tmpdir(), 'solotick-apt-'));
+  const callOff = removeAtExit(work);
+  try {
+    const failures: string[] = [];
+    for (const source of await findSources(wanted, env)) {
+      try {
+        return await unpackFrom(source, wanted, { work, folder, env });
+      } catch (error) {
+        failures.push(`${source}: ${reasonOf(error)}`);
+      }
+    }
+    throw new Error(failures.join('; ') || 'apt has no source of this system');
+  } finally {
+    await rm(work, { recursive: true, force: true });
+    callOff();
+  }
+}
+
+/** Lines for a sources.list, the best first: the system's own mirrors, asked for a newer release and for its own. */
+async function findSources({ newer }: Wanted, env: NodeJS.ProcessEnv): Promise<string[]> {
+  const format = '$(SITE) $(RELEASE) $(COMPONENT)';
+  // Without release info apt lists what its sources say, whether it was ever fetched or not.
+  const args = ['indextargets', '--no-release-info', '--format', format, 'Created-By: Packages'];
+  const { stdout } = await run('apt-get', args, { env, timeout: RUN_TIMEOUT_MS }).catch((error) => {
+    throw new Error(error.code === 'ENOENT' ? 'no apt-get here' : reasonOf(error), { cause: error });
+  });
+  const system = await readFile('/etc/os-release', 'utf8');
+  const osRelease = (key: string) => new RegExp(`^${key}="?([^"\n]*)`, 'm').exec(system)?.[1] ?? '';
+  const codename = osRelease('VERSION_CODENAME');
+  const keyring = KEYRINGS[osRelease('ID')];
+  const option = keyring && (await readFile(keyring).catch(() => undefined)) ? `[signed-by=${keyring}] ` : '';
+
+  const sites = new Map<string, Set<string>>();
+  for (const line of stdout.split('\n')) {
+    const [site, suite, component] = line.trim().split(' ');
+    if (!site || !component || suite !== codename || !/^(main|universe)$/.test(component)) continue;
+    sites.set(site, (sites.get(site) ?? new Set()).add(component));
+  }
+  const suites = osRelease('ID') === 'debian' && newer?.on.includes(codename) ? [newer.release, codename] : [codename];
+  return suites.flatMap((suite) =>
+    [...sites].slice(0, 3).map(([site, components]) => `deb ${option}${site} ${suite} ${[...components].join(' ')}`),
+  );
+}
+
+async function unpackFrom(
+  source: string,
+  { packages, programs }: Wanted,
+  { work, folder, env }: { work: string; folder: string; env: NodeJS.ProcessEnv },
+): Promise<string> {
+  const home = await mkdtemp(join(work, 'source-'));
+  const unpacked = join(home, 'unpacked');
+  for (const part of ['lists/partial', 'cache/archives/partial', 'unpacked']) {
+    await mkdir(join(home, part), { recursive: true });
+  }
+  const config = join(home, 'apt.conf');
+  await writeFile(join(home, 'sources.list'), `${source}\n`);
+  await writeFile(
+    config,
+    `Dir::Etc::SourceList "${home}/sources.list";
+Dir::Etc::SourceParts "/dev/null";
+Dir::State::Lists "${home}/lists";
+Dir::Cache "${home}/cache";
+Dir::Cache::archives "${home}/cache/archives";
+Acquire::http::Timeout "4";
+Acquire::https::Timeout "4";
+Acquire::Retries "0";
+Acquire::Languages "none";
+APT::Sandbox::User "";
+#clear APT::Update::Pre-Invoke;
+#clear APT::Update::Post-Invoke;
+#clear APT::Update::Post-Invoke-Success;
+`,
+  );
+  const apt = (...args: string[]) =>
+    run('apt-get', ['-c', config, '-q', ...args], { cwd: home, env: { ...env, LC_ALL: 'C' }, timeout: RUN_TIMEOUT_MS });
+  await apt('update', '--error-on=any');
+  await apt('download', ...packages);
+  const downloaded = (await readdir(home)).filter((name) => name.endsWith('.deb'));
+  for (const name of downloaded)
+    await run('dpkg-deb', ['-x', join(home, name), unpacked], { env, timeout: RUN_TIMEOUT_MS });
+  for (const [path, versionArg] of Object.entries(programs)) {
+    const program = join(folder, basename(path));
+    await copyFile(join(unpacked, path), program);
+    // A package that does not run on this release of the system shows here, while there is another to try.
+    await run(program, [versionArg], { env: {} });
+  }
+  return downloaded.join(', ');
+}
+
+/** The first complaint of apt, which says more than "Command failed". */
+function reasonOf(error: unknown): string {
+  const { stderr, message, killed } = error as Error & { stderr?: string; killed?: boolean };
+  if (killed) return 'took too long';
+  return /^[EW]: (.*)$/m.exec(stderr ?? '')?.[1] ?? message;
+}

@@ -1,0 +1,150 @@
+import type { IncomingHttpHeaders } from 'node:http';
+import { Client, errors } from 'undici';
+import { HttpError } from '../errors.ts';
+import { patience, WholeAnswer } from './answer.ts';
+import { createConnecting } from './connect.ts';
+
+export interface HttpRequest {
+  method: string;
+  /** Path and query below the base URL; they go on the wire as written. */
+  path: string;
+  headers: Record<string, string>;
+  body?: string | undefined;
+}
+
+/**
+ * An answer whose body was read to its end. Any status is an answer, a redirect too: none is followed. One that is not a 2xx
+ * has no body where that could not be read.
+ */
+export interface HttpAnswer {
+  status: number;
+  headers: IncomingHttpHeaders;
+  body: Uint8Array;
+}
+
+/** An answer whose body is still arriving. Disposing of it gives up what has not arrived. */
+export interface HttpStream extends Disposable {
+  status: number;
+  headers: IncomingHttpHeaders;
+  /** Taken from the connection no faster than it is read here. @throws HttpError, or the signal's reason */
+  body: AsyncIterable<Uint8Array>;
+}
+
+/** A client for one server. */
+export interface Http extends AsyncDisposable {
+  /** @throws HttpError, or the signal's reason once it has fired */
+  send(request: HttpRequest): Promise<HttpAnswer>;
+  /**
+   * As `send`, for a body of any length, on a connection that ends with it: where one was to be kept and the server closes
+   * it, undici drops what of the body was not read yet. The body of an answer other than 2xx is given up.
+   */
+  stream(request: HttpRequest): Promise<HttpStream>;
+}
+
+/**
+ * Opens a client with as many connections as exchanges are under way at a time; they are kept alive. `timeoutMs` holds for
+ * the connection, for the headers of an answer, and for a whole body (of a stream: between two pieces of it); `maxBytes` is
+ * the most that a whole body may have. When `signal` fires, everything in flight is aborted and nothing is sent any more.
+ */
+export function createHttp(
+  baseUrl: string,
+  options: { timeoutMs: number; maxBytes: number; signal: AbortSignal },
+): Http {
+  const { timeoutMs, maxBytes, signal } = options;
+  const { origin, pathname } = new URL(baseUrl);
+  const basePath = pathname.replace(/\/$/, '');
+  const { connect, giveUp } = createConnecting({ timeoutMs });
+  const connections: Client[] = [];
+  /** Not undici's Pool, whose search for a free connection and whose events cost a fifth of a write. */
+  const free: Client[] = [];
+  /** Why nothing is sent any more. */
+  let ended: Error | undefined = signal.aborted ? signal.reason : undefined;
+
+  function takeConnection(): Client {
+    const taken = free.pop();
+    if (taken) return taken;
+    // One exchange at a time on a connection, so that a slow one holds up no other.
+    const opened = new Client(origin, { connect, allowH2: false, headersTimeout: timeoutMs, bodyTimeout: timeoutMs });
+    connections.push(opened);
+    return opened;
+  }
+
+  async function end(reason: Error) {
+    ended ??= reason;
+    giveUp(reason);
+    await Promise.all(connections.map((connection) => connection.destroy(reason)));
+  }
+
+  // Once for the client, because a listener for each request costs more than the engine.
+  const abort = () => void end(signal.reason);
+  signal.addEventListener('abort', abort, { once: true });
+
+  /** What `error` is to the caller. */
+  const reasonOf = (error: Error) => ended ?? describe(error, maxBytes);
+
+  async function* arriving(body: AsyncIterable<Uint8Array>) {
+    try {
+      yield* body;
+    } catch (error) {
+      throw reasonOf(error as Error);
+    }
+  }
+
+  return {
+    send({ method, path, headers, body = null }) {
+      if (ended) return Promise.reject(ended);
+      return new Promise((resolve, reject) => {
+        const connection = takeConnection();
+        const answered = (answer: HttpAnswer) => {
+          free.push(connection);
+          resolve(answer);
+        };
+        const failed = (error: Error) => {
+          free.push(connection);
+          reject(reasonOf(error));
+        };
+        // Dispatched directly, because the stream that undici's `request` makes of each body costs a fifth of a write.
+        const request = { method, path: basePath + path, headers, body };
+        connection.dispatch(request, new WholeAnswer(options, answered, failed));
+      });
+    },
+    async stream({ method, path, headers, body = null }) {
+      if (ended) throw ended;
+      const connection = takeConnection();
+      const giveBack = () => free.push(connection);
+      try {
+        const request = { method, path: basePath + path, headers, body, reset: true, onInfo: patience(timeoutMs) };
+        const answer = await connection.request(request).catch((error) => {
+          giveBack();
+          throw error;
+        });
+        answer.body.once('close', giveBack);
+        // It reports its being given up as an error, which nobody waits for.
+        answer.body.on('error', () => undefined);
+        if (answer.statusCode < 200 || answer.statusCode > 299) answer.body.destroy();
+        return {
+          status: answer.statusCode,
+          headers: answer.headers,
+          body: arriving(answer.body),
+          [Symbol.dispose]: () => void answer.body.destroy(),
+        };
+      } catch (error) {
+        throw reasonOf(error as Error);
+      }
+    },
+    async [Symbol.asyncDispose]() {
+      signal.removeEventListener('abort', abort);
+      await end(new HttpError('the client is closed', false));
+    },
+  };
+}
+
+function describe(cause: Error & { code?: string }, maxBytes: number): HttpError {
+  if (cause instanceof errors.ResponseExceededMaxSizeError) {
+    return new HttpError(`the answer is larger than ${maxBytes} bytes`, false, { cause });
+  }
+  // What undici's parser says of it would be taken for a server that speaks no HTTP.
+  if (/Invalid EOF state/.test(cause.message)) return new HttpError('the answer broke off', true, { cause });
+  const refused = cause instanceof errors.InvalidArgumentError || cause instanceof errors.NotSupportedError;
+  return new HttpError(`${cause.code ?? cause.name}: ${cause.message}`, !refused, { cause });
+}

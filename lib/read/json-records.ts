@@ -1,0 +1,80 @@
+import { JSONParser, TokenType } from '@streamparser/json';
+import { SourceError } from '../errors.ts';
+import { MAX_DEPTH } from '../http/json.ts';
+
+/** One JSON array of records, or a record a line (https://github.com/ndjson/ndjson-spec). */
+export type StreamFormat = 'json-array' | 'ndjson';
+
+/** Takes a stream apart as it comes. Both functions give the records that are complete by then. @throws SourceError */
+interface JsonRecords {
+  write(bytes: Uint8Array): unknown[];
+  end(): unknown[];
+}
+
+/** The bytes that one record may have, give or take what arrives at once. */
+const MAX_RECORD_BYTES = 4 * 1024 * 1024;
+
+/**
+ * Makes a parser that holds one record at a time.
+ * @param name of the stream, for its errors; they tell where it is wrong, but nothing of what it holds
+ */
+export function jsonRecords(format: StreamFormat, name: string): JsonRecords {
+  const parser = new JSONParser(
+    format === 'ndjson' ? { paths: ['$'], separator: '\n' } : { paths: ['$.*'], keepStack: false },
+  );
+  keepByteOrderMarks(parser);
+  let records: unknown[] = [];
+  let complete = 0;
+  let received = 0;
+  let lastRecord = 0;
+  let lastToken = 0;
+  let depth = 0;
+  let begun = false;
+
+  const fault = (what: string) =>
+    new SourceError(`${name} ${what} (record ${complete + 1}, after byte ${lastToken} of the stream)`);
+
+  parser.onToken = ({ token, offset }) => {
+    lastToken = offset;
+    if (!begun && format === 'json-array' && token !== TokenType.LEFT_BRACKET) throw fault('is no JSON array');
+    begun = true;
+    if (token === TokenType.LEFT_BRACKET || token === TokenType.LEFT_BRACE) depth++;
+    else if (token === TokenType.RIGHT_BRACKET || token === TokenType.RIGHT_BRACE) depth--;
+    if (depth > MAX_DEPTH) throw fault(`nests deeper than ${MAX_DEPTH} levels`);
+  };
+  parser.onValue = ({ value }) => {
+    records.push(value);
+    complete++;
+  };
+
+  function parse(step: () => void, trouble: string) {
+    records = [];
+    try {
+      step();
+    } catch (error) {
+      // No cause: the parser's message quotes the text.
+      throw error instanceof SourceError ? error : fault(trouble);
+    }
+    return records;
+  }
+
+  return {
+    write(bytes) {
+      const found = parse(() => parser.write(bytes), 'is not JSON in UTF-8');
+      received += bytes.length;
+      if (found.length > 0) lastRecord = received;
+      if (received - lastRecord > MAX_RECORD_BYTES) throw fault(`has a record of more than ${MAX_RECORD_BYTES} bytes`);
+      return found;
+    },
+    end() {
+      if (!begun && format === 'json-array') throw fault('is empty');
+      return parse(() => parser.isEnded || parser.end(), 'ends in the middle');
+    },
+  };
+}
+
+/** Where a string begins with U+FEFF, the parser's own decoder takes it for a byte order mark and drops it. */
+function keepByteOrderMarks(parser: JSONParser) {
+  const { tokenizer } = parser as unknown as { tokenizer: { bufferedString: { decoder: unknown } } };
+  tokenizer.bufferedString.decoder = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
+}

@@ -1,0 +1,64 @@
+import { SourceError } from '../errors.ts';
+import { jsonRecords, type StreamFormat } from './json-records.ts';
+import type { List, Listing, Page, Query, Window } from './source.ts';
+
+/** A page ends with so many records, or when about so many bytes have come for it. */
+const PAGE_RECORDS = 500;
+const PAGE_BYTES = 4 * 1024 * 1024;
+
+/**
+ * Lists a source that answers once with everything, parsed as it streams: memory does not grow with the list, and the
+ * connection is read no faster than the records are written. There is no trying again in the middle: a stream that breaks
+ * off ends the run.
+ *
+ * A stream has no cursor of its own. Ours is `<ETag>#<records>`: while the ETag is the same, a resumed run reads the stream
+ * again and skips so many records. With another ETag, or none (`#<records>`), it starts over, so a list without an ETag has
+ * to be copied within one run.
+ *
+ * NDJSON has no end of its own: without Content-Length or chunks, one that is cut between two lines looks complete.
+ * @param options.query the parameters; undefined ones are left out
+ */
+export function streamPages(options: { path: string; query: (window: Window) => Query; format: StreamFormat }): List {
+  const { path, query, format } = options;
+  async function* list({ since, until, shard, cursor, getStream }: Listing): AsyncGenerator<Page> {
+    const from = cursor === null ? undefined : placeOf(cursor, path);
+    using answer = await getStream(path, query({ since, until, shard }));
+    const etag = answer.headers.etag ?? '';
+    if (from && from.etag !== etag) throw refusal(`the stream at ${path} is another one by now: its ETag has changed`);
+
+    const parser = jsonRecords(format, `the stream at ${path}`);
+    let toSkip = from?.count ?? 0;
+    let given = toSkip;
+    let waiting: unknown[] = [];
+    let bytesWaiting = 0;
+    const take = (found: unknown[]) => {
+      waiting = waiting.concat(found.slice(toSkip));
+      toSkip -= Math.min(toSkip, found.length);
+    };
+    const page = () => {
+      const records = waiting.splice(0, PAGE_RECORDS);
+      given += records.length;
+      bytesWaiting = 0;
+      return { records, cursor: `${etag}#${given}` };
+    };
+
+    for await (const bytes of answer.body) {
+      take(parser.write(bytes));
+      bytesWaiting += bytes.length;
+      while (waiting.length >= PAGE_RECORDS || (waiting.length > 0 && bytesWaiting >= PAGE_BYTES)) yield page();
+    }
+    take(parser.end());
+    if (toSkip > 0) throw refusal(`the stream at ${path} has fewer records than were read of it before`);
+    // What comes last says that nothing comes after it, even where there is nothing left.
+    yield { ...page(), cursor: null };
+  }
+  return Object.assign(list, { style: 'stream' });
+}
+
+function placeOf(cursor: string, path: string) {
+  const [, etag, count] = /^(.+)#(\d+)$/s.exec(cursor) ?? [];
+  if (!etag) throw refusal(`the stream at ${path} had no ETag, so that nobody can tell whether it is still the same`);
+  return { etag, count: Number(count) };
+}
+
+const refusal = (message: string) => new SourceError(message, { cursorRefused: true });

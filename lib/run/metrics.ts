@@ -1,0 +1,175 @@
+import { Metrics, MetricUnit } from '@aws-lambda-powertools/metrics';
+import { LockLostError, SupersededError } from '../errors.ts';
+import type { Backfill, Tick } from '../event.ts';
+import type { Log } from '../log.ts';
+import type { Report } from '../report.ts';
+import type { Settings } from '../settings/config.ts';
+import type { State } from '../state/state.ts';
+import type { Result } from './run.ts';
+
+/** What is known of a run by its end, however far it came. */
+export interface Observed {
+  request: Tick | Backfill;
+  runId: string;
+  startedMs: number;
+  /** As it was read last; nothing when etcd could not be asked. */
+  state?: State;
+  /** How many ticks in a row found the lock held, where this one did. */
+  skipsInARow?: number | undefined;
+  /** Of a run that got the lock. */
+  report?: Report;
+  /** Answers 429 and 503 of source and target. */
+  throttles: number;
+}
+
+/** Is told how a run has ended: with a result, or with an error. */
+export type TellMetrics = (observed: Observed, ending: { result: Result } | { error: unknown }) => void;
+
+const { Count, Milliseconds, Seconds } = MetricUnit;
+
+/** Every metric by name, with its unit; the alarms and the dashboard in `infra` use no others of this namespace. */
+export const metricUnits = {
+  Completed: Count,
+  Partial: Count,
+  Skipped: Count,
+  Errored: Count,
+  SkippedPaused: Count,
+  SkippedDuplicate: Count,
+  SkippedStale: Count,
+  SkippedMinInterval: Count,
+  SkippedResharding: Count,
+  SkippedLocked: Count,
+  /** 1 for a completed tick and for a partial one that moved forward, 0 for any other: what the dead man's switch counts. */
+  Success: Count,
+  ConsecutiveSkips: Count,
+  SecondsSinceSuccess: Seconds,
+  /** How long the pass that is still unfinished has been going on; 0 when there is none. */
+  CheckpointAgeSeconds: Seconds,
+  RecordsRead: Count,
+  RecordsWritten: Count,
+  RecordsInvalid: Count,
+  RecordsFailed: Count,
+  DurationMs: Milliseconds,
+  PeakInFlight: Count,
+  Throttles: Count,
+  LockLost: Count,
+} as const;
+
+type Name = keyof typeof metricUnits;
+type Values = Partial<Record<Name, number>>;
+
+const NAMESPACE = 'solotick';
+
+/** What is told of each shard on its own as well; each metric of each shard costs as much as one of the whole job. */
+const SHARD_METRICS: readonly Name[] = ['Success', 'ConsecutiveSkips', 'DurationMs'];
+
+const skipMetrics: Record<string, Name> = {
+  paused: 'SkippedPaused',
+  duplicate: 'SkippedDuplicate',
+  stale: 'SkippedStale',
+  'min-interval': 'SkippedMinInterval',
+  resharding: 'SkippedResharding',
+  locked: 'SkippedLocked',
+};
+
+const outcomes = { completed: 'Completed', partial: 'Partial', skipped: 'Skipped' } as const;
+
+/**
+ * Metrics in CloudWatch's embedded format: one line of JSON for each run
+ * (https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/CloudWatch_Embedded_Metric_Format_Specification.html).
+ * Ticks have the dimensions `stage` and `job`, and `shard` besides; backfills have `kind` as well, so that none of theirs
+ * is ever taken for the timer's. Never throws: what goes wrong here is logged.
+ */
+export function createMetrics(
+  { stage, job }: Pick<Settings, 'stage' | 'job'>,
+  log: Log,
+  // Not console.log, which Lambda puts a prefix before.
+  print: (line: string) => void = (line) => process.stdout.write(`${line}\n`),
+): TellMetrics {
+  const metrics = new Metrics({ namespace: NAMESPACE });
+  // Powertools has a dimension of its own, which would only make another metric of the same thing.
+  metrics.clearDefaultDimensions();
+  metrics.setDefaultDimensions({ stage, job });
+
+  return (observed, ending) => {
+    try {
+      const { runId, request } = observed;
+      if (request.kind === 'backfill') metrics.addDimensions({ kind: request.kind });
+      for (const [name, value] of Object.entries(valuesOf(observed, ending, Date.now()))) {
+        metrics.addMetric(name, metricUnits[name as Name], value);
+      }
+      metrics.addMetadata('runId', runId);
+      const emf = metrics.serializeMetrics();
+      const { shard } = request;
+      if (shard && request.kind === 'tick') {
+        const { Metrics: all = [] } = emf._aws.CloudWatchMetrics[0] ?? {};
+        emf._aws.CloudWatchMetrics.push({
+          Namespace: NAMESPACE,
+          Dimensions: [['stage', 'job', 'shard']],
+          Metrics: all.filter(({ Name }) => SHARD_METRICS.includes(Name as Name)) as typeof all,
+        });
+      }
+      print(JSON.stringify({ ...emf, ...(shard && { shard: `${shard.index}-of-${shard.of}` }) }));
+    } catch (error) {
+      log.warn('the metrics were not written', { error });
+    } finally {
+      metrics.clearMetrics();
+      metrics.clearDimensions();
+      metrics.clearMetadata();
+    }
+  };
+}
+
+function valuesOf(observed: Observed, ending: Parameters<TellMetrics>[1], nowMs: number): Values {
+  const { request, report, throttles, startedMs } = observed;
+  const result = 'result' in ending ? ending.result : undefined;
+  const error = 'error' in ending ? ending.error : undefined;
+  const lockLost = error instanceof LockLostError || error instanceof SupersededError;
+  const reason = result?.status === 'skipped' ? skipMetrics[result.reason ?? ''] : undefined;
+  return {
+    [result ? outcomes[result.status] : 'Errored']: 1,
+    ...(reason && { [reason]: 1 }),
+    ...(request.kind === 'tick' && timerValues(observed, result, nowMs)),
+    ...(report && {
+      RecordsRead: report.read,
+      RecordsWritten: report.written,
+      RecordsInvalid: report.invalid,
+      RecordsFailed: report.failed,
+      DurationMs: Math.max(0, nowMs - startedMs),
+      PeakInFlight: report.peakInFlight,
+      Throttles: throttles,
+    }),
+    ...((report || lockLost) && { LockLost: lockLost ? 1 : 0 }),
+  };
+}
+
+/** What concerns the timer as such, and is told of its skips, too. */
+function timerValues(observed: Observed, result: Result | undefined, nowMs: number): Values {
+  const { state, skipsInARow, startedMs } = observed;
+  const success = result !== undefined && isSuccess(result);
+  const lastSuccess = success ? nowMs : lastSuccessMs(state);
+  const completed = result?.status === 'completed';
+  const passStarted = state?.checkpoint?.pass?.startedAt;
+  const passStartedMs = passStarted ? Date.parse(passStarted) : observed.report ? startedMs : nowMs;
+  return {
+    Success: success ? 1 : 0,
+    ...(lastSuccess !== undefined && { SecondsSinceSuccess: secondsSince(lastSuccess, nowMs) }),
+    ...(state && {
+      // While the job is paused nobody finds out whether the lock is still held.
+      ConsecutiveSkips: observed.report || state.pause ? 0 : (skipsInARow ?? state.consecutiveSkips),
+      CheckpointAgeSeconds: completed ? 0 : secondsSince(passStartedMs, nowMs),
+    }),
+  };
+}
+
+/** A partial run is one as well when it has settled anything: the next one goes on behind that. */
+const isSuccess = ({ status, report }: Result) =>
+  status === 'completed' || (status === 'partial' && report.read + report.missing > report.unsettled);
+
+function lastSuccessMs(state: State | undefined): number | undefined {
+  const { last, completedStartedAt } = state?.run ?? {};
+  const at = last && last.status !== 'failed' ? last.endedAt : completedStartedAt;
+  return at === undefined ? undefined : Date.parse(at);
+}
+
+const secondsSince = (ms: number, nowMs: number) => Math.max(0, Math.round((nowMs - ms) / 1000));

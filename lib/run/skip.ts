@@ -1,0 +1,91 @@
+import type { Backfill, Tick } from '../event.ts';
+import type { Holder } from '../lock/holder.ts';
+import type { Settings } from '../settings/config.ts';
+import { nameOfShard } from '../shard.ts';
+import type { State } from '../state/state.ts';
+import { instantAt } from '../time/instant.ts';
+
+/** Why a run does nothing. A value, not an error: a skip is a success for Lambda. */
+export interface Skip {
+  reason: 'paused' | 'duplicate' | 'stale' | 'min-interval' | 'resharding' | 'locked';
+  /** One sentence for a reader: who or what is in the way, and since when. */
+  message: string;
+  heldBy?: Holder;
+}
+
+/**
+ * Decides whether a run has to be skipped, in the order of the contract. Everything but the lock concerns ticks only: who
+ * starts a backfill by hand means it. Pure, so that it is the same before the lock (to save work) and under it (to be
+ * right).
+ */
+export function reasonToSkip(
+  request: Tick | Backfill,
+  state: State,
+  settings: Settings,
+  nowMs: number,
+): Skip | undefined {
+  return (request.kind === 'tick' ? reasonToSkipTick(request, state, settings, nowMs) : undefined) ?? resharding(state);
+}
+
+function reasonToSkipTick(request: Tick, state: State, settings: Settings, nowMs: number): Skip | undefined {
+  const { scheduledTime } = request;
+  const { pause, run } = state;
+  if (pause) {
+    const note = pause.note ? `: ${pause.note}` : '';
+    return { reason: 'paused', message: `the job has been paused since ${pause.since}${note}` };
+  }
+  const completed = run?.completedScheduledTime;
+  if (scheduledTime && completed && isDone(scheduledTime, completed, instantAt(nowMs))) {
+    const message = `the tick scheduled for ${scheduledTime} has been done: the last completed one was that of ${completed}`;
+    return { reason: 'duplicate', message };
+  }
+  if ((request.shard?.of ?? 1) !== settings.shards) {
+    return {
+      reason: 'stale',
+      message: `the tick is for ${nameOfShard(request.shard)}, but SHARDS is ${settings.shards} by now`,
+    };
+  }
+  const { startingDeadlineSeconds, minIntervalSeconds } = settings;
+  if (scheduledTime && startingDeadlineSeconds) {
+    const lateSeconds = secondsBetween(scheduledTime, nowMs);
+    if (lateSeconds > startingDeadlineSeconds) {
+      const message = `the tick scheduled for ${scheduledTime} comes ${lateSeconds} s late, more than ${startingDeadlineSeconds} s`;
+      return { reason: 'stale', message };
+    }
+  }
+  if (run?.completedStartedAt && minIntervalSeconds && !request.continues) {
+    const ageSeconds = secondsBetween(run.completedStartedAt, nowMs);
+    // One that began on a clock that was ahead says nothing.
+    if (ageSeconds >= 0 && ageSeconds < minIntervalSeconds) {
+      const message = `the last completed tick began ${ageSeconds} s ago, less than ${minIntervalSeconds} s`;
+      return { reason: 'min-interval', message };
+    }
+  }
+  return;
+}
+
+/** A completed time that is still to come was sent by hand: it says nothing about the ticks before it. */
+const isDone = (scheduledTime: string, completed: string, now: string) =>
+  completed <= now ? scheduledTime <= completed : scheduledTime === completed;
+
+/** Runs of two divisions into shards would write the same records side by side. */
+function resharding({ otherDivision: heldBy }: State): Skip | undefined {
+  if (!heldBy) return;
+  return { reason: 'resharding', message: `a run of another number of shards has not ended: ${heldBy.key}`, heldBy };
+}
+
+/** The skip that a held lock causes: it says who holds it, as far as its key tells. */
+export function lockedBy(heldBy: Holder, nowMs: number): Skip {
+  const { runId, kind, startedAt, host, key, leaseId } = heldBy;
+  const message =
+    runId && startedAt
+      ? `the lock is held by ${kind ?? 'run'} ${runId}, started ${startedAt}${age(startedAt, nowMs)} on ${host ?? 'an unknown host'}`
+      : `the lock is held by another program: key ${key}, ${leaseId === '0' ? 'without a lease' : `lease ${leaseId}`}`;
+  return { reason: 'locked', message, heldBy };
+}
+
+/** A foreign holder may tell anything. */
+const age = (startedAt: string, nowMs: number) =>
+  Number.isNaN(Date.parse(startedAt)) ? '' : ` (${secondsBetween(startedAt, nowMs)} s ago)`;
+
+const secondsBetween = (instant: string, nowMs: number) => Math.round((nowMs - Date.parse(instant)) / 1000);

@@ -1,0 +1,146 @@
+import * as v from 'valibot';
+import { SettingsError } from '../errors.ts';
+import { utcInstant } from '../time/instant.ts';
+
+const text = v.pipe(v.string(), v.trim(), v.nonEmpty('must not be empty'));
+
+/** A whole number of at least `least` and at most `most`; setTimeout's limit keeps seconds and milliseconds sane. */
+const wholeNumber = (least: number, most = 2_147_483) =>
+  v.pipe(
+    v.string(),
+    v.trim(),
+    v.check(
+      (digits) => /^\d+$/.test(digits) && Number(digits) >= least && Number(digits) <= most,
+      `must be a whole number from ${least} to ${most}`,
+    ),
+    v.transform(Number),
+  );
+
+const isHttpUrl = (candidate: string) => {
+  const url = URL.parse(candidate);
+  return url !== null && /^https?:$/.test(url.protocol) && !(url.username || url.password || url.search || url.hash);
+};
+
+const baseUrl = v.pipe(
+  v.string(),
+  v.trim(),
+  v.check(isHttpUrl, 'must be an http:// or https:// URL without credentials, query or fragment'),
+  v.transform((url) => url.replace(/\/+$/, '')),
+);
+
+const ENDPOINT = /^(https?):\/\/(\[[\da-f:.]+\]|[^\s/?#@:[\]]+)(?::(\d+))?\/?$/i;
+
+/** gRPC takes them apart in its own way, and without a port it takes 443 for `http://`, too. */
+const endpoints = v.pipe(
+  v.string(),
+  v.transform((list) => list.split(',').map((endpoint) => endpoint.trim())),
+  v.check(
+    (list) => list.every((endpoint) => ENDPOINT.test(endpoint) && URL.canParse(endpoint)),
+    'must be a comma separated list of http://host:port or https://host:port',
+  ),
+  v.transform((list) =>
+    list.map((endpoint) => {
+      const [, scheme = '', host, port] = ENDPOINT.exec(endpoint) ?? [];
+      const protocol = scheme.toLowerCase();
+      return `${protocol}://${host}:${port ?? (protocol === 'https' ? 443 : 80)}`;
+    }),
+  ),
+);
+
+const lockKey = v.pipe(text, v.regex(/[^/]$/, 'must not end with a slash'));
+const statePrefix = v.pipe(text, v.regex(/\/$/, 'must end with a slash'));
+
+/**
+ * Every setting by the name of its environment variable: how it is checked and what it is when it is absent. The one
+ * place where defaults live; a stage's configuration file is checked against it before anything is deployed.
+ */
+export const settingsTable = {
+  STAGE: text,
+  SECRET_ID: text,
+  SOURCE_URL: baseUrl,
+  SOURCE_TIMEOUT_MS: v.optional(wholeNumber(1, 900_000), '10000'),
+  TARGET_URL: baseUrl,
+  TARGET_REGION_ID: v.pipe(text, v.notValues(['.', '..'], 'must not be "." or "..", which URLs leave out')),
+  TARGET_TIMEOUT_MS: v.optional(wholeNumber(1, 900_000), '10000'),
+  ETCD_ENDPOINTS: endpoints,
+  LOCK_KEY: v.optional(lockKey),
+  LOCK_TTL_SECONDS: v.optional(wholeNumber(5, 3600), '15'),
+  STATE_PREFIX: v.optional(statePrefix),
+  CONCURRENCY: v.optional(wholeNumber(1, 10_000), '50'),
+  MAX_WRITES_PER_SECOND: v.optional(wholeNumber(1)),
+  DEADLINE_RESERVE_SECONDS: v.optional(wholeNumber(1, 600), '10'),
+  STARTING_DEADLINE_SECONDS: v.optional(wholeNumber(1)),
+  MIN_INTERVAL_SECONDS: v.optional(wholeNumber(1)),
+  SKIPS_BEFORE_WARNING: v.optional(wholeNumber(1), '3'),
+  CONTINUE: v.optional(v.picklist(['next-tick', 'self'], 'must be next-tick or self'), 'next-tick'),
+  SHARDS: v.optional(wholeNumber(1, 1000), '1'),
+  FAILURES_BEFORE_STOP: v.optional(wholeNumber(1), '100'),
+  DEAD_LETTER_QUEUE_URL: v.optional(baseUrl),
+  INITIAL_SINCE: v.optional(utcInstant),
+  FULL_EVERY_HOURS: v.optional(wholeNumber(1, 87_600)),
+  WATERMARK_OVERLAP_SECONDS: v.optional(wholeNumber(0), '60'),
+};
+
+// Strict, although nothing unknown gets here: settings are mostly absent, and once V8 has met that in `v.object`, it compiles
+// and discards its code for the records a thousand times in a run.
+const schema = v.strictObject(settingsTable);
+
+export type Settings = ReturnType<typeof readSettings>;
+
+/**
+ * Reads the settings of one job from the environment's variables; an empty variable counts as absent.
+ * @throws SettingsError that lists every missing or malformed setting by name; nothing has been touched by then.
+ */
+export function readSettings(env: Readonly<Record<string, string | undefined>>, job: string) {
+  const given = Object.fromEntries(
+    Object.keys(settingsTable).flatMap((name) => (env[name]?.trim() ? [[name, env[name]]] : [])),
+  );
+  const parsed = v.safeParse(schema, given, { abortPipeEarly: true });
+  if (!parsed.success) {
+    const faults = parsed.issues.map((issue) => {
+      const name = String(issue.path?.[0]?.key);
+      return name in given ? `${name} ${issue.message}` : `${name} is missing`;
+    });
+    throw new SettingsError(`${faults.length} setting(s) missing or malformed: ${faults.join('; ')}`);
+  }
+  const table = parsed.output;
+  const root = `/solotick/${table.STAGE}/${job}`;
+  const lockKey = table.LOCK_KEY ?? `${root}/lock`;
+  const statePrefix = table.STATE_PREFIX ?? `${root}/state/`;
+  // Any key under the lock blocks it for good.
+  if (statePrefix.startsWith(`${lockKey}/`) || statePrefix.startsWith(`${lockKey}.shards/`)) {
+    throw new SettingsError(
+      `STATE_PREFIX ${statePrefix} must not lie below LOCK_KEY ${lockKey}: its keys would hold the lock`,
+    );
+  }
+  if (['backfills/', 'shards/'].some((part) => `${lockKey}/`.startsWith(statePrefix + part))) {
+    throw new SettingsError(`LOCK_KEY ${lockKey} must not lie among the state of STATE_PREFIX ${statePrefix}`);
+  }
+  return {
+    job,
+    stage: table.STAGE,
+    secretId: table.SECRET_ID,
+    source: { url: table.SOURCE_URL, timeoutMs: table.SOURCE_TIMEOUT_MS },
+    target: { url: table.TARGET_URL, regionId: table.TARGET_REGION_ID, timeoutMs: table.TARGET_TIMEOUT_MS },
+    etcdEndpoints: table.ETCD_ENDPOINTS,
+    /** Of the lock that a run takes: the job's, or that of one of its shards. */
+    lockKey,
+    jobLockKey: lockKey,
+    lockTtlSeconds: table.LOCK_TTL_SECONDS,
+    statePrefix,
+    jobStatePrefix: statePrefix,
+    continue: table.CONTINUE,
+    shards: table.SHARDS,
+    concurrency: table.CONCURRENCY,
+    maxWritesPerSecond: table.MAX_WRITES_PER_SECOND,
+    deadlineReserveSeconds: table.DEADLINE_RESERVE_SECONDS,
+    startingDeadlineSeconds: table.STARTING_DEADLINE_SECONDS,
+    minIntervalSeconds: table.MIN_INTERVAL_SECONDS,
+    skipsBeforeWarning: table.SKIPS_BEFORE_WARNING,
+    failuresBeforeStop: table.FAILURES_BEFORE_STOP,
+    deadLetterQueueUrl: table.DEAD_LETTER_QUEUE_URL,
+    initialSince: table.INITIAL_SINCE,
+    fullEveryHours: table.FULL_EVERY_HOURS,
+    watermarkOverlapSeconds: table.WATERMARK_OVERLAP_SECONDS,
+  };
+}

@@ -1,0 +1,141 @@
+import { GetSecretValueCommand, SecretsManagerClient } from '@aws-sdk/client-secrets-manager';
+import * as v from 'valibot';
+import { CredentialsError, SecretError } from '../errors.ts';
+
+const text = v.pipe(v.string(), v.nonEmpty('must not be empty'));
+
+/** Goes into a header as it is; a line break at its end is a slip that is easily made. */
+const token = v.pipe(text, v.regex(/^[\x21-\x7e]+$/, 'must be ASCII without blanks and line breaks'));
+
+const schema = v.strictObject({
+  source: v.strictObject({ username: text, password: text }),
+  target: v.strictObject({ token }),
+  etcd: v.optional(
+    v.pipe(
+      v.strictObject({
+        username: v.optional(text),
+        password: v.optional(text),
+        ca: v.optional(text),
+        cert: v.optional(text),
+        key: v.optional(text),
+      }),
+      v.check((etcd) => !etcd.username === !etcd.password, 'username and password come together'),
+      v.check((etcd) => !etcd.cert === !etcd.key, 'cert and key come together'),
+    ),
+    {},
+  ),
+});
+
+export type Secret = v.InferOutput<typeof schema>;
+
+interface Version {
+  secret: Secret;
+  versionId: string;
+  readAtMs: number;
+}
+
+/** The secret as it is known in this execution environment. */
+export interface SecretStore {
+  /** The cached version while it is younger than the maximum age, else a new reading. */
+  read(signal: AbortSignal): Promise<Version>;
+  /** A new reading, whatever is cached. */
+  readAgain(signal: AbortSignal): Promise<Version>;
+}
+
+/** As long as AWS's own Parameters and Secrets extension keeps one: SECRETS_MANAGER_TTL. */
+const MAX_AGE_MS = 300_000;
+
+/** Gives access to one secret of Secrets Manager, read at first use. */
+export function secretStore(secretId: string): SecretStore {
+  const client = new SecretsManagerClient({
+    maxAttempts: 3,
+    requestHandler: { connectionTimeout: 2000, requestTimeout: 3000, throwOnRequestTimeout: true },
+  });
+  let cached: Version | undefined;
+
+  async function readAgain(signal: AbortSignal): Promise<Version> {
+    const answer = await client
+      .send(new GetSecretValueCommand({ SecretId: secretId }), { abortSignal: signal })
+      .catch((cause: Error) => {
+        signal.throwIfAborted();
+        // No cause: the parser's message quotes the answer.
+        if (cause instanceof SyntaxError) throw new SecretError(`secret ${secretId} could not be read: no JSON came`);
+        throw new SecretError(`secret ${secretId} could not be read: ${cause.name}: ${cause.message}`, { cause });
+      });
+    cached = {
+      secret: parseSecret(secretId, answer.SecretString),
+      versionId: answer.VersionId ?? '',
+      readAtMs: performance.now(),
+    };
+    return cached;
+  }
+
+  return {
+    readAgain,
+    async read(signal) {
+      return cached && performance.now() - cached.readAtMs < MAX_AGE_MS ? cached : readAgain(signal);
+    },
+  };
+}
+
+function parseSecret(secretId: string, json: string | undefined): Secret {
+  let value: unknown;
+  try {
+    value = JSON.parse(json ?? '');
+  } catch {
+    // No cause: the parser's message quotes the text.
+    throw new SecretError(`secret ${secretId} is not JSON text`);
+  }
+  const parsed = v.safeParse(schema, value, { abortPipeEarly: true });
+  if (parsed.success) return parsed.output;
+  const faults = parsed.issues.map((issue) => {
+    const path = v.getDotPath(issue) ?? 'the value';
+    if (issue.expected === 'never') return `unknown key ${path}`;
+    if (issue.received === 'undefined' && issue.message.startsWith('Invalid key')) return `${path} is missing`;
+    // Only what was expected: the full message would quote the value.
+    return issue.kind === 'schema' ? `${path} must be ${issue.expected ?? 'valid'}` : `${path} ${issue.message}`;
+  });
+  throw new SecretError(`secret ${secretId} is not of the documented shape: ${faults.join('; ')}`);
+}
+
+/** One run's view of the secret. */
+export interface Credentials {
+  current(): Secret;
+  /**
+   * To be called when `refused` was answered with a 401. Gives the version to go on with: the current one if it is no
+   * longer the refused one, else a new reading, made once a run and once for all who wait.
+   * @throws CredentialsError when the new reading is the same version, or was refused as well.
+   */
+  renew(refused: Secret, signal: AbortSignal, cause?: Error): Promise<Secret>;
+}
+
+const refusal = (cause?: Error) => `the credentials were refused${cause ? ` (${cause.message})` : ''}`;
+
+/** Starts a run with the cached secret. @throws SecretError */
+export async function openCredentials(store: SecretStore, signal: AbortSignal): Promise<Credentials> {
+  let version = await store.read(signal);
+  let renewal: Promise<Secret> | undefined;
+
+  async function readNewVersion(signal: AbortSignal, cause?: Error) {
+    const next = await store.readAgain(signal);
+    if (next.versionId === version.versionId) {
+      throw new CredentialsError(`${refusal(cause)}, and the secret has no newer version`, { cause });
+    }
+    version = next;
+    return next.secret;
+  }
+
+  return {
+    current: () => version.secret,
+    async renew(refused, signal, cause) {
+      if (refused !== version.secret) return version.secret;
+      if (renewal && (await renewal) === refused) {
+        throw new CredentialsError(
+          'the credentials were refused, and those of the newest version of the secret as well',
+        );
+      }
+      renewal ??= readNewVersion(signal, cause);
+      return renewal;
+    },
+  };
+}

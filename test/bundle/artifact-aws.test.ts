@@ -1,0 +1,44 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { startCloud } from '../../infra/local/cloud.ts';
+import { until } from '../support/pipeline.ts';
+
+test('The deployed artifact goes on with a partial pass by itself: it is invoked through Lambda’s API until it is done.', async () => {
+  const lines: { message?: string; event?: { hop?: number } }[] = [];
+  await using cloud = await startCloud({
+    stage: 'dev',
+    env: { CONTINUE: 'self', CONCURRENCY: '10' },
+    onLog: (_, line) => {
+      if (line.startsWith('{')) lines.push(JSON.parse(line));
+    },
+  });
+  const { target, records } = cloud;
+  // Once, after the first page, it wants a pause that no run can wait for.
+  let asked = false;
+  target.retryAfterSeconds = 3600;
+  target.refuse = () => {
+    if (asked || target.models.size < 550) return;
+    asked = true;
+    return 429;
+  };
+
+  const { payload } = await cloud.functions.sync.invoke({ kind: 'tick' });
+  assert.equal((payload as { status: string }).status, 'partial');
+  await until(() => lines.some(({ message }) => message === 'completed'));
+  assert.deepEqual(
+    lines.flatMap(({ event }) => (event?.hop === undefined ? [] : [event])),
+    [{ kind: 'continue', root: (payload as { runId: string }).runId, hop: 1 }],
+  );
+  assert.equal(target.models.size, records.length);
+  assert.ok(asked);
+});
+
+test('The deployed artifact sends an invalid record to the dead-letter queue.', async () => {
+  await using cloud = await startCloud({ stage: 'dev' });
+  cloud.source.records = [{ id: 'broken' }, ...cloud.records];
+  const { payload } = await cloud.functions.sync.invoke({ kind: 'tick' });
+  assert.equal((payload as { status: string }).status, 'completed');
+  const [letter, ...others] = cloud.deadLetters.messages.map((message) => JSON.parse(message));
+  assert.deepEqual([letter.id, letter.kind, letter.record], ['broken', 'invalid', { id: 'broken' }]);
+  assert.deepEqual(others, []);
+});

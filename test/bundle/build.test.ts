@@ -1,0 +1,195 @@
+import assert from 'node:assert/strict';
+import { execFile } from 'node:child_process';
+import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { createRequire } from 'node:module';
+import { tmpdir } from 'node:os';
+import { basename, dirname, join } from 'node:path';
+import { after, before, test } from 'node:test';
+import { pathToFileURL } from 'node:url';
+import { promisify } from 'node:util';
+import { type BuildOptions, build as bundle, type Metafile } from 'esbuild';
+import { build } from '../../infra/bundle/build.ts';
+import { compileServices, etcdProtos } from '../../infra/bundle/etcd-protos.ts';
+import { unusedParts } from '../../infra/bundle/left-out.ts';
+import { serve } from '../../infra/local/serve.ts';
+
+/** What gRPC calls a method with. */
+interface Method {
+  requestSerialize(message: object): Buffer;
+  responseDeserialize(bytes: Buffer): object;
+}
+
+let folder: string;
+let outDir: string;
+let metafile: Metafile;
+
+before(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'solotick-build-'));
+  outDir = join(folder, 'dist');
+  await mkdir(outDir);
+  await writeFile(join(outDir, 'stale.js'), 'throw new Error("this is of an earlier build")');
+  metafile = await build({ outDir });
+});
+
+after(() => rm(folder, { recursive: true, force: true }));
+
+test('The bundle loads in a folder without node_modules, every chunk of it, and exports a handler for each function.', async () => {
+  const script = `
+    const { readdirSync } = await import('node:fs');
+    for (const name of readdirSync('chunks')) await import('./chunks/' + name);
+    for (const name of ['sync', 'backfill', 'control']) console.log(name, typeof (await import('./' + name + '.js')).handler);
+  `;
+  const load = join(outDir, 'load.mjs');
+  await writeFile(load, script);
+  const { stdout } = await promisify(execFile)(process.execPath, [load], { cwd: outDir, env: {} });
+  await rm(load);
+  assert.equal(stdout, 'sync function\nbackfill function\ncontrol function\n');
+});
+
+test('The output holds the functions, their chunks and a package.json, and nothing of an earlier build.', async () => {
+  assert.deepEqual((await readdir(outDir)).sort(), ['backfill.js', 'chunks', 'control.js', 'package.json', 'sync.js']);
+});
+
+test('Two builds of the same sources are the same bytes, wherever they are written.', async () => {
+  const other = join(folder, 'somewhere', 'else');
+  await build({ outDir: other });
+  assert.deepEqual(await contents(other), await contents(outDir));
+});
+
+test('What a skipped tick loads holds neither the HTTP client nor the engine.', () => {
+  const outputs = new Map(Object.entries(metafile.outputs));
+  const loaded = new Set([...outputs.keys()].filter((path) => basename(path) === 'sync.js'));
+  for (const path of loaded)
+    for (const { path: next, kind } of outputs.get(path)?.imports ?? [])
+      if (kind === 'import-statement' && outputs.has(next)) loaded.add(next);
+  const inputs = [...loaded].flatMap((path) => Object.keys(outputs.get(path)?.inputs ?? {}));
+  assert.ok(inputs.some((path) => path.includes('node_modules/etcd3/')));
+  assert.deepEqual(
+    inputs.filter((path) => /node_modules\/(undici|p-limit)\//.test(path)),
+    [],
+  );
+});
+
+test('What etcd3 gets in the place of its .proto files calls the same methods with the same bytes, and reads the same answers.', () => {
+  const etcd3 = createRequire(import.meta.url).resolve('etcd3');
+  const { loadSync } = createRequire(etcd3)('@grpc/proto-loader');
+  const proto = join(dirname(etcd3), '../proto/rpc.proto');
+  const options = { keepCase: true, longs: String, enums: String, defaults: true, oneofs: true };
+  const theirs = loadSync(proto, options);
+  const compiled: { servicesOf?: (given: typeof options) => Record<string, Record<string, Method>> } = {};
+  new Function('require', 'exports', compileServices(proto))(createRequire(import.meta.url), compiled);
+  const own = compiled.servicesOf!(options);
+
+  const [key, value, lease] = [Buffer.from('a/1'), Buffer.from('{}'), '9007199254740993'];
+  const header = { cluster_id: '18446744073709551615', member_id: '1', revision: '9007199254740995', raft_term: '2' };
+  const kv = { key, value, lease, version: '3', create_revision: '4', mod_revision: '5' };
+  const compare = { target: 'CREATE', result: 'EQUAL', key, range_end: Buffer.from('a0'), create_revision: '0' };
+  const range = { key, sort_order: 'ASCEND', sort_target: 'CREATE', limit: '1', serializable: true };
+  const requests = [
+    { request_put: { key, value, lease } },
+    { request_delete_range: { key } },
+    { request_range: range },
+  ];
+  const responses = [
+    { response_range: { header, kvs: [kv, {}], more: true, count: '2' } },
+    { response_put: { prev_kv: kv } },
+    { response_delete_range: { deleted: '1', prev_kvs: [kv] } },
+    { response_txn: { succeeded: true } },
+  ];
+  const exchanges: Record<string, [request: object, answer: object]> = {
+    'Auth/Authenticate': [
+      { name: 'bench', password: 'ä' },
+      { header, token: 'x.1' },
+    ],
+    'KV/Txn': [
+      {
+        compare: [compare, { target: 'LEASE', lease: '0' }],
+        success: requests,
+        failure: [{ request_txn: { success: requests } }],
+      },
+      { header, succeeded: true, responses },
+    ],
+    'Lease/LeaseGrant': [
+      { TTL: 15, ID: lease },
+      { header, ID: lease, TTL: '15', error: 'no' },
+    ],
+    'Lease/LeaseRevoke': [{ ID: lease }, { header }],
+    'Lease/LeaseKeepAlive': [{ ID: lease }, { header, ID: lease, TTL: '-1' }],
+    'Lease/LeaseTimeToLive': [
+      { ID: lease, keys: true },
+      { ID: lease, TTL: '14', grantedTTL: '15', keys: [key, value] },
+    ],
+  };
+  const names = Object.entries(own).flatMap(([service, methods]) =>
+    Object.keys(methods).map((method) => `${service.replace('etcdserverpb.', '')}/${method}`),
+  );
+  assert.deepEqual(names, Object.keys(exchanges));
+  for (const [name, [request, answer]] of Object.entries(exchanges)) {
+    const [service, method] = name.split('/') as [string, string];
+    const mine = own[`etcdserverpb.${service}`]![method]!;
+    const other = theirs[`etcdserverpb.${service}`][method];
+    const { path, originalName, requestStream, responseStream } = other;
+    assert.partialDeepStrictEqual(mine, { path, originalName, requestStream, responseStream });
+    for (const sent of [request, {}]) assert.deepEqual(mine.requestSerialize(sent), other.requestSerialize(sent), name);
+    assert.ok(mine.requestSerialize(request).length > 0);
+    for (const got of [answer, {}].map((message) => other.responseSerialize(message)))
+      assert.deepEqual(mine.responseDeserialize(got), other.responseDeserialize(got), name);
+    assert.partialDeepStrictEqual(mine.responseDeserialize(other.responseSerialize(answer)), answer);
+  }
+});
+
+test('What is left of undici sends and streams, and tells what breaks off, as the whole does.', async () => {
+  const file = join(folder, 'clients.mjs');
+  await bundle({
+    stdin: {
+      contents: "export * from './lib/http/client.ts'; export * from './lib/lock/etcd.ts';",
+      resolveDir: join(import.meta.dirname, '../..'),
+    },
+    ...{ bundle: true, outfile: file, format: 'esm', platform: 'node', target: 'node24', logLevel: 'silent' },
+    banner: { js: "import { createRequire } from 'node:module'; const require = createRequire(import.meta.url);" },
+    plugins: [etcdProtos, unusedParts],
+  });
+  const { createHttp }: typeof import('../../lib/http/client.ts') = await import(pathToFileURL(file).href);
+  await using server = await serve((request, response) => {
+    if (request.url === '/broken')
+      response.writeHead(200, { 'content-length': 100 }).write('half', () => response.destroy());
+    else request.pipe(response);
+  });
+  const cut = new AbortController();
+  await using http = createHttp(server.url, { timeoutMs: 5000, maxBytes: 10, signal: cut.signal });
+  const request = { method: 'PUT', path: '/', headers: { 'x-a': 'b' } };
+  const answer = await http.send({ ...request, body: 'größe' });
+  assert.equal(Buffer.from(answer.body).toString(), 'größe');
+  await assert.rejects(http.send({ ...request, body: 'more than ten bytes' }), { message: /larger than 10 bytes/ });
+  await assert.rejects(http.send({ ...request, path: '/broken' }), { name: 'HttpError', transient: true });
+  await assert.rejects(http.send({ ...request, headers: { 'x-a': '\n' } }), { name: 'HttpError', transient: false });
+  const pieces = [];
+  using streamed = await http.stream({ ...request, body: 'more than ten bytes' });
+  for await (const piece of streamed.body) pieces.push(piece);
+  assert.equal(Buffer.concat(pieces).toString(), 'more than ten bytes');
+  using broken = await http.stream({ ...request, path: '/broken' });
+  await assert.rejects(Array.fromAsync(broken.body), { name: 'HttpError', transient: true });
+  cut.abort(new Error('cut'));
+  await assert.rejects(http.send(request), { message: 'cut' });
+});
+
+test('The build fails when etcd3 no longer loads its .proto files as it did.', async () => {
+  const lib = join(folder, 'other', 'node_modules/etcd3/lib');
+  await mkdir(lib, { recursive: true });
+  await writeFile(join(lib, 'connection-pool.js'), 'exports.packageDefinition = loadSync("../proto/rpc.proto");');
+  const options: BuildOptions = { bundle: true, write: false, logLevel: 'silent', plugins: [etcdProtos] };
+  await assert.rejects(bundle({ ...options, entryPoints: [join(lib, 'connection-pool.js')] }), /has to be adapted/);
+  await assert.rejects(
+    bundle({ ...options, stdin: { contents: '1' } }),
+    /connection-pool\.js is not part of the bundle/,
+  );
+});
+
+async function contents(of: string): Promise<Record<string, string>> {
+  const files = (await readdir(of, { recursive: true, withFileTypes: true })).filter((entry) => entry.isFile());
+  const read = files.map(async ({ parentPath, name }) => {
+    const path = join(parentPath, name);
+    return [path.slice(of.length), await readFile(path, 'utf8')] as const;
+  });
+  return Object.fromEntries((await Promise.all(read)).sort());
+}

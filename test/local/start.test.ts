@@ -1,0 +1,183 @@
+import assert from 'node:assert/strict';
+import { type ChildProcess, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { cp, mkdtemp, readdir, rm, symlink, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { createInterface } from 'node:readline';
+import { type TestContext, test } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
+
+const root = join(import.meta.dirname, '../..');
+const TIMEOUT_MS = 120_000;
+
+interface Tick {
+  status: string;
+  runId: string;
+  reason?: string;
+  heldBy?: { runId?: string };
+  fencingToken?: string;
+}
+
+/** A child process and the lines it prints; killed at the end of the test if it still runs. */
+function start(t: TestContext, command: string, ...args: string[]) {
+  return startIn(root, t, command, ...args);
+}
+
+function startIn(cwd: string, t: TestContext, command: string, ...args: string[]) {
+  const child = spawn(command, args, { cwd });
+  t.after(() => child.kill('SIGKILL'));
+  const lines: string[] = [];
+  const closed = once(child, 'close') as Promise<[number | null, string | null]>;
+  const waiting = new Set<() => void>();
+  for (const stream of [child.stdout, child.stderr]) {
+    createInterface({ input: stream }).on('line', (line) => {
+      lines.push(line);
+      for (const look of waiting) look();
+    });
+  }
+  return { child, lines, closed, seen: (pattern: RegExp) => seen(child, lines, waiting, pattern) };
+}
+
+/** Resolves with the first line that matches; rejects when the process ends without one. */
+function seen(child: ChildProcess, lines: string[], waiting: Set<() => void>, pattern: RegExp): Promise<string> {
+  return new Promise((resolve, reject) => {
+    const look = () => {
+      const line = lines.find((line) => pattern.test(line));
+      if (line === undefined) return;
+      waiting.delete(look);
+      resolve(line);
+    };
+    waiting.add(look);
+    child.once('close', () => reject(new Error(`ended without ${pattern}:\n${lines.join('\n')}`)));
+    look();
+  });
+}
+
+/** The process that listens on the loopback port of this URL is gone. */
+async function assertGone(url: string) {
+  await assert.rejects(fetch(url), url);
+}
+
+test('npm start does the whole job: one tick completes, the overlapping one is skipped and names the holder', {
+  timeout: TIMEOUT_MS,
+}, async (t) => {
+  const { lines, closed } = start(t, 'npm', 'start', '--', '--json');
+  const [code] = await closed;
+  assert.equal(code, 0, lines.join('\n'));
+  const outcome = JSON.parse(lines.at(-1) ?? '');
+  const [first, second] = outcome.ticks as [Tick, Tick];
+  assert.deepEqual(Object.keys(outcome), ['ticks', 'sourceRecords', 'targetRecords', 'peakInFlight', 'locksLeft']);
+  assert.equal(first.status, 'completed');
+  assert.match(first.fencingToken ?? '', /^\d+$/);
+  assert.deepEqual([second.status, second.reason, second.heldBy?.runId], ['skipped', 'locked', first.runId]);
+  assert.notEqual(second.runId, first.runId);
+  assert.ok(outcome.sourceRecords > 500);
+  assert.equal(outcome.targetRecords, outcome.sourceRecords);
+  assert.ok(outcome.peakInFlight > 1 && outcome.peakInFlight <= 50, `${outcome.peakInFlight} in flight`);
+  assert.equal(outcome.locksLeft, 0);
+  assert.ok(lines.some((line) => /^etcd \S+ from /.test(line)));
+});
+
+test('npm start and npm run dev refuse an option they do not know', async (t) => {
+  for (const script of ['start', 'dev']) {
+    const { lines, closed } = start(t, process.execPath, `infra/local/${script}.ts`, '--jsno');
+    assert.deepEqual(await closed, [1, null]);
+    assert.match(lines.join('\n'), /Unknown option '--jsno'[\s\S]*usage: npm/);
+  }
+});
+
+test('npm start stops everything on Ctrl-C', { timeout: TIMEOUT_MS }, async (t) => {
+  const { child, lines, closed, seen } = start(t, process.execPath, 'infra/local/start.ts');
+  await seen(/^tick 1:/);
+  child.kill('SIGINT');
+  assert.deepEqual(await closed, [1, null], lines.join('\n'));
+  assert.match(lines.join('\n'), /stopped by SIGINT/);
+});
+
+test('npm start leaves nothing behind when it is ended while it still packages', { timeout: TIMEOUT_MS }, async (t) => {
+  const folder = await mkdtemp(join(tmpdir(), 'solotick-start-'));
+  t.after(() => rm(folder, { recursive: true }));
+  const { child, closed, seen } = start(t, 'env', `TMPDIR=${folder}`, process.execPath, 'infra/local/start.ts');
+  await seen(/^etcd \S+ from /);
+  // From here on it writes.
+  while (!(await readdir(folder, { recursive: true })).some((path) => path.endsWith('service/dist'))) await sleep(10);
+  child.kill('SIGTERM');
+  assert.deepEqual(await closed, [130, null]);
+  // So long packaging would have gone on.
+  await sleep(4000);
+  assert.deepEqual(await readdir(folder), []);
+});
+
+test('npm run dev ticks until Ctrl-C, answers invocations by hand, and then lets the run finish', {
+  timeout: TIMEOUT_MS,
+}, async (t) => {
+  const { child, lines, closed, seen } = start(t, process.execPath, 'infra/local/dev.ts', '--every', '2s');
+  const byHand = await seen(/functions\/control\/invocations/);
+  await seen(/^tick of .*"status":"completed"/);
+  const url = /http:\S+/.exec(byHand)?.[0] ?? '';
+  const status = await fetch(url, { method: 'POST', body: '{"action":"status"}' });
+  assert.partialDeepStrictEqual(await status.json(), {
+    job: 'models',
+    paused: false,
+    lastRun: { status: 'completed' },
+  });
+  const refused = await fetch(url, { method: 'POST', body: '{"action":"dance"}' });
+  assert.equal(refused.headers.get('x-amz-function-error'), 'Unhandled');
+  assert.equal(((await refused.json()) as { errorType: string }).errorType, 'EventError');
+  const hold = lines.find((line) => / lock \/solotick\/dev\/models\/lock$/.test(line)) ?? 'false';
+  const holder = start(t, 'sh', '-c', `exec ${hold.trim()}`);
+  await holder.seen(/^\/solotick\/dev\/models\/lock\//);
+  await seen(/^tick of .*"reason":"locked"/);
+  holder.child.kill('SIGINT');
+
+  child.kill('SIGINT');
+  assert.deepEqual(await closed, [0, null], lines.join('\n'));
+  await assertGone(url);
+  const etcd = /etcd (http:[^,\s]+)/.exec(lines.join('\n'))?.[1] ?? '';
+  await assertGone(`${etcd}/health`);
+});
+
+/** A copy of the project with a `.env`, in a folder whose name has a blank. */
+async function projectWith(t: TestContext, dotenv: Record<string, string>): Promise<string> {
+  const folder = await mkdtemp(join(tmpdir(), 'solotick start '));
+  t.after(() => rm(folder, { recursive: true }));
+  for (const path of ['functions', 'infra', 'lib', 'package.json', 'serverless.yml'])
+    await cp(join(root, path), join(folder, path), { recursive: true });
+  await symlink(join(root, 'node_modules'), join(folder, 'node_modules'));
+  await writeFile(
+    join(folder, '.env'),
+    Object.entries(dotenv)
+      .map(([name, value]) => `${name}=${value}\n`)
+      .join(''),
+  );
+  return folder;
+}
+
+test('npm run dev does its work and prints commands for a shell, whatever .env says of lock, region, secret, profile, stage and shards', {
+  timeout: TIMEOUT_MS,
+}, async (t) => {
+  const project = await projectWith(t, {
+    LOCK_KEY: '/the lock',
+    TARGET_REGION_ID: 'eu-2',
+    SECRET_ID: 'another',
+    AWS_PROFILE: 'solotick',
+    STAGE: 'prod',
+    SHARDS: '2',
+  });
+  const { child, lines, closed, seen } = startIn(project, t, process.execPath, 'infra/local/dev.ts', '--every', '1h');
+  const tick = await seen(/^tick of .*: \{/);
+  assert.partialDeepStrictEqual(JSON.parse(tick.slice(tick.indexOf('{'))), {
+    status: 'completed',
+    report: { failed: 0 },
+  });
+  const url = /http:\S+/.exec(await seen(/functions\/control\/invocations/))?.[0] ?? '';
+  const status = await fetch(url, { method: 'POST', body: '{"action":"status"}' });
+  assert.partialDeepStrictEqual(await status.json(), { stage: 'dev', lockKey: '/the lock' });
+  const hold = await seen(/etcdctl .* lock /);
+  const holder = start(t, 'sh', '-c', `exec ${hold.trim()}`);
+  await holder.seen(/^\/the lock\//);
+  holder.child.kill('SIGINT');
+  child.kill('SIGINT');
+  assert.deepEqual(await closed, [0, null], lines.join('\n'));
+});

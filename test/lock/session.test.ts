@@ -1,0 +1,180 @@
+import assert from 'node:assert/strict';
+import { after, before, test } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { type LocalEtcd, startEtcd } from '../../infra/local/etcd/etcd.ts';
+import { LockLostError, LockServiceError } from '../../lib/errors.ts';
+import { connectEtcd, type Etcd } from '../../lib/lock/etcd.ts';
+import { openSession, type Session } from '../../lib/lock/session.ts';
+import { BUDGET, failureOf, hex, leasesOf, loseAnswer, openClient, steppedClock, until } from '../support/locking.ts';
+import { startTcpProxy } from '../support/tcp-proxy.ts';
+
+let server: LocalEtcd;
+before(async () => {
+  server = await startEtcd();
+});
+after(() => server[Symbol.asyncDispose]());
+
+const HOUR_MS = 3_600_000;
+
+function assertLost(session: Session) {
+  assert.throws(() => session.check(), LockLostError);
+  assert.ok(session.signal.aborted);
+  assert.ok(session.signal.reason instanceof LockLostError);
+}
+
+/** Resolves with the signal's reason. Holds the process, which the session itself does not. */
+async function lossOf(session: Session): Promise<unknown> {
+  await until('the session is lost', () => session.signal.aborted);
+  return session.signal.reason;
+}
+
+test('A session ends its lease when it is disposed of, once and for all.', async () => {
+  const { etcd, session, [Symbol.asyncDispose]: dispose } = await openClient(server.endpoints);
+  assert.deepEqual(await leasesOf(server), [hex(session.leaseId)]);
+  session.check();
+  await session[Symbol.asyncDispose]();
+  assert.deepEqual(await leasesOf(server), []);
+  await session[Symbol.asyncDispose]();
+  assert.equal(session.signal.aborted, false);
+  assert.ok((await etcd.timeToLive(session.leaseId, BUDGET)) < 0);
+  await dispose();
+});
+
+test('A session outlives its TTL by being kept alive.', async () => {
+  await using us = await openClient(server.endpoints, { ttlSeconds: 3, clock: steppedClock() });
+  await sleep(5000);
+  us.session.check();
+  assert.ok((await us.etcd.timeToLive(us.session.leaseId, BUDGET)) > 0);
+});
+
+for (const name of ['monotonicMs', 'wallMs'] as const) {
+  test(`A session is lost when ${name} alone steps past the TTL less a fifth, and stays lost.`, async () => {
+    const clock = steppedClock();
+    await using us = await openClient(server.endpoints, { ttlSeconds: 60, clock });
+    clock.step({ [name]: 47_999 });
+    us.session.check();
+    assert.ok(us.session.budget().totalMs <= 1);
+    clock.step({ [name]: 1 });
+    assertLost(us.session);
+    assert.equal(us.session.budget().totalMs, 0);
+    clock.step({ [name]: -HOUR_MS });
+    assertLost(us.session);
+  });
+}
+
+test('The signal fires by itself when the wall clock steps past the TTL, although nobody checks.', async () => {
+  const clock = steppedClock();
+  await using us = await openClient(server.endpoints, { ttlSeconds: 600, clock });
+  clock.step({ wallMs: HOUR_MS });
+  assert.ok((await lossOf(us.session)) instanceof LockLostError);
+});
+
+test('A wall clock that is set back changes nothing: the session lives, and the other clock still ends it.', async () => {
+  const clock = steppedClock();
+  await using us = await openClient(server.endpoints, { ttlSeconds: 60, clock });
+  clock.step({ wallMs: -HOUR_MS });
+  us.session.check();
+  clock.step({ monotonicMs: 47_000 });
+  us.session.check();
+  clock.step({ monotonicMs: 1_000 });
+  assertLost(us.session);
+});
+
+test('A keepalive answer that comes after the expiry does not revive the session.', async () => {
+  const clock = steppedClock();
+  await using etcd = connectEtcd(server.endpoints);
+  let answered = 0;
+  const late: Etcd = {
+    ...etcd,
+    async keepAlive(...call) {
+      answered = await etcd.keepAlive(...call);
+      clock.step({ monotonicMs: 1000 });
+      return answered;
+    },
+  };
+  // The 2 s that a lease of 3 s is valid for end between the send and the answer.
+  await using session = await openSession(late, { ttlSeconds: 3, acquire: BUDGET, clock });
+  clock.step({ monotonicMs: 1500 });
+  assert.ok((await lossOf(session)) instanceof LockLostError);
+  assert.ok(answered > 0, 'etcd had renewed the lease');
+  clock.step({ monotonicMs: -2000 });
+  assertLost(session);
+});
+
+test('The expiry counts from when a keepalive was sent, not from when it was answered.', async () => {
+  const clock = steppedClock();
+  await using etcd = connectEtcd(server.endpoints);
+  const answers: number[] = [];
+  const slow: Etcd = {
+    ...etcd,
+    async keepAlive(...call) {
+      const ttl = await etcd.keepAlive(...call);
+      // As if half a second had passed on the way back, and none since the last one.
+      clock.step({ monotonicMs: 500 });
+      answers.push(ttl);
+      return ttl;
+    },
+  };
+  await using session = await openSession(slow, { ttlSeconds: 3, acquire: BUDGET, clock });
+  await until('one keepalive is answered', () => answers.length === 1);
+  await sleep(0);
+  // Of the 2 s that a lease of 3 s is valid for.
+  assert.equal(session.budget().totalMs, 1500);
+});
+
+test('A lease that somebody revokes is a lost lock at the next keepalive.', async () => {
+  await using us = await openClient(server.endpoints, { ttlSeconds: 5 });
+  await server.etcdctl(['lease', 'revoke', hex(us.session.leaseId)]);
+  const loss = await lossOf(us.session);
+  assert.ok(loss instanceof LockLostError);
+  assert.match(loss.message, /revoked/);
+});
+
+test('A TTL that etcd raises to its minimum is the one that counts.', async () => {
+  const clock = steppedClock();
+  await using us = await openClient(server.endpoints, { ttlSeconds: 1, clock });
+  const seen = await server.etcdctl(['lease', 'timetolive', hex(us.session.leaseId), '--write-out=fields']);
+  const granted = Number(/"GrantedTTL" : (\d+)/.exec(seen)?.[1]);
+  assert.ok(granted > 1, `etcd grants at least 1.5 times its election time-out: ${granted}`);
+  // Of the second that was asked for, the margin of 1 s would leave nothing.
+  clock.step({ monotonicMs: (granted - 1) * 1000 - 1 });
+  us.session.check();
+  clock.step({ monotonicMs: 1 });
+  assertLost(us.session);
+});
+
+test('A grant whose answer is lost is sent again and gives one lease.', async () => {
+  await using proxy = await startTcpProxy(server.endpoints[0]!);
+  await using etcd = connectEtcd([proxy.url]);
+  await etcd.revoke('1', BUDGET);
+  const open = () => openSession(etcd, { ttlSeconds: 60, acquire: BUDGET });
+  await using session = await loseAnswer(proxy, open, async () => (await leasesOf(server)).length > 0);
+  session.check();
+  assert.deepEqual(await leasesOf(server), [hex(session.leaseId)]);
+});
+
+test('A session that is never told of its lease leaves none behind.', async () => {
+  await using etcd = connectEtcd(server.endpoints);
+  const silent: Etcd = {
+    ...etcd,
+    async grant(...call) {
+      await etcd.grant(...call);
+      throw new LockServiceError('no answer');
+    },
+  };
+  await assert.rejects(openSession(silent, { ttlSeconds: 60, acquire: BUDGET }), { message: 'no answer' });
+  assert.deepEqual(await leasesOf(server), []);
+});
+
+test('A session that is called off while its lease is granted leaves none behind.', async () => {
+  await using proxy = await startTcpProxy(server.endpoints[0]!);
+  await using etcd = connectEtcd([proxy.url]);
+  await etcd.revoke('1', BUDGET);
+  proxy.mode = 'half-open';
+  const stop = new AbortController();
+  const opening = failureOf(openSession(etcd, { ttlSeconds: 60, acquire: { ...BUDGET, signal: stop.signal } }));
+  await until('a lease is granted', async () => (await leasesOf(server)).length > 0);
+  stop.abort(new Error('called off'));
+  assert.equal((await opening).message, 'called off');
+  await until('its lease is revoked', async () => (await leasesOf(server)).length === 0);
+});

@@ -1,0 +1,189 @@
+import assert from 'node:assert/strict';
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { createInterface } from 'node:readline';
+import { after, before, type TestContext, test } from 'node:test';
+import { serverless, serviceFolder } from '../../infra/bundle/artifact.ts';
+import { announce } from '../../infra/local/announce.ts';
+import { type LocalCloud, startCloud } from '../../infra/local/cloud.ts';
+import { model } from '../support/world.ts';
+
+const TIMEOUT_MS = 120_000;
+const root = join(import.meta.dirname, '../..');
+const announcement = (serviceDir: string) => join(serviceDir, '.solotick-dev.json');
+
+let folder: string;
+let serviceDir: string;
+let cloud: LocalCloud;
+
+before(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'solotick-operate-'));
+  serviceDir = await serviceFolder(folder);
+  // The function's time-out is 300 s, so a run starts nothing new after 5 s.
+  cloud = await startCloud({ stage: 'dev', env: { DEADLINE_RESERVE_SECONDS: '295' } });
+  announce(serviceDir, { url: cloud.lambdaUrl, stage: 'dev' });
+});
+after(async () => {
+  await cloud?.[Symbol.asyncDispose]();
+  await rm(folder, { recursive: true, force: true });
+});
+
+const local = (...args: string[]) => serverless(serviceDir, [...args, '--local']);
+const refused = (args: string[], message: RegExp) =>
+  assert.rejects(local(...args), (error: Error) => {
+    assert.match(error.message, message);
+    // A sentence for an operator, not a stack.
+    assert.doesNotMatch(error.message, /\n\s+at /);
+    return (error.cause as { code: number }).code === 1;
+  });
+
+/** Serves `count` records, one for each minute of 2026, to a target that has nothing yet. */
+function serveRecords(count: number, latencyMs = 0) {
+  cloud.source.records = Array.from({ length: count }, (_, index) => model(index));
+  cloud.target.models.clear();
+  cloud.target.latencyMs = latencyMs;
+}
+
+/** A child process and the lines it prints; killed at the end of the test if it still runs. */
+function start(t: TestContext, cwd: string, ...args: string[]) {
+  const child = spawn(process.execPath, args, { cwd });
+  t.after(() => child.kill('SIGKILL'));
+  const lines: string[] = [];
+  const closed = once(child, 'close') as Promise<[number | null, string | null]>;
+  const first = Promise.withResolvers<void>();
+  let wanted = /^/;
+  for (const stream of [child.stdout, child.stderr]) {
+    createInterface({ input: stream }).on('line', (line) => {
+      lines.push(line);
+      if (wanted.test(line)) first.resolve();
+    });
+  }
+  const seen = async (pattern: RegExp) => {
+    wanted = pattern;
+    if (lines.some((line) => pattern.test(line))) return;
+    const ended = closed.then(() => Promise.reject(new Error(`ended without ${pattern}:\n${lines.join('\n')}`)));
+    await Promise.race([first.promise, ended]);
+  };
+  return { child, lines, closed, seen };
+}
+
+test('A rehearsal says what would be written and writes nothing.', { timeout: TIMEOUT_MS }, async () => {
+  serveRecords(3);
+  const said = await local('backfill', '--since', '2026-01-01', '--until', '2026-01-01T00:02Z', '--dry-run');
+  assert.match(said, /completed, 2 read, 2 would be written/);
+  assert.match(said, /such as model-00000, model-00001/);
+  assert.equal(cloud.target.models.size, 0);
+});
+
+test('A backfill that does not fit into one invocation is continued until it is done.', {
+  timeout: TIMEOUT_MS,
+}, async () => {
+  serveRecords(3000, 100);
+  const said = await local('backfill', '--since', '2026-01-01', '--until', '2027-01-01');
+  assert.match(said, /partial \(deadline\)/);
+  assert.match(said, /completed, 3000 read, 3000 written; .*done/);
+  assert.equal(cloud.target.models.size, 3000);
+});
+
+test('Ctrl-C stops a backfill after its window, and the command that it prints does the rest.', {
+  timeout: TIMEOUT_MS,
+}, async (t) => {
+  serveRecords(300, 500);
+  const range = ['--since', '2026-01-01', '--until', '2026-01-01T05:00Z', '--window', '1h'];
+  const osls = join(root, 'node_modules/osls/bin/serverless.js');
+  const { child, lines, closed, seen } = start(t, serviceDir, osls, 'backfill', ...range, '--wait', '5', '--local');
+  await seen(/^\[1\/5\].*60 written/);
+  child.kill('SIGINT');
+  assert.deepEqual(await closed, [130, null], lines.join('\n'));
+  const command = lines.find((line) => line.trimStart().startsWith('npx serverless'))?.trim() ?? '';
+  assert.match(command, /^npx serverless backfill --local --since \S+ --until 2026-01-01T05:00:00.000Z --window 1h/);
+  const written = cloud.target.models.size;
+  cloud.target.latencyMs = 0;
+  assert.ok(written > 0 && written < 300 && written % 60 === 0, `${written} written`);
+
+  const said = await serverless(serviceDir, command.split(' ').slice(2));
+  assert.match(said, new RegExp(`^together: ${300 - written} read`, 'm'));
+  assert.equal(cloud.target.models.size, 300);
+});
+
+test('Single records are repaired by their ids, and those that the source does not know are named.', {
+  timeout: TIMEOUT_MS,
+}, async () => {
+  serveRecords(5);
+  const said = await local('backfill', '--ids', 'model-00003,nobody');
+  assert.match(said, /missing: nobody: /);
+  assert.match(said, /2 ids: completed, 1 read, 1 written, 1 missing/);
+  assert.deepEqual([...cloud.target.models.keys()], ['model-00003']);
+});
+
+test('A held lock ends a backfill with its holder, what to do, and the command that goes on.', {
+  timeout: TIMEOUT_MS,
+}, async () => {
+  serveRecords(1);
+  const key = '/solotick/dev/models/lock/somebody';
+  await cloud.etcd.etcdctl(['put', key, '']);
+  try {
+    const command = /npx serverless backfill --local --since 2026-01-01T00:00:00.000Z --wait 60 --resume [\w-]+/;
+    await refused(
+      ['backfill', '--since', '2026-01-01'],
+      new RegExp(`lock is held by another program: key ${key}[\\s\\S]*${command.source}`),
+    );
+    assert.match(await local('status'), new RegExp(`lock +held by another program, key ${key}[\\s\\S]*etcdctl del`));
+    await refused(['reset', '--what', 'failed'], /nothing was reset: the lock is held/);
+  } finally {
+    await cloud.etcd.etcdctl(['del', key]);
+  }
+});
+
+test('An error of the function is told by its type and message.', { timeout: TIMEOUT_MS }, () =>
+  refused(['backfill', '--all', '--resume', 'nothing'], /backfill failed: EventError: there is no partial backfill/),
+);
+
+test('Without --local the deployed functions are invoked by their names in Lambda.', {
+  timeout: TIMEOUT_MS,
+}, async () => {
+  const env = {
+    ...process.env,
+    ...{
+      AWS_ENDPOINT_URL: cloud.lambdaUrl,
+      AWS_ACCESS_KEY_ID: 'a',
+      AWS_SECRET_ACCESS_KEY: 'b',
+      AWS_REGION: 'eu-central-1',
+    },
+  };
+  assert.match(await serverless(serviceDir, ['status'], env), /^job +models, stage dev$/m);
+});
+
+test('npm run dev says where its functions are, and status, pause, resume and reset work on them until it ends.', {
+  timeout: TIMEOUT_MS,
+}, async (t) => {
+  const project = await serviceFolder(join(folder, 'dev'));
+  const onDev = (...args: string[]) => serverless(project, [...args, '--local']);
+  await assert.rejects(onDev('status'), /npm run dev is not running;/);
+  await writeFile(announcement(project), JSON.stringify({ url: 'http://127.0.0.1:1', stage: 'dev' }));
+  const { child, lines, closed, seen } = start(t, project, join(root, 'infra/local/dev.ts'), '--every', '1h');
+  await seen(/^tick of .*"status":"completed"/);
+
+  assert.match(await onDev('status'), /^timer +not paused$[\s\S]*^lock +free[\s\S]*^last run +completed/m);
+  const paused = await onDev('pause', '--note', 'the target moves');
+  assert.match(paused, /^timer +paused since \S+: the target moves$/m);
+  assert.equal(JSON.parse(await onDev('resume', '--json')).paused, false);
+  const reset = await onDev('reset', '--what', 'watermark', '--to', '2026-01-01');
+  assert.match(reset, /^watermark +2026-01-01T00:00:00.000Z/m);
+
+  await assert.rejects(onDev('status', '--stage', 'prod'), /npm run dev is running stage dev, not prod/);
+
+  child.kill('SIGINT');
+  assert.deepEqual(await closed, [0, null], lines.join('\n'));
+  // That of another one, which was killed, is there again.
+  await assert.rejects(onDev('status'), /npm run dev is not running any more/);
+});
+
+test('Wrong options are refused before anything is invoked.', { timeout: TIMEOUT_MS }, async () => {
+  await refused(['backfill'], /say what to copy/);
+  await refused(['reset', '--what', 'everything'], /--what "everything" is none of checkpoint, watermark, failed/);
+  await refused(['reset', '--what', 'failed', '--to', '2026-01-01'], /--to belongs to --what watermark/);
+});

@@ -1,0 +1,31 @@
+import assert from 'node:assert/strict';
+import { after, before, test } from 'node:test';
+import { type LocalEtcd, startEtcd } from '../../infra/local/etcd/etcd.ts';
+import { describeStatus, notReset, type Status } from '../../infra/operate/status.ts';
+import { model, startWorld } from '../support/world.ts';
+
+let etcd: LocalEtcd;
+before(async () => {
+  etcd = await startEtcd();
+});
+after(() => etcd[Symbol.asyncDispose]());
+
+test('The status of a job in shards shows each of them, and a reset names those that were not reset.', async () => {
+  const records = Array.from({ length: 20 }, (_, index) => model(index));
+  await using world = await startWorld({ endpoints: etcd.endpoints, records, env: { SHARDS: '2' } });
+  for (const index of [0, 1]) await world.tick({ shard: { index, of: 2 } });
+  await etcd.etcdctl(['put', `${world.env.LOCK_KEY}.shards/1-of-2/somebody`, '']);
+
+  const text = (status: unknown) => describeStatus(status as Status).join('\n');
+  const seen = text(await world.control({ action: 'status' }));
+  assert.match(seen, /^shard +0 of 2\nlock +free .*\nlast run +completed[\s\S]*^shard +1 of 2\nlock +held by another/m);
+  assert.match(seen, /etcdctl del '.*1-of-2\/somebody'/);
+  assert.equal(seen.match(/^watermark +2026-/gm)?.length, 2);
+
+  const status = await world.control({ action: 'reset', what: 'watermark', to: '2026-01-01T00:00:00Z' });
+  assert.match(notReset(status as Status) ?? '', /^not reset: shard 1 \(the lock is held by another program/);
+  assert.equal(text(status).match(/^watermark +2026-01-01T00:00:00.000Z/gm)?.length, 1);
+  await etcd.etcdctl(['del', `${world.env.LOCK_KEY}.shards/1-of-2/somebody`]);
+  const again = await world.control({ action: 'reset', what: 'watermark', to: '2026-01-01T00:00:00Z' });
+  assert.equal(notReset(again as Status), undefined);
+});

@@ -1,0 +1,82 @@
+import assert from 'node:assert/strict';
+import { after, before, test } from 'node:test';
+import { type LocalEtcd, startEtcd } from '../../infra/local/etcd/etcd.ts';
+import { answer, bodyOf, serve } from '../../infra/local/serve.ts';
+import { model, startWorld } from '../support/world.ts';
+
+let etcd: LocalEtcd;
+before(async () => {
+  etcd = await startEtcd();
+});
+after(() => etcd[Symbol.asyncDispose]());
+
+/** Lambda's Invoke API, which notes what it is asked for. */
+async function startLambda(status = 202) {
+  const invocations: { path: string; type: unknown; event: unknown }[] = [];
+  const served = await serve(async (request, response) => {
+    const event = JSON.parse(await bodyOf(request));
+    invocations.push({ path: request.url ?? '', type: request.headers['x-amz-invocation-type'], event });
+    answer(response, status, {});
+  });
+  process.env.AWS_ENDPOINT_URL_LAMBDA = served.url;
+  return Object.assign(served, { invocations });
+}
+
+/** A pass of three pages of which the target takes two before it wants an hour's pause. */
+async function startThrottled(env: Record<string, string>) {
+  const records = Array.from({ length: 150 }, (_, index) => model(index));
+  const world = await startWorld({ endpoints: etcd.endpoints, records, pageSize: 50, env });
+  let writes = 0;
+  world.target.refuse = () => (++writes > 110 ? 429 : undefined);
+  world.target.retryAfterSeconds = 3600;
+  return world;
+}
+
+test('With CONTINUE=self a partial run invokes its function again, asynchronously, once it has unlocked.', async () => {
+  await using lambda = await startLambda();
+  await using world = await startThrottled({ CONTINUE: 'self', CONCURRENCY: '5' });
+  const first = await world.tick({ scheduledTime: '2026-01-01T00:00:00Z' });
+  assert.equal(first.status, 'partial');
+  const event = { kind: 'continue', root: first.runId, hop: 1 };
+  assert.deepEqual(lambda.invocations, [
+    { path: '/2015-03-31/functions/solotick-test-sync/invocations', type: 'Event', event },
+  ]);
+
+  world.target.refuse = undefined;
+  world.env.MIN_INTERVAL_SECONDS = '3600';
+  const second = await world.tick(event);
+  assert.equal(second.status, 'completed');
+  assert.equal(second.pass?.read, 150);
+  assert.equal(lambda.invocations.length, 1);
+});
+
+test('A chain of continuations ends after 20, is not begun by default, and obeys a pause.', async () => {
+  await using lambda = await startLambda();
+  await using chained = await startThrottled({ CONTINUE: 'self', CONCURRENCY: '5' });
+  assert.equal((await chained.tick({ kind: 'continue', root: 'root', hop: 20 })).status, 'partial');
+  await using plain = await startThrottled({ CONCURRENCY: '5' });
+  assert.equal((await plain.tick()).status, 'partial');
+  await plain.control({ action: 'pause' });
+  assert.equal((await plain.tick({ kind: 'continue', root: 'root', hop: 1 })).reason, 'paused');
+  assert.deepEqual(lambda.invocations, []);
+});
+
+test('A continuation that Lambda does not answer is given up before the invocation ends.', async () => {
+  let asked = 0;
+  await using silent = await serve(() => void asked++);
+  process.env.AWS_ENDPOINT_URL_LAMBDA = silent.url;
+  await using world = await startThrottled({ CONTINUE: 'self', CONCURRENCY: '5' });
+  const endsAtMs = performance.now() + 2000;
+  assert.equal((await world.tick({}, 2000)).status, 'partial');
+  assert.ok(performance.now() < endsAtMs);
+  assert.equal(asked, 1);
+  assert.ok(world.lines.some(({ level, message }) => level === 'error' && /could not be continued/.test(message)));
+});
+
+test('A continuation that Lambda refuses is logged, and the run is partial all the same.', async () => {
+  await using lambda = await startLambda(400);
+  await using world = await startThrottled({ CONTINUE: 'self', CONCURRENCY: '5' });
+  assert.equal((await world.tick()).status, 'partial');
+  assert.equal(lambda.invocations.length, 1);
+  assert.ok(world.lines.some(({ level, message }) => level === 'error' && /could not be continued/.test(message)));
+});

@@ -1,0 +1,106 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import type { Tick } from '../../lib/event.ts';
+import { lockedBy, reasonToSkip } from '../../lib/run/skip.ts';
+import { readSettings } from '../../lib/settings/config.ts';
+import type { RunRecord, State } from '../../lib/state/state.ts';
+
+const NOW = '2026-11-24T12:00:00.000Z';
+const nowMs = Date.parse(NOW);
+
+const settings = {
+  ...readSettings(
+    {
+      ...{ STAGE: 'test', SECRET_ID: 'test', SOURCE_URL: 'http://source', TARGET_URL: 'http://target' },
+      ...{ TARGET_REGION_ID: 'eu', ETCD_ENDPOINTS: 'http://etcd:2379' },
+    },
+    'models',
+  ),
+  startingDeadlineSeconds: 60,
+  minIntervalSeconds: 300,
+};
+
+const tick = (scheduledTime?: string): Tick => ({ kind: 'tick', scheduledTime });
+const pause = { since: '2026-11-23T00:00:00.000Z', note: 'target is being migrated' };
+
+/** The state that a completed tick of `scheduledTime`, begun at `startedAt`, has left. */
+const after = (completedScheduledTime: string, completedStartedAt: string): State => ({
+  consecutiveSkips: 0,
+  run: { last: {} as RunRecord, completedScheduledTime, completedStartedAt },
+});
+
+const longAgo = after('2026-11-24T11:00:00.000Z', '2026-11-24T11:00:00.000Z');
+const reasonOf = (...[request, state]: [Tick, State]) => reasonToSkip(request, state, settings, nowMs)?.reason;
+
+test('A first tick and one that is due are not skipped.', () => {
+  assert.equal(reasonOf(tick(NOW), { consecutiveSkips: 0 }), undefined);
+  assert.equal(reasonOf(tick(NOW), longAgo), undefined);
+});
+
+test('A paused job skips its ticks and tells the note and since when.', () => {
+  const skip = reasonToSkip(tick(NOW), { ...longAgo, pause }, settings, nowMs);
+  assert.equal(skip?.reason, 'paused');
+  assert.match(skip?.message ?? '', /since 2026-11-23T00:00:00\.000Z: target is being migrated$/);
+});
+
+test('A scheduled time that was completed, or one before it, is a duplicate.', () => {
+  assert.equal(reasonOf(tick('2026-11-24T11:00:00.000Z'), longAgo), 'duplicate');
+  assert.equal(reasonOf(tick('2026-11-24T10:59:59.999Z'), longAgo), 'duplicate');
+});
+
+test('A tick of a time to come, once completed, is a duplicate itself and makes none of those before it.', () => {
+  const sentByHand = after('2099-01-01T00:00:00.000Z', '2026-11-24T11:00:00.000Z');
+  assert.equal(reasonOf(tick('2099-01-01T00:00:00.000Z'), sentByHand), 'duplicate');
+  assert.equal(reasonOf(tick(NOW), sentByHand), undefined);
+});
+
+test('A tick that comes later than its starting deadline is stale, and one that comes just in time is not.', () => {
+  assert.equal(reasonOf(tick('2026-11-24T11:58:59.000Z'), longAgo), 'stale');
+  assert.equal(reasonOf(tick('2026-11-24T11:59:00.000Z'), longAgo), undefined);
+});
+
+test('A tick within the minimum interval after the start of the last completed one is skipped.', () => {
+  const scheduled = '2026-11-24T11:55:00.000Z';
+  assert.equal(reasonOf(tick(NOW), after(scheduled, '2026-11-24T11:55:01.000Z')), 'min-interval');
+  assert.equal(reasonOf(tick(NOW), after(scheduled, '2026-11-24T11:55:00.000Z')), undefined);
+  // On a clock that was a day ahead.
+  assert.equal(reasonOf(tick(NOW), after(scheduled, '2026-11-25T12:00:00.000Z')), undefined);
+});
+
+test('Of several reasons the first in the order of the contract is given.', () => {
+  const recent = after('2026-11-24T11:59:00.000Z', '2026-11-24T11:59:00.000Z');
+  const late = '2026-11-24T11:30:00.000Z';
+  assert.equal(reasonOf(tick(late), { ...recent, pause }), 'paused');
+  assert.equal(reasonOf(tick(late), recent), 'duplicate');
+  assert.equal(reasonOf(tick(late), after('2026-11-24T11:00:00.000Z', '2026-11-24T11:59:00.000Z')), 'stale');
+  assert.equal(reasonOf(tick(NOW), recent), 'min-interval');
+});
+
+test('Without a scheduled time a tick is neither a duplicate nor stale.', () => {
+  assert.equal(reasonOf(tick(), after('2099-01-01T00:00:00.000Z', '2026-11-24T11:00:00.000Z')), undefined);
+});
+
+test('What is not set up is not checked.', () => {
+  const off = { ...settings, startingDeadlineSeconds: undefined, minIntervalSeconds: undefined };
+  const state = after('2026-11-23T00:00:00.000Z', NOW);
+  assert.equal(reasonToSkip(tick('2026-11-23T00:00:01.000Z'), state, off, nowMs), undefined);
+});
+
+test('A backfill is held up by none of these.', () => {
+  const backfill = { kind: 'backfill', waitSeconds: 0, dryRun: false } as const;
+  const state = { ...after('2099-01-01T00:00:00.000Z', NOW), pause };
+  assert.equal(reasonToSkip(backfill, state, settings, nowMs), undefined);
+});
+
+test('The skip of a held lock names our own run by its id, and another program by its key and lease.', () => {
+  const key = { key: '/lock/1f', leaseId: '1f', createRevision: '7' };
+  const ours = { ...key, runId: 'run-1', kind: 'backfill', startedAt: '2026-11-24T11:59:50.000Z', host: 'host-1' };
+  assert.deepEqual(lockedBy(ours, nowMs), {
+    reason: 'locked',
+    message: 'the lock is held by backfill run-1, started 2026-11-24T11:59:50.000Z (10 s ago) on host-1',
+    heldBy: ours,
+  });
+  assert.match(lockedBy({ ...ours, startedAt: 'soon' }, nowMs).message, /run-1, started soon on host-1$/);
+  assert.match(lockedBy(key, nowMs).message, /held by another program: key \/lock\/1f, lease 1f$/);
+  assert.match(lockedBy({ ...key, leaseId: '0' }, nowMs).message, /key \/lock\/1f, without a lease$/);
+});

@@ -1,0 +1,144 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { SettingsError } from '../../lib/errors.ts';
+import { readSettings } from '../../lib/settings/config.ts';
+
+/** What has no default. */
+const required = {
+  STAGE: 'prod',
+  SECRET_ID: 'solotick/prod',
+  SOURCE_URL: 'https://source.example/api/',
+  TARGET_URL: 'https://target.example',
+  TARGET_REGION_ID: 'eu',
+  ETCD_ENDPOINTS: 'https://etcd-1.example:2379, https://etcd-2.example:2379/',
+};
+
+function faultOf(env: Record<string, string>): string {
+  try {
+    readSettings(env, 'models');
+  } catch (error) {
+    assert.ok(error instanceof SettingsError);
+    assert.deepEqual([error.name, error.code], ['SettingsError', 'SETTINGS']);
+    return error.message;
+  }
+  return assert.fail('the settings should be refused');
+}
+
+test('What is required is enough: everything else has the default of the README.', () => {
+  assert.partialDeepStrictEqual(readSettings(required, 'models'), {
+    job: 'models',
+    stage: 'prod',
+    secretId: 'solotick/prod',
+    source: { url: 'https://source.example/api', timeoutMs: 10_000 },
+    target: { url: 'https://target.example', regionId: 'eu', timeoutMs: 10_000 },
+    etcdEndpoints: ['https://etcd-1.example:2379', 'https://etcd-2.example:2379'],
+    lockKey: '/solotick/prod/models/lock',
+    lockTtlSeconds: 15,
+    statePrefix: '/solotick/prod/models/state/',
+    shards: 1,
+    concurrency: 50,
+    deadlineReserveSeconds: 10,
+    startingDeadlineSeconds: undefined,
+    minIntervalSeconds: undefined,
+    skipsBeforeWarning: 3,
+    failuresBeforeStop: 100,
+    initialSince: undefined,
+    fullEveryHours: undefined,
+    watermarkOverlapSeconds: 60,
+  });
+});
+
+test('The keys of the lock and of the state may be given, and then nothing of them is derived.', () => {
+  const env = { ...required, LOCK_KEY: '/go/scheduler', STATE_PREFIX: '/elsewhere/' };
+  const { lockKey, statePrefix } = readSettings(env, 'models');
+  assert.deepEqual([lockKey, statePrefix], ['/go/scheduler', '/elsewhere/']);
+});
+
+test('Everything that is missing is named in one error, and an empty variable counts as missing.', () => {
+  const message = faultOf({ STAGE: '  ', TARGET_REGION_ID: '' });
+  assert.match(message, /^6 setting\(s\) missing or malformed: /);
+  for (const name of Object.keys(required)) assert.match(message, new RegExp(`\\b${name} is missing`));
+});
+
+test('Everything that is missing or malformed is named in one error, each with what it must be.', () => {
+  const { SOURCE_URL: _, ...rest } = required;
+  const message = faultOf({ ...rest, CONCURRENCY: '0', LOCK_TTL_SECONDS: '4', LOCK_KEY: '/lock/', STATE_PREFIX: '/s' });
+  assert.match(message, /^5 setting\(s\)/);
+  assert.match(faultOf({ ...required, TARGET_REGION_ID: '..' }), /TARGET_REGION_ID must not be "\." or "\.\."/);
+  assert.match(message, /SOURCE_URL is missing/);
+  assert.match(message, /CONCURRENCY must be a whole number from 1 to 10000/);
+  assert.match(message, /LOCK_TTL_SECONDS must be a whole number from 5 to 3600/);
+  assert.match(message, /LOCK_KEY must not end with a slash/);
+  assert.match(message, /STATE_PREFIX must end with a slash/);
+});
+
+for (const [name, values] of Object.entries({
+  SOURCE_URL: [
+    'source.example',
+    'ftp://source.example',
+    'https://u:hunter2@source.example',
+    'https://s.example?key=hunter2',
+  ],
+  TARGET_URL: ['https://target.example#hunter2', 'http://'],
+  ETCD_ENDPOINTS: [
+    'etcd:2379',
+    'http://a:2379,,http://b:2379',
+    'http://a:2379/path',
+    'http://u:hunter2@a:2379',
+    'http://a:2379//',
+    'http:a:2379',
+    'http://@a:2379',
+    'http://a:2379#',
+    'http://a:99999',
+  ],
+  SOURCE_TIMEOUT_MS: ['0', '1.5', '-1', '1e3', 'hunter2', '900001'],
+  TARGET_TIMEOUT_MS: ['0x10', 'soon'],
+  LOCK_TTL_SECONDS: ['4', '3601', '15s'],
+  CONCURRENCY: ['0', '10001', 'many'],
+  DEADLINE_RESERVE_SECONDS: ['0', '601'],
+  STARTING_DEADLINE_SECONDS: ['0', 'never'],
+  MIN_INTERVAL_SECONDS: ['0', '-5'],
+  SHARDS: ['0', '1001'],
+  SKIPS_BEFORE_WARNING: ['0', 'all'],
+  FAILURES_BEFORE_STOP: ['0', 'all'],
+  INITIAL_SINCE: ['yesterday', '2026-01-01', '2026-01-01T00:00:00', '2026-13-01T00:00:00Z'],
+  FULL_EVERY_HOURS: ['0', 'daily'],
+  WATERMARK_OVERLAP_SECONDS: ['-1', 'some'],
+  LOCK_KEY: ['/lock/'],
+  STATE_PREFIX: ['/state'],
+})) {
+  test(`A malformed ${name} is refused by name, without its value.`, () => {
+    for (const value of values) {
+      const message = faultOf({ ...required, [name]: value });
+      assert.match(message, new RegExp(`^1 setting\\(s\\) missing or malformed: ${name} must `), value);
+      assert.doesNotMatch(message, /hunter2/);
+    }
+  });
+}
+
+test('A time is stored in UTC, whatever zone it was written in.', () => {
+  const { initialSince } = readSettings({ ...required, INITIAL_SINCE: '2026-01-01T01:00:00+01:00' }, 'models');
+  assert.equal(initialSince, '2026-01-01T00:00:00.000Z');
+});
+
+test('An endpoint is known by its scheme, host and port, whichever way they are written.', () => {
+  const given = 'HTTP://a:1/, http://b, https://b.example/, https://[::1]:2379';
+  const { etcdEndpoints } = readSettings({ ...required, ETCD_ENDPOINTS: given }, 'models');
+  assert.deepEqual(etcdEndpoints, ['http://a:1', 'http://b:80', 'https://b.example:443', 'https://[::1]:2379']);
+});
+
+test('A lock among the state is refused, because the state would hold it for good.', () => {
+  for (const part of ['backfills', 'shards', 'shards/0-of-2/lock']) {
+    const values = { ...required, LOCK_KEY: `/a/state/${part}`, STATE_PREFIX: '/a/state/' };
+    assert.throws(() => readSettings(values, 'models'), { name: 'SettingsError', message: /must not lie among/ });
+  }
+});
+
+test('A state below the lock is refused, because its keys would hold the lock for good.', () => {
+  for (const statePrefix of ['/a/lock/state/', '/a/lock.shards/state/']) {
+    assert.throws(() => readSettings({ ...required, LOCK_KEY: '/a/lock', STATE_PREFIX: statePrefix }, 'models'), {
+      name: 'SettingsError',
+      message: /STATE_PREFIX .* must not lie below LOCK_KEY/,
+    });
+  }
+});

@@ -1,0 +1,177 @@
+import assert from 'node:assert/strict';
+import { once } from 'node:events';
+import { type AddressInfo, createServer } from 'node:net';
+import { after, before, beforeEach, test } from 'node:test';
+import { inspect } from 'node:util';
+import { type LocalSecrets, startSecrets } from '../../infra/local/secrets.ts';
+import { serve } from '../../infra/local/serve.ts';
+import { openCredentials, secretStore } from '../../lib/settings/secrets.ts';
+
+const ENDPOINT = 'AWS_ENDPOINT_URL_SECRETS_MANAGER';
+const never = new AbortController().signal;
+
+/** A valid secret of which every value can be found again. */
+const secretOf = (token: string) => ({
+  source: { username: 'hunter2-user', password: 'hunter2-password' },
+  target: { token },
+  etcd: { username: 'hunter2-etcd', password: 'hunter2-etcd-password' },
+});
+
+let secrets: LocalSecrets;
+const environment = { ...process.env };
+
+before(async () => {
+  secrets = await startSecrets();
+  Object.assign(process.env, { AWS_REGION: 'us-east-1', AWS_ACCESS_KEY_ID: 'local', AWS_SECRET_ACCESS_KEY: 'local' });
+});
+beforeEach(() => {
+  process.env[ENDPOINT] = secrets.url;
+});
+after(async () => {
+  process.env = environment;
+  await secrets[Symbol.asyncDispose]();
+});
+
+/** How often the endpoint was asked meanwhile. */
+async function readsOf(work: () => Promise<unknown>) {
+  const before = secrets.reads;
+  await work();
+  return secrets.reads - before;
+}
+
+/** Reads the secret `id` with a client of its own, and gives all that a log line can show of the error. */
+async function failureOf(id: string) {
+  const error = await secretStore(id)
+    .read(never)
+    .then(
+      () => assert.fail('the secret should be refused'),
+      (error: Error) => error,
+    );
+  assert.equal(error.name, 'SecretError');
+  assert.match(error.message, new RegExp(`^secret ${id} `));
+  const all = inspect(error, { depth: 20, showHidden: false });
+  assert.doesNotMatch(all, /hunter2/);
+  return error.message;
+}
+
+test('The secret is read at its first use and then kept.', async () => {
+  secrets.put('cached', secretOf('one'));
+  const store = secretStore('cached');
+  const reads = await readsOf(async () => {
+    for (let times = 0; times < 3; times++) assert.equal((await store.read(never)).secret.target.token, 'one');
+  });
+  assert.equal(reads, 1);
+});
+
+test('The secret is read again once it is five minutes old.', async (t) => {
+  secrets.put('aged', secretOf('one'));
+  const store = secretStore('aged');
+  await store.read(never);
+  secrets.put('aged', secretOf('two'));
+  const nowMs = performance.now();
+  const clock = t.mock.method(performance, 'now', () => nowMs + 299_000);
+  assert.equal((await store.read(never)).secret.target.token, 'one');
+  clock.mock.mockImplementation(() => nowMs + 301_000);
+  assert.equal((await store.read(never)).secret.target.token, 'two');
+});
+
+test('A secret without its etcd part is complete.', async () => {
+  const { etcd: _, ...rest } = secretOf('one');
+  secrets.put('plain', rest);
+  assert.deepEqual((await secretStore('plain').read(never)).secret.etcd, {});
+});
+
+test('Refused credentials are renewed by one reading for all who wait, and by none for who comes later.', async () => {
+  secrets.put('rotated', secretOf('one'));
+  const credentials = await openCredentials(secretStore('rotated'), never);
+  const old = credentials.current();
+  secrets.put('rotated', secretOf('two'));
+  const reads = await readsOf(async () => {
+    const renewed = await Promise.all(Array.from({ length: 20 }, () => credentials.renew(old, never)));
+    for (const secret of renewed) assert.equal(secret.target.token, 'two');
+    assert.equal((await credentials.renew(old, never)).target.token, 'two');
+  });
+  assert.equal(reads, 1);
+  assert.equal(credentials.current().target.token, 'two');
+});
+
+test('Credentials that are refused again after the renewal end the run, with no further reading.', async () => {
+  secrets.put('twice', secretOf('one'));
+  const credentials = await openCredentials(secretStore('twice'), never);
+  secrets.put('twice', secretOf('two'));
+  const renewed = await credentials.renew(credentials.current(), never);
+  secrets.put('twice', secretOf('three'));
+  const reads = await readsOf(() =>
+    assert.rejects(credentials.renew(renewed, never), { name: 'CredentialsError', code: 'CREDENTIALS' }),
+  );
+  assert.equal(reads, 0);
+});
+
+test('Refused credentials of which there is no newer version end the run, for all who wait.', async () => {
+  secrets.put('same', secretOf('one'));
+  const credentials = await openCredentials(secretStore('same'), never);
+  const renewal = () => credentials.renew(credentials.current(), never, new Error('the target answered 401'));
+  const reads = await readsOf(async () => {
+    for (const outcome of await Promise.allSettled([renewal(), renewal(), renewal()])) {
+      assert.equal(outcome.status, 'rejected');
+      assert.equal(outcome.reason.name, 'CredentialsError');
+      assert.match(outcome.reason.message, /the target answered 401.*the secret has no newer version/);
+    }
+  });
+  assert.equal(reads, 1);
+});
+
+test('A secret that does not exist is an error that names it and says so.', async () => {
+  assert.match(await failureOf('absent'), /could not be read: ResourceNotFoundException/);
+});
+
+test('A secret that is not JSON, or not of the documented shape, is refused without a word of its content.', async () => {
+  const { source, target, etcd } = secretOf('hunter2-token');
+  for (const [value, fault] of [
+    ['hunter2 {', /is not JSON text$/],
+    ['', /is not JSON text$/],
+    ['"hunter2"', /is not of the documented shape: the value must be/],
+    [[source], /is not of the documented shape: /],
+    [{ source }, /: target is missing$/],
+    [{ source, target: 'hunter2' }, /: target must be Object$/],
+    [{ source, target: { token: 2 } }, /: target\.token must be string$/],
+    [{ source, target: { token: '' } }, /: target\.token must not be empty$/],
+    [{ source, target: { token: 'hunter2\n' } }, /: target\.token must be ASCII without blanks and line breaks$/],
+    [{ source, target, region: 'hunter2' }, /: unknown key region$/],
+    [{ source, target: { ...target, user: 'hunter2' } }, /: unknown key target\.user$/],
+    [{ source, target, etcd: { username: etcd.username } }, /: etcd username and password come together$/],
+    [{ source, target, etcd: { cert: 'hunter2' } }, /: etcd cert and key come together$/],
+    [{ source: { username: 'hunter2' }, target: {} }, /source\.password.*; .*target\.token/],
+  ] as const) {
+    secrets.put('shape', value);
+    assert.match(await failureOf('shape'), fault, JSON.stringify(value));
+  }
+});
+
+test('An answer that is cut off or garbled is an error without a word of its content.', async () => {
+  for (const body of ['{"SecretString":"hunter2', '{"SecretString": hunter2}', 'hunter2']) {
+    await using server = await serve((_, response) => {
+      response.writeHead(200, { 'content-type': 'application/x-amz-json-1.1' }).end(body);
+    });
+    process.env[ENDPOINT] = server.url;
+    assert.match(await failureOf('garbled'), /could not be read: no JSON came$/);
+  }
+});
+
+test('An endpoint that accepts and never answers is an error within seconds.', { timeout: 20_000 }, async () => {
+  const silent = createServer().listen(0, '127.0.0.1');
+  await once(silent, 'listening');
+  const sockets = new Set<{ destroy(): void }>();
+  silent.on('connection', (socket) => sockets.add(socket));
+  process.env[ENDPOINT] = `http://127.0.0.1:${(silent.address() as AddressInfo).port}`;
+  assert.match(await failureOf('silent'), /could not be read: TimeoutError/);
+  for (const socket of sockets) socket.destroy();
+  silent.close();
+});
+
+test('A reading ends with the signal’s own reason.', async () => {
+  const stop = new AbortController();
+  const reading = secretStore('cached').read(stop.signal);
+  stop.abort(new Error('the run is over'));
+  await assert.rejects(reading, { message: 'the run is over' });
+});

@@ -1,0 +1,325 @@
+import assert from 'node:assert/strict';
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, before, test } from 'node:test';
+import { serverless, serviceFolder } from '../../infra/bundle/artifact.ts';
+import { LockLostError } from '../../lib/errors.ts';
+import type { Log } from '../../lib/log.ts';
+import { newReport } from '../../lib/report.ts';
+import { createMetrics, type Observed } from '../../lib/run/metrics.ts';
+import type { Result } from '../../lib/run/run.ts';
+import type { State } from '../../lib/state/state.ts';
+
+let folder: string;
+before(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'solotick-alarms-'));
+});
+after(() => rm(folder, { recursive: true, force: true }));
+
+interface Resource {
+  Type: string;
+  Properties: Record<string, unknown>;
+}
+
+interface Dimension {
+  Name: string;
+  Value: string;
+}
+
+interface Alarm {
+  AlarmName: string;
+  AlarmDescription: string;
+  Namespace?: string;
+  MetricName?: string;
+  Dimensions?: Dimension[];
+  Metrics?: { Expression?: string; MetricStat?: { Period: number; Stat: string; Metric: Required<Metric> } }[];
+  Period?: number;
+  EvaluationPeriods: number;
+  Threshold: number;
+  ComparisonOperator: string;
+  TreatMissingData: string;
+  AlarmActions: unknown[];
+  OKActions: unknown[];
+}
+
+interface Metric {
+  Namespace?: string;
+  MetricName?: string;
+  Dimensions?: Dimension[];
+}
+
+const templates = new Map<string, Promise<Record<string, Resource>>>();
+
+/** The resources of dev's file with lines of it replaced; packaged once for the same changes. */
+async function packaged(
+  ...changes: [line: string, instead: string][]
+): Promise<{ resources: Record<string, Resource> }> {
+  const key = JSON.stringify(changes);
+  const template = templates.get(key) ?? compile(changes, join(folder, String(templates.size)));
+  templates.set(key, template);
+  return { resources: structuredClone(await template) };
+}
+
+async function compile(changes: [line: string, instead: string][], inside: string) {
+  const serviceDir = await serviceFolder(inside);
+  const file = join(serviceDir, 'infra/config/dev.yml');
+  let yaml = await readFile(file, 'utf8');
+  for (const [line, instead] of changes) {
+    assert.ok(yaml.includes(line), `${line} is not in the file`);
+    yaml = yaml.replace(line, instead);
+  }
+  await writeFile(file, yaml);
+  await serverless(serviceDir, ['package']);
+  const template = join(serviceDir, '.serverless/cloudformation-template-update-stack.json');
+  return JSON.parse(await readFile(template, 'utf8')).Resources;
+}
+
+const alarmsOf = (resources: Record<string, Resource>) =>
+  Object.entries(resources).flatMap(([name, { Type, Properties }]) =>
+    Type === 'AWS::CloudWatch::Alarm' ? [[name, Properties as unknown as Alarm] as const] : [],
+  );
+
+/** The metrics that an alarm watches. */
+const watched = ({ Metrics, ...own }: Alarm): Metric[] =>
+  Metrics ? Metrics.flatMap(({ MetricStat }) => (MetricStat ? [MetricStat.Metric] : [])) : [own];
+
+const ALARMS = [
+  ...['no-success', 'errors', 'near-timeout', 'lock-lost', 'consecutive-skips', 'failed-records'],
+  ...['undelivered', 'failed-invocations', 'dead-letters'],
+];
+
+test('Every alarm is there, says what to do, and tells nobody until there is an address.', async () => {
+  const { resources } = await packaged();
+  const alarms = alarmsOf(resources);
+  assert.deepEqual(
+    alarms.map(([, { AlarmName }]) => AlarmName),
+    ALARMS.map((name) => `solotick-dev-${name}`),
+  );
+  for (const [, alarm] of alarms) {
+    assert.ok(alarm.AlarmDescription.length > 80, alarm.AlarmName);
+    assert.deepEqual([alarm.AlarmActions, alarm.OKActions], [[], []]);
+  }
+  assert.deepEqual(
+    Object.values(resources).filter(({ Type }) => /SNS|KMS/.test(Type)),
+    [],
+  );
+});
+
+test('Only the dead man’s switch goes off because nothing is heard, and it goes off after just the time in the file.', async () => {
+  const { resources } = await packaged();
+  for (const [name, { TreatMissingData }] of alarmsOf(resources))
+    assert.equal(TreatMissingData, name === 'NoSuccessAlarm' ? 'breaching' : 'notBreaching');
+  const alarm = resources.NoSuccessAlarm!.Properties as unknown as Alarm;
+  const [filled, success] = alarm.Metrics!;
+  assert.equal(filled!.Expression, 'FILL(success, 0)');
+  const { Period, Stat, Metric } = success!.MetricStat!;
+  assert.deepEqual([Metric.MetricName, Stat], ['Success', 'Sum']);
+  assert.deepEqual([alarm.ComparisonOperator, alarm.Threshold], ['LessThanThreshold', 1]);
+  // All periods have to be without a success, because no smaller number of data points is asked for.
+  assert.equal(Period * alarm.EvaluationPeriods, 45 * 60);
+  assert.equal(resources.NoSuccessAlarm!.Properties.DatapointsToAlarm, undefined);
+});
+
+test('Thresholds follow the time-out, the reserve, the skips before a warning and the interval in the file.', async () => {
+  const settings = 'settings:\n  SKIPS_BEFORE_WARNING: 7\n  DEADLINE_RESERVE_SECONDS: 20';
+  const { resources } = await packaged(
+    ['settings:', settings],
+    ['timeoutSeconds: 300', 'timeoutSeconds: 600'],
+    ['expression: rate(15 minutes)', 'expression: rate(30 minutes)'],
+  );
+  const of = (name: string) => resources[name]!.Properties as unknown as Alarm;
+  assert.equal(of('ConsecutiveSkipsAlarm').Threshold, 7);
+  assert.equal(of('NearTimeoutAlarm').Threshold, 590_000);
+  // An alarm that ended before the next tick could confirm it would send two mails for each.
+  for (const name of ['Errors', 'NearTimeout', 'LockLost', 'ConsecutiveSkips', 'FailedRecords'])
+    assert.equal(of(`${name}Alarm`).Period, 35 * 60, name);
+});
+
+test('With an address all alarms go to a topic that CloudWatch may publish to, encrypted with a key that it may use.', async () => {
+  const { resources } = await packaged(['alarms: true', 'alarms: true\nalarmAddress: on-call@example.com']);
+  for (const [, { AlarmActions, OKActions }] of alarmsOf(resources))
+    assert.deepEqual([AlarmActions, OKActions], [[{ Ref: 'AlarmTopic' }], [{ Ref: 'AlarmTopic' }]]);
+  assert.partialDeepStrictEqual(resources.AlarmSubscription!.Properties, {
+    ...{ Protocol: 'email', Endpoint: 'on-call@example.com' },
+  });
+  assert.deepEqual(resources.AlarmTopic!.Properties.KmsMasterKeyId, { Ref: 'AlarmKey' });
+  const cloudWatch = {
+    Effect: 'Allow',
+    Principal: { Service: 'cloudwatch.amazonaws.com' },
+    Condition: { StringEquals: { 'aws:SourceAccount': { Ref: 'AWS::AccountId' } } },
+  };
+  const { KeyPolicy } = resources.AlarmKey!.Properties as { KeyPolicy: { Statement: object[] } };
+  assert.partialDeepStrictEqual(KeyPolicy.Statement[1], {
+    ...cloudWatch,
+    Action: ['kms:Decrypt', 'kms:GenerateDataKey'],
+  });
+  const { PolicyDocument } = resources.AlarmTopicPolicy!.Properties as { PolicyDocument: { Statement: object[] } };
+  assert.partialDeepStrictEqual(PolicyDocument.Statement, [{ ...cloudWatch, Action: 'sns:Publish' }]);
+});
+
+test('What costs something when idle can be left out, and the dead man’s switch goes with the schedule.', async () => {
+  const bare = await packaged(['alarms: true', 'alarms: false'], ['dashboard: true', 'dashboard: false']);
+  assert.deepEqual(alarmsOf(bare.resources), []);
+  const idle = Object.values(bare.resources).filter(({ Type }) => /CloudWatch|SNS|KMS|EC2/.test(Type));
+  assert.deepEqual(idle, []);
+
+  const { resources } = await packaged(['enabled: true', 'enabled: false']);
+  const names = alarmsOf(resources).map(([name]) => name);
+  assert.equal(names.length, ALARMS.length - 1);
+  assert.ok(!names.includes('NoSuccessAlarm'));
+  assert.doesNotMatch(JSON.stringify(resources.Dashboard), /no-success/);
+});
+
+test('An interval beyond the dead man’s switch makes it wait for longer, and its mail says so.', async () => {
+  const { resources } = await packaged(['expression: rate(15 minutes)', 'expression: rate(1 day)']);
+  const alarm = resources.NoSuccessAlarm!.Properties as unknown as Alarm;
+  assert.equal(alarm.EvaluationPeriods * alarm.Metrics![1]!.MetricStat!.Period, 25 * 3600);
+  assert.match(alarm.AlarmDescription, /for 1445 minutes/);
+});
+
+test('Each shard has a dead man’s switch of its own.', async () => {
+  const { resources } = await packaged(['shards: 1', 'shards: 3']);
+  assert.equal(resources.NoSuccessAlarm, undefined);
+  for (const index of [0, 1, 2]) {
+    const alarm = resources[`NoSuccessAlarm${index}Of3`]!.Properties as unknown as Alarm;
+    assert.equal(alarm.AlarmName, `solotick-dev-no-success-${index}-of-3`);
+    assert.deepEqual(watched(alarm)[0]!.Dimensions, [
+      { Name: 'stage', Value: 'dev' },
+      { Name: 'job', Value: 'models' },
+      { Name: 'shard', Value: `${index}-of-3` },
+    ]);
+  }
+});
+
+test('Alarms and dashboard name only metrics that runs tell of, under the dimensions under which they do.', async () => {
+  const { resources } = await packaged(['shards: 1', 'shards: 2']);
+  const told = everythingTold();
+  const named: string[] = [];
+  for (const [, alarm] of alarmsOf(resources))
+    for (const { Namespace, MetricName, Dimensions = [] } of watched(alarm))
+      if (Namespace === 'solotick')
+        named.push(nameOf(MetricName!, Object.fromEntries(Dimensions.map(({ Name, Value }) => [Name, Value]))));
+  assert.equal(named.length, 5, 'two shards without success, lock lost, skips in a row, failed records');
+
+  const inDashboard = dashboardMetrics(resources);
+  for (const name of [...named, ...inDashboard]) assert.ok(told.has(name), `${name} is told by no run`);
+  // Nothing that the timer tells of is kept from who looks.
+  for (const name of told)
+    if (!/shard=|kind=/.test(name)) assert.ok(inDashboard.includes(name), `${name} is not shown`);
+});
+
+test('Alarms of AWS’s own metrics name the function and the queues by the names that they have.', async () => {
+  const { resources } = await packaged();
+  const called = (name: string, key: string) => resources[name]!.Properties[key];
+  const foreign = alarmsOf(resources)
+    .flatMap(([, alarm]) => watched(alarm))
+    .filter(({ Namespace }) => Namespace !== 'solotick');
+  assert.deepEqual(
+    foreign.map(({ Namespace, MetricName, Dimensions }) => [Namespace, MetricName, Dimensions?.[0]?.Value]),
+    [
+      ['AWS/Lambda', 'Errors', called('SyncLambdaFunction', 'FunctionName')],
+      ['AWS/Lambda', 'Duration', called('SyncLambdaFunction', 'FunctionName')],
+      ...['SyncScheduleUndelivered', 'FailedInvocations', 'DeadLetters'].map((queue) => [
+        ...['AWS/SQS', 'ApproximateNumberOfMessagesVisible', called(queue, 'QueueName')],
+      ]),
+    ],
+  );
+});
+
+test('The dashboard is text as CloudWatch wants it, shows every alarm, and no widget hides another.', async () => {
+  const { resources } = await packaged();
+  const { widgets } = dashboardOf(resources);
+  const [alarms] = widgets.filter(({ type }) => type === 'alarm');
+  const prefix = 'arn:$PARTITION:cloudwatch:$REGION:$ACCOUNT:alarm:';
+  assert.deepEqual(
+    alarms!.properties.alarms?.map((arn) =>
+      arn.replace(/\$\{AWS::(\w+?)(Id)?\}/g, (_, name) => `$${name.toUpperCase()}`),
+    ),
+    ALARMS.map((name) => `${prefix}solotick-dev-${name}`),
+  );
+  const taken = new Set<string>();
+  for (const { x, y, width, height } of widgets) {
+    assert.ok(x + width <= 24);
+    for (let column = x; column < x + width; column++)
+      for (let row = y; row < y + height; row++) {
+        const cell = `${column},${row}`;
+        assert.ok(!taken.has(cell), `two widgets at ${cell}`);
+        taken.add(cell);
+      }
+  }
+  assert.deepEqual(
+    widgets.filter(({ type }) => type === 'text').map(({ properties }) => properties.markdown),
+    ['## Did it run?', '## Did it do its work?', '## Is it getting slower?', '## Who is in its way?'],
+  );
+  const { query } = widgets.find(({ type }) => type === 'log')!.properties;
+  assert.match(query!, /SOURCE '\/aws\/lambda\/solotick-dev-sync'/);
+});
+
+interface Widget {
+  type: string;
+  x: number;
+  y: number;
+  width: number;
+  height: number;
+  properties: { alarms?: string[]; markdown?: string; query?: string; metrics?: unknown[][] };
+}
+
+function dashboardOf(resources: Record<string, Resource>): { widgets: Widget[] } {
+  const { DashboardBody } = resources.Dashboard!.Properties as { DashboardBody: { 'Fn::Sub': string } };
+  return JSON.parse(DashboardBody['Fn::Sub']);
+}
+
+/** A metric by its name and dimensions. */
+const nameOf = (name: string, dimensions: Record<string, string>) =>
+  [name, ...Object.entries(dimensions).map(([key, value]) => `${key}=${value}`)].join(' ');
+
+/** The metrics of our namespace in the dashboard: "." there stands for what is above it. */
+function dashboardMetrics(resources: Record<string, Resource>): string[] {
+  const names: string[] = [];
+  for (const { properties } of dashboardOf(resources).widgets) {
+    let above: string[] = [];
+    for (const row of properties.metrics ?? []) {
+      const written = row.filter((part) => typeof part === 'string');
+      if (written.length === 0) continue;
+      above = written.map((part, index) => (part === '.' ? above[index]! : part));
+      const [namespace, metric, ...pairs] = above;
+      if (namespace !== 'solotick') continue;
+      const dimensions: Record<string, string> = {};
+      for (let index = 0; index < pairs.length; index += 2) dimensions[pairs[index]!] = pairs[index + 1]!;
+      names.push(nameOf(metric!, dimensions));
+    }
+  }
+  return names;
+}
+
+/** Every metric with its dimensions that runs tell of, by having all kinds of runs told. */
+function everythingTold(): Set<string> {
+  const told = new Set<string>();
+  const log = { warn: (message: string) => assert.fail(message) } as unknown as Log;
+  const tell = createMetrics({ stage: 'dev', job: 'models' }, log, (line) => {
+    const { _aws, ...values } = JSON.parse(line);
+    for (const { Namespace, Dimensions, Metrics } of _aws.CloudWatchMetrics) {
+      assert.equal(Namespace, 'solotick');
+      for (const set of Dimensions as string[][])
+        for (const { Name } of Metrics)
+          told.add(nameOf(Name, Object.fromEntries(set.map((key) => [key, values[key]]))));
+    }
+  });
+  const state: State = { consecutiveSkips: 0 };
+  const report = newReport();
+  for (const request of [
+    { kind: 'tick' as const, shard: { index: 0, of: 2 } },
+    { kind: 'tick' as const, shard: { index: 1, of: 2 } },
+    { kind: 'backfill' as const, waitSeconds: 0, dryRun: false },
+  ]) {
+    const observed: Observed = { request, runId: 'run', startedMs: Date.now(), throttles: 0, state, report };
+    const result = (rest: Pick<Result, 'status' | 'reason'>) => ({ job: 'models', runId: 'run', report, ...rest });
+    for (const status of ['completed', 'partial'] as const) tell(observed, { result: result({ status }) });
+    for (const reason of ['paused', 'duplicate', 'stale', 'min-interval', 'resharding', 'locked'] as const)
+      if (request.kind === 'tick' || reason === 'resharding' || reason === 'locked')
+        tell(observed, { result: result({ status: 'skipped', reason }) });
+    tell(observed, { error: new LockLostError('lost') });
+  }
+  return told;
+}

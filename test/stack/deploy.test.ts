@@ -1,0 +1,316 @@
+import assert from 'node:assert/strict';
+import { hash } from 'node:crypto';
+import { after, before, describe, test } from 'node:test';
+import {
+  CreateStackCommand,
+  DeleteStackCommand,
+  DescribeStacksCommand,
+  GetTemplateCommand,
+} from '@aws-sdk/client-cloudformation';
+import { DescribeAlarmsCommand, GetDashboardCommand, ListDashboardsCommand } from '@aws-sdk/client-cloudwatch';
+import { DescribeLogGroupsCommand } from '@aws-sdk/client-cloudwatch-logs';
+import { GetRoleCommand, GetRolePolicyCommand, ListRolePoliciesCommand, ListRolesCommand } from '@aws-sdk/client-iam';
+import {
+  GetFunctionConfigurationCommand,
+  GetFunctionEventInvokeConfigCommand,
+  InvokeCommand,
+  ListFunctionsCommand,
+} from '@aws-sdk/client-lambda';
+import { ListBucketsCommand } from '@aws-sdk/client-s3';
+import { GetScheduleCommand, ListSchedulesCommand } from '@aws-sdk/client-scheduler';
+import { DescribeSecretCommand, GetSecretValueCommand } from '@aws-sdk/client-secrets-manager';
+import {
+  GetQueueAttributesCommand,
+  GetQueueUrlCommand,
+  ListQueuesCommand,
+  ReceiveMessageCommand,
+} from '@aws-sdk/client-sqs';
+import { startDeployment } from '../support/deployment.ts';
+import { skipWithout } from '../support/moto.ts';
+
+const ACCOUNT = '123456789012';
+const FUNCTIONS = ['sync', 'backfill', 'control'];
+const QUEUES = ['sync-undelivered', 'failed-invocations', 'dead-letters'];
+const TIMEOUT_MS = 180_000;
+
+const arnOf = (service: string, name: string) => `arn:aws:${service}:us-east-1:${ACCOUNT}:${name}`;
+const functionArn = (name: string) => arnOf('lambda', `function:solotick-dev-${name}`);
+const queueArn = (name: string) => arnOf('sqs', `solotick-dev-${name}`);
+
+// One story: what the first test has deployed is looked at, run, changed and removed by the next ones.
+describe('serverless deploy', { skip: await skipWithout('moto'), timeout: TIMEOUT_MS }, () => {
+  let deployment: Awaited<ReturnType<typeof startDeployment>>;
+  before(async () => {
+    deployment = await startDeployment();
+  });
+  after(() => deployment?.[Symbol.asyncDispose]());
+
+  const schedule = () => deployment.aws.scheduler.send(new GetScheduleCommand({ Name: 'solotick-dev-sync' }));
+
+  const configOf = (name: string) =>
+    deployment.aws.lambda.send(new GetFunctionConfigurationCommand({ FunctionName: `solotick-dev-${name}` }));
+
+  const queueUrl = async (name: string) =>
+    (await deployment.aws.sqs.send(new GetQueueUrlCommand({ QueueName: `solotick-dev-${name}` }))).QueueUrl;
+
+  /** Sends the schedule's own input to the schedule's own target, as the scheduler does. */
+  async function tick(scheduledTime: string) {
+    const { Arn, Input } = (await schedule()).Target!;
+    const Payload = Buffer.from(Input!.replace('<aws.scheduler.scheduled-time>', scheduledTime));
+    const answer = await deployment.aws.lambda.send(new InvokeCommand({ FunctionName: Arn, Payload }));
+    const payload = JSON.parse(answer.Payload!.transformToString());
+    assert.equal(answer.FunctionError, undefined, JSON.stringify(payload));
+    return payload;
+  }
+
+  test('It deploys the stage, whose secret is there before.', async () => {
+    const { settings, createSecret, edit, serverless, aws } = deployment;
+    await createSecret('solotick/dev');
+    await edit((config) => {
+      Object.assign(config.schedule, { expression: 'rate(10 minutes)', timezone: 'Europe/Berlin' });
+      Object.assign(config, {
+        memoryMb: 640,
+        timeoutSeconds: 120,
+        logRetentionDays: 14,
+        alarmWithoutSuccessMinutes: 25,
+      });
+      config.alarmAddress = 'on-call@example.com';
+      config.settings = settings;
+    });
+    await serverless('deploy');
+    const { Stacks } = await aws.cloudformation.send(new DescribeStacksCommand({ StackName: 'solotick-dev' }));
+    assert.equal(Stacks?.[0]?.StackStatus, 'UPDATE_COMPLETE');
+  });
+
+  test('What moto knows nothing of is an error here, not left out.', async () => {
+    const TemplateBody = JSON.stringify({ Resources: { Pipe: { Type: 'AWS::Pipes::Pipe', Properties: {} } } });
+    const { cloudformation } = deployment.aws;
+    const creation = cloudformation.send(new CreateStackCommand({ StackName: 'refused', TemplateBody }));
+    await assert.rejects(creation, /moto would leave out AWS::Pipes::Pipe/);
+    await cloudformation.send(new DeleteStackCommand({ StackName: 'refused' }));
+  });
+
+  test('The schedule is as the stage’s file has it, with bounded retries and a queue for what was not delivered.', async () => {
+    const { ScheduleExpression, ScheduleExpressionTimezone, State, FlexibleTimeWindow, Target } = await schedule();
+    assert.deepEqual([ScheduleExpression, ScheduleExpressionTimezone], ['rate(10 minutes)', 'Europe/Berlin']);
+    assert.deepEqual([State, FlexibleTimeWindow], ['ENABLED', { Mode: 'OFF' }]);
+    const { RoleArn, ...rest } = Target!;
+    assert.deepEqual(rest, {
+      Arn: functionArn('sync'),
+      Input: '{"kind":"tick","scheduledTime":"<aws.scheduler.scheduled-time>"}',
+      RetryPolicy: { MaximumRetryAttempts: 3, MaximumEventAgeInSeconds: 600 },
+      DeadLetterConfig: { Arn: queueArn('sync-undelivered') },
+    });
+    assert.deepEqual(await grantsOf(RoleArn!), {
+      tick: { 'lambda:InvokeFunction': functionArn('sync'), 'sqs:SendMessage': queueArn('sync-undelivered') },
+    });
+    assert.deepEqual(await trusted(RoleArn!), {
+      ...{ Effect: 'Allow', Action: 'sts:AssumeRole', Principal: { Service: 'scheduler.amazonaws.com' } },
+      Condition: { StringEquals: { 'aws:SourceAccount': ACCOUNT } },
+    });
+  });
+
+  test('The functions have the settings of the stage’s file, and are not repeated when they fail.', async () => {
+    const { aws, settings } = deployment;
+    const { TemplateBody } = await aws.cloudformation.send(new GetTemplateCommand({ StackName: 'solotick-dev' }));
+    assert.equal(JSON.parse(TemplateBody!).Resources.SyncLambdaFunction.Properties.RecursiveLoop, 'Allow');
+    for (const name of FUNCTIONS) {
+      const FunctionName = `solotick-dev-${name}`;
+      const config = await configOf(name);
+      assert.deepEqual(
+        [config.Runtime, config.Architectures, config.Handler, config.MemorySize, config.Timeout, config.TracingConfig],
+        ['nodejs24.x', ['arm64'], `dist/${name}.handler`, 640, 120, { Mode: 'Active' }],
+      );
+      assert.deepEqual(config.Environment?.Variables, {
+        ...{ STAGE: 'dev', SECRET_ID: 'solotick/dev', SHARDS: '1', ...settings },
+        ...(name !== 'control' && { DEAD_LETTER_QUEUE_URL: await queueUrl('dead-letters') }),
+      });
+      const asynchronous = await aws.lambda.send(new GetFunctionEventInvokeConfigCommand({ FunctionName }));
+      assert.deepEqual([asynchronous.MaximumRetryAttempts, asynchronous.MaximumEventAgeInSeconds], [0, 600]);
+      const { Destination } = asynchronous.DestinationConfig?.OnFailure ?? {};
+      assert.equal(Destination, name === 'control' ? undefined : queueArn('failed-invocations'));
+      const { logGroups } = await aws.logs.send(
+        new DescribeLogGroupsCommand({ logGroupNamePrefix: `/aws/lambda/${FunctionName}` }),
+      );
+      assert.deepEqual(
+        logGroups?.map(({ retentionInDays }) => retentionInDays),
+        [14],
+      );
+    }
+  });
+
+  test('Each function has a role of its own, for what that one needs.', async () => {
+    const { aws } = deployment;
+    const { ARN: secretArn } = await aws.secrets.send(new DescribeSecretCommand({ SecretId: 'solotick/dev' }));
+    for (const name of FUNCTIONS) {
+      const { Role } = await configOf(name);
+      const { secret, ...grants } = await grantsOf(Role!);
+      const { 'secretsmanager:GetSecretValue': pattern, ...others } = secret as Record<string, string>;
+      assert.deepEqual(others, {});
+      assert.match(secretArn!, new RegExp(`^${pattern!.replaceAll('?', '\\w')}$`));
+      const logs = arnOf('logs', `log-group:/aws/lambda/solotick-dev-${name}:*`);
+      assert.deepEqual(grants, {
+        logs: { 'logs:CreateLogStream,logs:PutLogEvents': logs },
+        tracing: { 'xray:PutTraceSegments,xray:PutTelemetryRecords': '*' },
+        ...(name !== 'control' && {
+          queues: { 'sqs:SendMessage': [queueArn('dead-letters'), queueArn('failed-invocations')] },
+        }),
+      });
+      const { Principal } = await trusted(Role!);
+      assert.deepEqual(Principal, { Service: 'lambda.amazonaws.com' });
+    }
+  });
+
+  test('The queues are encrypted and keep their messages for two weeks.', async () => {
+    for (const name of QUEUES) {
+      const command = new GetQueueAttributesCommand({ QueueUrl: await queueUrl(name), AttributeNames: ['All'] });
+      const { Attributes = {} } = await deployment.aws.sqs.send(command);
+      assert.equal(Attributes.SqsManagedSseEnabled, 'true');
+      assert.equal(Attributes.MessageRetentionPeriod, String(14 * 24 * 60 * 60));
+    }
+  });
+
+  test('Every alarm is told to the address, and is on the dashboard.', async () => {
+    const { cloudwatch } = deployment.aws;
+    const { MetricAlarms: alarms = [] } = await cloudwatch.send(new DescribeAlarmsCommand());
+    assert.deepEqual(alarms.map(({ AlarmName }) => AlarmName?.replace('solotick-dev-', '')).sort(), [
+      ...['consecutive-skips', 'dead-letters', 'errors', 'failed-invocations', 'failed-records', 'lock-lost'],
+      ...['near-timeout', 'no-success', 'undelivered'],
+    ]);
+    for (const { AlarmActions, OKActions } of alarms) {
+      assert.deepEqual([AlarmActions, OKActions], Array(2).fill([arnOf('sns', 'solotick-dev-alarms')]));
+    }
+    const silence = alarms.find(({ AlarmName }) => AlarmName === 'solotick-dev-no-success');
+    assert.deepEqual([silence?.TreatMissingData, silence?.EvaluationPeriods, silence?.Threshold], ['breaching', 25, 1]);
+    assert.deepEqual(silence?.Metrics?.map(({ Expression }) => Expression).filter(Boolean), ['FILL(success, 0)']);
+
+    const { DashboardBody } = await cloudwatch.send(new GetDashboardCommand({ DashboardName: 'solotick-dev' }));
+    const [first] = JSON.parse(DashboardBody!).widgets;
+    assert.deepEqual(first.properties.alarms.sort(), alarms.map(({ AlarmArn }) => AlarmArn).sort());
+  });
+
+  test('A tick runs the deployed zip: it copies all, under a fencing token, with the secret read from Secrets Manager.', async () => {
+    const { aws, records, source, target, run, fetchZip, etcd } = deployment;
+    const { Buckets } = await aws.s3.send(new ListBucketsCommand());
+    const zip = await fetchZip(Buckets![0]!.Name!);
+    const digest = hash('sha256', zip, 'base64');
+    for (const name of FUNCTIONS) {
+      const config = await configOf(name);
+      assert.equal(config.CodeSha256, digest);
+      await run(config, zip);
+    }
+
+    source.records = [{ id: 'broken' }, ...records];
+    const result = await tick('2026-11-24T12:00:00Z');
+    assert.partialDeepStrictEqual(result, { status: 'completed', report: { written: records.length, invalid: 1 } });
+    assert.equal(target.models.size, records.length);
+    for (const { id, ...body } of records) assert.deepEqual(target.models.get(id), body);
+    const fences = new Set(target.writes.map(({ token, scope }) => `${scope} ${token}`));
+    assert.deepEqual([...fences], [`/solotick/dev/models/lock ${result.fencingToken}`]);
+    assert.equal(await etcd.etcdctl(['get', '/solotick/dev/models/lock/', '--prefix', '--keys-only']), '');
+  });
+
+  test('The invalid record waits in the dead-letter queue.', async () => {
+    const { sqs } = deployment.aws;
+    const command = new ReceiveMessageCommand({ QueueUrl: await queueUrl('dead-letters'), MaxNumberOfMessages: 10 });
+    const { Messages = [] } = await sqs.send(command);
+    const letters = Messages.map(({ Body }) => JSON.parse(Body!));
+    assert.deepEqual(
+      letters.map(({ id, kind, stage, record }) => ({ id, kind, stage, record })),
+      [{ id: 'broken', kind: 'invalid', stage: 'dev', record: { id: 'broken' } }],
+    );
+  });
+
+  test('A tick while the lock is held is skipped, and the status says who holds it.', async () => {
+    const { etcd, serverless, target } = deployment;
+    const key = '/solotick/dev/models/lock/somebody';
+    const written = target.writes.length;
+    await etcd.etcdctl(['put', key, '']);
+    try {
+      const result = await tick('2026-11-24T12:10:00Z');
+      assert.partialDeepStrictEqual(result, { status: 'skipped', reason: 'locked', heldBy: { key } });
+      assert.match(await serverless('status'), new RegExp(`^lock +held by another program, key ${key}`, 'm'));
+    } finally {
+      await etcd.etcdctl(['del', key]);
+    }
+    assert.equal(target.writes.length, written);
+  });
+
+  test('A backfill by hand goes through Lambda, by the command of osls and by the project’s own.', async () => {
+    const { records, serverless, target } = deployment;
+    const [first, second] = records.map(({ id }) => id) as [string, string];
+    target.models.clear();
+    const data = JSON.stringify({ ids: [first] });
+    const answer = await serverless('invoke', '--function', 'backfill', '--data', data);
+    assert.partialDeepStrictEqual(JSON.parse(answer), { status: 'completed', report: { read: 1, written: 1 } });
+    assert.match(await serverless('backfill', '--ids', second), /1 id: completed, 1 read, 1 written/);
+    assert.deepEqual([...target.models.keys()], [first, second]);
+  });
+
+  test('Another schedule is one line in the stage’s file and another deploy.', async () => {
+    const { aws, edit, serverless } = deployment;
+    await edit((config) => {
+      config.schedule.expression = 'rate(5 minutes)';
+    });
+    await serverless('deploy');
+    const { ScheduleExpression, Target } = await schedule();
+    assert.deepEqual([ScheduleExpression, Target?.RetryPolicy?.MaximumEventAgeInSeconds], ['rate(5 minutes)', 300]);
+    const command = new GetFunctionEventInvokeConfigCommand({ FunctionName: 'solotick-dev-sync' });
+    assert.equal((await aws.lambda.send(command)).MaximumEventAgeInSeconds, 300);
+  });
+
+  test('serverless remove leaves nothing but the secret, which has a stack of its own.', async () => {
+    const { aws, serverless } = deployment;
+    await serverless('remove');
+    const { Stacks = [] } = await aws.cloudformation.send(new DescribeStacksCommand());
+    assert.deepEqual(
+      Stacks.map(({ StackName }) => StackName),
+      ['solotick-secret-dev'],
+    );
+    const { SecretString } = await aws.secrets.send(new GetSecretValueCommand({ SecretId: 'solotick/dev' }));
+    assert.equal(JSON.parse(SecretString!).target.token, 'writer-token');
+    const left = await Promise.all([
+      aws.lambda.send(new ListFunctionsCommand()).then(({ Functions }) => Functions),
+      aws.scheduler.send(new ListSchedulesCommand()).then(({ Schedules }) => Schedules),
+      aws.iam.send(new ListRolesCommand()).then(({ Roles }) => Roles),
+      aws.sqs.send(new ListQueuesCommand()).then(({ QueueUrls }) => QueueUrls),
+      aws.cloudwatch.send(new DescribeAlarmsCommand()).then(({ MetricAlarms }) => MetricAlarms),
+      aws.cloudwatch.send(new ListDashboardsCommand()).then(({ DashboardEntries }) => DashboardEntries),
+      aws.logs.send(new DescribeLogGroupsCommand()).then(({ logGroups }) => logGroups),
+      aws.s3.send(new ListBucketsCommand()).then(({ Buckets }) => Buckets),
+    ]);
+    assert.deepEqual(
+      left.map((list) => list ?? []),
+      left.map(() => []),
+    );
+  });
+
+  const roleName = (arn: string) => arn.split('/').at(-1)!;
+
+  /** What each policy of a role grants: resources by actions. */
+  async function grantsOf(roleArn: string) {
+    const { iam } = deployment.aws;
+    const RoleName = roleName(roleArn);
+    const { PolicyNames = [] } = await iam.send(new ListRolePoliciesCommand({ RoleName }));
+    const grants: Record<string, Record<string, unknown>> = {};
+    for (const PolicyName of PolicyNames) {
+      const { PolicyDocument } = await iam.send(new GetRolePolicyCommand({ RoleName, PolicyName }));
+      const statements = JSON.parse(decodeURIComponent(PolicyDocument!)).Statement;
+      grants[PolicyName] = Object.fromEntries(
+        statements.map(({ Effect, Action, Resource, ...rest }: Record<string, unknown>) => {
+          assert.deepEqual([Effect, rest], ['Allow', {}]);
+          return [String(Action), Resource];
+        }),
+      );
+    }
+    return grants;
+  }
+
+  /** The one statement that says who may take the role. */
+  async function trusted(roleArn: string) {
+    const { Role } = await deployment.aws.iam.send(new GetRoleCommand({ RoleName: roleName(roleArn) }));
+    const { Statement } = JSON.parse(decodeURIComponent(Role!.AssumeRolePolicyDocument!));
+    assert.equal(Statement.length, 1);
+    return Statement[0];
+  }
+});

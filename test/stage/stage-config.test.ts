@@ -1,0 +1,244 @@
+import assert from 'node:assert/strict';
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, before, test } from 'node:test';
+import { templateValues } from '../../infra/stack/template-values.ts';
+import { alarmMinutes } from '../../infra/stage/alarm-minutes.ts';
+import { readStageConfig, type StageConfig } from '../../infra/stage/stage-config.ts';
+import { tickGaps } from '../../infra/stage/tick-gaps.ts';
+
+let folder: string;
+let shipped: string;
+
+before(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'solotick-stage-'));
+  shipped = await readFile(join(import.meta.dirname, '../../infra/config/dev.yml'), 'utf8');
+});
+after(() => rm(folder, { recursive: true, force: true }));
+
+/** Reads dev's file with some of its lines replaced. */
+async function edited(...changes: (readonly [line: string, instead: string])[]): Promise<StageConfig> {
+  let yaml = shipped;
+  for (const [line, instead] of changes) {
+    assert.ok(yaml.includes(line), `${line} is not in the file`);
+    yaml = yaml.replace(line, instead);
+  }
+  await writeFile(join(folder, 'dev.yml'), yaml);
+  return readStageConfig('dev', folder);
+}
+
+const setting = (setting: string) => edited(['settings:', `settings:\n  ${setting}`]);
+
+async function refused(reading: Promise<StageConfig>, ...faults: string[]) {
+  const error = await reading.then(
+    () => assert.fail('the file should be refused'),
+    (error: Error) => error,
+  );
+  assert.equal(error.message, `infra/config/dev.yml is not right: ${faults.join('; ')}`);
+}
+
+const EXPRESSION = 'expression: rate(15 minutes)';
+
+for (const [line, key] of [
+  [EXPRESSION, 'schedule.expression'],
+  ['timezone: UTC', 'schedule.timezone'],
+  ['enabled: true', 'schedule.enabled'],
+  ['flexibleWindowMinutes: 0', 'schedule.flexibleWindowMinutes'],
+  ['shards: 1', 'shards'],
+  ['secretId: solotick/dev', 'secretId'],
+  ['memoryMb: 512', 'memoryMb'],
+  ['timeoutSeconds: 300', 'timeoutSeconds'],
+  ['logRetentionDays: 30', 'logRetentionDays'],
+  ['alarms: true', 'alarms'],
+  ['dashboard: true', 'dashboard'],
+  ['alarmWithoutSuccessMinutes: 45', 'alarmWithoutSuccessMinutes'],
+  ['TARGET_REGION_ID: eu-1', 'settings.TARGET_REGION_ID'],
+] as const) {
+  test(`A file without ${key} is refused by file and key.`, async () => {
+    await refused(edited([line, '']), `${key} is missing`);
+  });
+}
+
+for (const [line, instead, fault] of [
+  [
+    'timezone: UTC',
+    'timezone: Mars/Olympus',
+    'schedule.timezone must be a time zone of the IANA database, such as Europe/Berlin',
+  ],
+  ['enabled: true', 'enabled: 1', 'schedule.enabled must be true or false'],
+  ['shards: 1', 'shards: 0', 'shards must be a whole number from 1 to 200'],
+  ['memoryMb: 512', 'memoryMb: 512.5', 'memoryMb must be a whole number from 128 to 10240'],
+  ['timeoutSeconds: 300', 'timeoutSeconds: 901', 'timeoutSeconds must be a whole number from 1 to 900'],
+  ['alarms: true', 'alarms: loud', 'alarms must be true or false'],
+  ['dashboard: true', 'dashboard: true\nalarmAddress: nobody', 'alarmAddress must be an e-mail address'],
+  ['dashboard: true', 'dashboards: true', 'dashboard is missing; dashboards is not a key that is known here'],
+  [
+    'shards: 1',
+    'shards: 1\nvpc: { subnetIds: [subnet-1], securityGroupIds: [] }',
+    'vpc.securityGroupIds must not be empty',
+  ],
+  [
+    'shards: 1',
+    'shards: 1\nvpc: { subnetIds: [sg-1], securityGroupIds: [sg-1] }',
+    'vpc.subnetIds.0 must be an id as subnet-0123456789abcdef0',
+  ],
+  ['secretId: solotick/dev', 'secretId: arn:aws:x', 'secretId must be the name of a secret, not its ARN'],
+  ['settings:', 'settings:\n  SHARDS: 2', 'settings.SHARDS is not a key that is known here'],
+  ['settings:', 'settings:\n  CONTINUE: maybe', 'settings.CONTINUE must be next-tick or self'],
+] as const) {
+  test(`${instead.split('\n').at(-1)?.trim()}: refused, because ${fault}.`, async () => {
+    await refused(edited([line, instead]), fault);
+  });
+}
+
+test('Log groups are kept for as long as CloudWatch can be told.', async () => {
+  const error = await edited(['logRetentionDays: 30', 'logRetentionDays: 31']).catch((error: Error) => error);
+  assert.match(
+    (error as Error).message,
+    /^infra\/config\/dev\.yml is not right: logRetentionDays must be one of 1, 3, 5, 7/,
+  );
+});
+
+test('A starting deadline has to be above the flexible window, within which a tick may come.', async () => {
+  const withWindow = (seconds: number) =>
+    edited(
+      ['flexibleWindowMinutes: 0', 'flexibleWindowMinutes: 5'],
+      ['settings:', `settings:\n  STARTING_DEADLINE_SECONDS: ${seconds}`],
+    );
+  await refused(
+    withWindow(300),
+    'settings.STARTING_DEADLINE_SECONDS is 300, but must be above the 300 s of schedule.flexibleWindowMinutes: a tick may ' +
+      'come that late',
+  );
+  assert.equal((await withWindow(301)).settings.STARTING_DEADLINE_SECONDS, '301');
+});
+
+test('The deadline reserve has to be below the time-out, whether it is written there or the default.', async () => {
+  const fault = (reserve: number, timeout: number) =>
+    `settings.DEADLINE_RESERVE_SECONDS is ${reserve}, but must be below timeoutSeconds, which is ${timeout}: nothing would ` +
+    'be left to run in';
+  await refused(setting('DEADLINE_RESERVE_SECONDS: 300'), fault(300, 300));
+  await refused(edited(['timeoutSeconds: 300', 'timeoutSeconds: 10']), fault(10, 10));
+  assert.equal((await edited(['timeoutSeconds: 300', 'timeoutSeconds: 11'])).timeoutSeconds, 11);
+});
+
+test('What the functions would refuse together is refused already here, and so is what AWS takes in no such place.', async () => {
+  await refused(
+    edited(['settings:', 'settings:\n  LOCK_KEY: /a/lock\n  STATE_PREFIX: /a/lock/state/']),
+    'STATE_PREFIX /a/lock/state/ must not lie below LOCK_KEY /a/lock: its keys would hold the lock',
+  );
+  for (const arn of ['arn:aws:kms:*', 'arn:aws:kms:eu-central-1:111111111111:alias/mine']) {
+    const line = `secretKeyArn: "${arn}"\nmemoryMb: 512`;
+    await refused(edited(['memoryMb: 512', line]), 'secretKeyArn must be the ARN of a KMS key, not of an alias');
+  }
+  await refused(
+    edited(['timezone: UTC', 'timezone: "+02:00"']),
+    'schedule.timezone must be a time zone of the IANA database, such as Europe/Berlin',
+  );
+});
+
+test('An address without alarms is refused.', async () => {
+  await refused(
+    edited(['alarms: true', 'alarms: false\nalarmAddress: a@example.com']),
+    'alarmAddress is of no use while alarms is false',
+  );
+});
+
+for (const expression of [
+  'rate(0 minutes)',
+  'rate(15 seconds)',
+  'cron(0/15 * * * ?)',
+  'every day',
+  // These have the right shape, but AWS takes none of them.
+  'cron(61 * * * ? *)',
+  'cron(0 0 * * * *)',
+  'cron(0 0 ? * ? *)',
+  'cron(0 0 ? * FUNDAY *)',
+  'cron(0 9 ? * 8 *)',
+  'cron(0 9 ? * 2-8 *)',
+  'cron(0 0 30 2 ? *)',
+  'cron(0 0 1 1 ? 2020)',
+  'cron(? * * * ? *)',
+  'cron(0 0 * ? MON ?)',
+  'rate(100000000 days)',
+]) {
+  test(`The schedule ${expression} is refused by file and key.`, async () => {
+    const error = await edited([EXPRESSION, `expression: "${expression}"`]).catch((error: Error) => error);
+    assert.match((error as Error).message, /^infra\/config\/dev\.yml is not right: schedule\.expression /);
+  });
+}
+
+test('The time between ticks is known of any schedule: nights, weekends and months without one included.', () => {
+  const minutes = (expression: string, timezone = 'UTC', now = '2026-11-24T10:00:00Z') => {
+    const { shortestSeconds, longestSeconds } = tickGaps(expression, timezone, new Date(now));
+    return [shortestSeconds / 60, longestSeconds / 60];
+  };
+  assert.deepEqual(minutes('rate(1 minute)'), [1, 1]);
+  assert.deepEqual(minutes('rate(2 days)'), [2880, 2880]);
+  assert.deepEqual(minutes('cron(0/15 * * * ? *)'), [15, 15]);
+  assert.deepEqual(minutes('cron(0 8-17 ? * MON-FRI *)'), [60, 63 * 60]);
+  assert.deepEqual(minutes('cron(0 6 1 * ? *)'), [28 * 1440, 31 * 1440]);
+  // Free for weeks and for half a year, whatever today is.
+  for (const now of ['2026-11-03T10:00:00Z', '2026-11-20T10:00:00Z', '2026-06-20T00:00:00Z']) {
+    assert.deepEqual(minutes('cron(0/5 * 1-7 * ? *)', 'UTC', now), [5, 24 * 1440 + 5]);
+    assert.deepEqual(minutes('cron(0/15 * * JAN-JUN ? *)', 'UTC', now), [15, 184 * 1440 + 15]);
+  }
+  // There is no half past two on the day on which the clocks are put forward.
+  assert.deepEqual(minutes('cron(30 2 * * ? *)', 'Europe/Berlin'), [1440, 47 * 60]);
+  // The days on which the clocks change are 23 and 25 hours long.
+  assert.deepEqual(minutes('cron(0 12 * * ? *)', 'Europe/Berlin'), [23 * 60, 25 * 60]);
+});
+
+test('An event waits no longer than until the next tick is due, as far as Lambda can be told.', async () => {
+  for (const [expression, seconds] of [
+    ['rate(1 minute)', 60],
+    ['rate(5 minutes)', 300],
+    ['cron(0 * * * ? *)', 3600],
+    ['rate(1 day)', 21_600],
+  ] as const) {
+    const config = await edited([EXPRESSION, `expression: ${expression}`]);
+    assert.equal(templateValues('dev', 'models', config).eventAgeSeconds, seconds, expression);
+  }
+});
+
+test('The dead man’s switch looks back as far as the file says, within what CloudWatch can.', async () => {
+  for (const [minutes, periodSeconds, periods] of [
+    [21, 60, 21],
+    [1440, 60, 1440],
+    [1441, 3600, 25],
+    [10_080, 3600, 168],
+  ] as const) {
+    const config = await edited(['alarmWithoutSuccessMinutes: 45', `alarmWithoutSuccessMinutes: ${minutes}`]);
+    assert.deepEqual(templateValues('dev', 'models', config).noSuccess, { minutes, periodSeconds, periods });
+  }
+  await refused(
+    edited(['alarmWithoutSuccessMinutes: 45', 'alarmWithoutSuccessMinutes: 10081']),
+    'alarmWithoutSuccessMinutes must be a whole number from 0 to 10080',
+  );
+});
+
+test('With a longer interval it waits for a tick that is due and its run, so that another schedule is one line.', async () => {
+  assert.equal(alarmMinutes(await edited([EXPRESSION, 'expression: rate(40 minutes)'])), 45);
+  assert.equal(alarmMinutes(await edited([EXPRESSION, 'expression: rate(44 minutes)'])), 44 + 5);
+  assert.equal(alarmMinutes(await edited([EXPRESSION, 'expression: rate(45 minutes)'])), 45 + 5);
+  assert.equal(alarmMinutes(await edited([EXPRESSION, 'expression: rate(1 day)'])), 1440 + 5);
+  assert.equal(alarmMinutes(await setting('MIN_INTERVAL_SECONDS: 3600')), 60 + 15 + 5);
+});
+
+test('A schedule that is switched off has no dead man’s switch, and one that ticks once a month cannot have one.', async () => {
+  assert.equal(alarmMinutes(await edited(['enabled: true', 'enabled: false'])), 0);
+  assert.equal(alarmMinutes(await edited(['alarms: true', 'alarms: false'])), 0);
+  assert.equal(alarmMinutes(await edited(['alarmWithoutSuccessMinutes: 45', 'alarmWithoutSuccessMinutes: 0'])), 0);
+  await refused(
+    edited([EXPRESSION, 'expression: rate(30 days)']),
+    'alarmWithoutSuccessMinutes must be 0, which is no such alarm: ticks of schedule.expression lie 30 days apart, and ' +
+      'CloudWatch looks back at most 7',
+  );
+});
+
+test('A stage whose name is too long for what AWS names after it is refused.', async () => {
+  for (const length of [39, 40]) await writeFile(join(folder, `${'s'.repeat(length)}.yml`), shipped);
+  assert.ok((await readStageConfig('s'.repeat(39), folder)).settings);
+  await assert.rejects(readStageConfig('s'.repeat(40), folder), /the name of a stage has at most 39 characters/);
+});

@@ -1,0 +1,125 @@
+import assert from 'node:assert/strict';
+import { randomUUID } from 'node:crypto';
+import { after, before, test } from 'node:test';
+import { type LocalEtcd, startEtcd } from '../../infra/local/etcd/etcd.ts';
+import { connectEtcd, type Etcd } from '../../lib/lock/etcd.ts';
+import { readSettings, type Settings } from '../../lib/settings/config.ts';
+import {
+  countSkip,
+  deleteState,
+  putBackfill,
+  putState,
+  type RunRecord,
+  readState,
+  type State,
+  stateOf,
+} from '../../lib/state/state.ts';
+
+const budget = { attemptMs: 5000, totalMs: 10_000 };
+const at = '2026-11-24T12:00:00.000Z';
+const report = {
+  ...{ read: 6, written: 1, invalid: 2, failed: 3, missing: 4 },
+  ...{ unsettled: 0, pages: 5, peakInFlight: 6, durationMs: 7 },
+};
+const last: RunRecord = {
+  ...{ runId: 'run-1', kind: 'tick', status: 'completed', startedAt: at, endedAt: at, fencingToken: '5', report },
+};
+const pass = { runId: 'run-1', startedAt: at, full: true, fingerprint: 'f', cursor: 'next', counts: report };
+
+let local: LocalEtcd;
+let etcd: Etcd;
+before(async () => {
+  local = await startEtcd();
+  etcd = connectEtcd(local.endpoints);
+});
+after(async () => {
+  await etcd[Symbol.asyncDispose]();
+  await local[Symbol.asyncDispose]();
+});
+
+/** The settings of a job with a state of its own. */
+function newJob(): Settings {
+  const prefix = `/state/${randomUUID()}`;
+  return readSettings(
+    {
+      ...{ STAGE: 'test', SECRET_ID: 'test', SOURCE_URL: 'http://source', TARGET_URL: 'http://target' },
+      ...{ TARGET_REGION_ID: 'eu', ETCD_ENDPOINTS: 'http://etcd:2379' },
+      ...{ LOCK_KEY: `${prefix}/lock`, STATE_PREFIX: `${prefix}/state/` },
+    },
+    'models',
+  );
+}
+
+async function load(settings: Settings, backfillId?: string) {
+  const answer = await etcd.txn('read', { success: readState(settings, backfillId) }, budget);
+  return stateOf(settings, answer.responses);
+}
+
+test('A job without a state has none, and no skips.', async () => {
+  assert.deepEqual(await load(newJob()), { consecutiveSkips: 0 });
+});
+
+test('Every part of the state is read as it was put, and a deleted part is gone.', async () => {
+  const job = newJob();
+  const prefix = job.statePrefix;
+  const run = { last, completedScheduledTime: at, completedStartedAt: at };
+  const failed = [{ id: 'a/b', attempts: 2 }];
+  const checkpoint = { pass, failed, deadLettered: ['0123456789abcdef'] };
+  const backfill: State['backfill'] = {
+    last: { ...last, status: 'failed', error: { name: 'SourceError', code: 'SOURCE', message: 'm' } },
+  } as const;
+  const watermark = { at, fullAt: at };
+  const pause = { since: at, note: 'why' };
+  const success = [
+    putState(prefix, 'run', run),
+    putState(prefix, 'checkpoint', checkpoint),
+    putState(prefix, 'backfill', backfill),
+    putState(prefix, 'watermark', watermark),
+    putState(prefix, 'pause', pause),
+    putBackfill(prefix, 'backfill-1', { pass, failed }),
+  ];
+  await etcd.txn('put', { success }, budget);
+  const state = { run, checkpoint, backfill, watermark, pause, consecutiveSkips: 0 };
+  assert.deepEqual(await load(job), state);
+  assert.deepEqual(await load(job, 'backfill-1'), { ...state, backfillProgress: { pass, failed } });
+  assert.deepEqual(await load(job, 'backfill-2'), state);
+
+  await etcd.txn('delete', { success: [deleteState(prefix, 'pause')] }, budget);
+  const { pause: _, ...rest } = state;
+  assert.deepEqual(await load(job), rest);
+});
+
+test('Skips in a row are counted by the key itself, and a deleted key begins anew.', async () => {
+  const job = newJob();
+  const note = () => countSkip(etcd, job.statePrefix, { runId: 'run-1', at }, budget);
+  assert.deepEqual([await note(), await note(), await note()], [1, 2, 3]);
+  assert.equal((await load(job)).consecutiveSkips, 3);
+  await etcd.txn('delete', { success: [deleteState(job.statePrefix, 'skips')] }, budget);
+  assert.equal((await load(job)).consecutiveSkips, 0);
+  assert.equal(await note(), 1);
+});
+
+for (const [what, name, value, fault] of [
+  ['text that is not JSON', 'run', '{"last":', /does not hold JSON/],
+  ['JSON of another shape', 'run', '{"last":{"runId":7}}', /holds no valid state \(last\.runId: /],
+  [
+    'a time without a zone',
+    'watermark',
+    '{"at":"2026-11-24T12:00:00"}',
+    /holds no valid state \(at: must be an ISO 8601/,
+  ],
+  ['a list', 'pause', '[]', /holds no valid state \(since: /],
+] as const) {
+  test(`A key that holds ${what} is an error that names the key and what to do.`, async () => {
+    const job = newJob();
+    const key = job.statePrefix + name;
+    await local.etcdctl(['put', key, value]);
+    await assert.rejects(load(job), (error: Error & { code?: string }) => {
+      assert.deepEqual([error.name, error.code], ['StateError', 'STATE']);
+      assert.match(error.message, fault);
+      assert.ok(error.message.startsWith(`etcd key ${key} `));
+      assert.match(error.message, /delete the key to start afresh$/);
+      return true;
+    });
+  });
+}
