@@ -1,22 +1,47 @@
 import assert from 'node:assert/strict';
-import { access, readFile } from 'node:fs/promises';
-import { join } from 'node:path';
+import { access, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { dirname, join } from 'node:path';
 import { test } from 'node:test';
 import { getDefault } from 'valibot';
 import { startEtcd } from '../../infra/local/etcd/etcd.ts';
+import operatePlugin from '../../infra/operate-plugin.ts';
+import { readStageConfig } from '../../infra/stage/stage-config.ts';
 import * as errors from '../../lib/errors.ts';
 import { parseBackfill, parseControl, parseTick } from '../../lib/event.ts';
 import { readSettings, settingsTable } from '../../lib/settings/config.ts';
 import { model, startWorld } from '../support/world.ts';
 
 const root = join(import.meta.dirname, '../..');
-const readme = await readFile(join(root, 'README.md'), 'utf8');
+
+/** What is not ours, or is made by a build. */
+const LEFT_OUT = ['node_modules', '.git', '.cache', '.serverless', 'dist'];
+
+/** Every document of the repository by its path, so that a new one is checked too. */
+const documents = new Map<string, string>();
+for await (const file of markdownIn('')) documents.set(file, await readFile(join(root, file), 'utf8'));
+
+async function* markdownIn(folder: string): AsyncGenerator<string> {
+  for (const entry of await readdir(join(root, folder), { withFileTypes: true })) {
+    const path = join(folder, entry.name);
+    if (!entry.isDirectory()) {
+      if (entry.name.endsWith('.md')) yield path;
+    } else if (!LEFT_OUT.includes(entry.name)) yield* markdownIn(path);
+  }
+}
+
+function textOf(file: string): string {
+  const text = documents.get(file);
+  assert.ok(text, `there is no ${file}`);
+  return text;
+}
 
 /** The text from a heading to the next one of the same or a higher level. */
-function section(heading: string): string {
-  const [, level] = new RegExp(`^(#+) ${heading}$`, 'm').exec(readme) ?? [];
-  assert.ok(level, `the README has no section "${heading}"`);
-  const body = readme.slice(readme.indexOf(`\n${level} ${heading}\n`) + level.length + heading.length + 3);
+function section(file: string, heading: string): string {
+  const text = textOf(file);
+  const [, level] = new RegExp(`^(#+) ${heading}$`, 'm').exec(text) ?? [];
+  assert.ok(level, `${file} has no section "${heading}"`);
+  const body = text.slice(text.indexOf(`\n${level} ${heading}\n`) + level.length + heading.length + 3);
   return body.split(new RegExp(`^#{1,${level.length}} `, 'm'))[0] ?? '';
 }
 
@@ -35,7 +60,9 @@ function fences(text: string, language: string): string[] {
   return [...text.matchAll(new RegExp(`^ *\`\`\`${language}\n(.*?)\`\`\``, 'gms'))].map(([, content]) => content ?? '');
 }
 
-/** What a setting is when it is not given, in the README's words. */
+const allFences = (language: string) => [...documents.values()].flatMap((text) => fences(text, language));
+
+/** What a setting is when it is not given, in the words of the table. */
 function defaults(): Record<string, string> {
   const required = { SECRET_ID: 'x', SOURCE_URL: 'http://x', TARGET_URL: 'http://x', TARGET_REGION_ID: 'x' };
   const env = { STAGE: '<STAGE>', ETCD_ENDPOINTS: 'http://x', ...required };
@@ -49,51 +76,117 @@ function defaults(): Record<string, string> {
   );
 }
 
-test('The settings table of the README names every setting with its default, and no other.', () => {
-  const documented = Object.fromEntries(tableOf(section('Settings')).map(([name, value]) => [name, value]));
+test('The settings table names every setting with its default, and no other.', () => {
+  const table = tableOf(section('infra/README.md', 'Settings'));
+  const documented = Object.fromEntries(table.map(([name, value]) => [name, value]));
   assert.deepEqual(documented, defaults());
 });
 
-test('The errors table of the README names every error class with its code, and no other.', () => {
+test("The table of the stage's file names every key, and no other.", async (t) => {
+  const folder = await mkdtemp(join(tmpdir(), 'solotick-readme-'));
+  t.after(() => rm(folder, { recursive: true }));
+  /** What is wrong with a stage's file of this content. */
+  const faultsOf = async (yaml: string) => {
+    await writeFile(join(folder, 'docs.yml'), yaml);
+    const error = await readStageConfig('docs', folder).then(
+      () => assert.fail('the file was taken'),
+      (error: Error) => error,
+    );
+    return error.message.replace(/^.*? is not right: /, '').split('; ');
+  };
+  const named = tableOf(section('infra/README.md', "The stage's file")).flatMap(([names = '']) => names.split(', '));
+  for (const name of named) {
+    const nested = name.split('.').reduceRight((value, part) => `{ ${part}: ${value} }`, 'null');
+    const faults = await faultsOf(nested);
+    assert.ok(!faults.some((fault) => fault.endsWith('is not a key that is known here')), `${name}: ${faults}`);
+  }
+  const missing = [...(await faultsOf('{}')), ...(await faultsOf('{ schedule: {}, settings: {} }'))];
+  const required = missing.flatMap((fault) => /^([\w.]+) is missing$/.exec(fault)?.[1] ?? []);
+  const settings = Object.keys(settingsTable).map((name) => `settings.${name}`);
+  assert.ok(required.length > 8, String(missing));
+  for (const key of required.filter((key) => key !== 'schedule' && !settings.includes(key)))
+    assert.ok(named.includes(key), key);
+});
+
+test('The errors table names every error class with its code, and no other.', () => {
   const classes = Object.values(errors).filter((Kind) => Kind.prototype instanceof errors.SolotickError) as (new (
     message: string,
   ) => errors.SolotickError)[];
   const thrown = classes.map((Kind) => new Kind('x')).map(({ name, code }) => [name, code]);
   assert.ok(thrown.length > 0);
-  const documented = tableOf(section('Errors')).map(([name, code]) => [name, code]);
+  const documented = tableOf(section('infra/README.md', 'Errors')).map(([name, code]) => [name, code]);
   assert.deepEqual(documented.sort(), thrown.sort());
 });
 
-test('Every JSON example of the README is JSON.', () => {
-  const examples = fences(readme, 'json');
+test('Every JSON example of the documents is JSON.', () => {
+  const examples = allFences('json');
   assert.ok(examples.length >= 5);
   for (const example of examples) assert.doesNotThrow(() => JSON.parse(example), example);
 });
 
-test('Every event that the README sends by hand is one that its function takes.', () => {
+test('Every event that the documents send by hand is one that its function takes.', () => {
   const parse: Record<string, (event: unknown) => unknown> = {
     sync: parseTick,
     backfill: parseBackfill,
     control: parseControl,
   };
-  const invocations = [...readme.matchAll(/--function (\w+) --data '(.*)'/g)];
+  const text = [...documents.values()].join('\n');
+  const invocations = [...text.matchAll(/--function (\w+) --data '(.*)'/g)];
   assert.ok(invocations.length >= 5);
   for (const [command, name = '', event = ''] of invocations) {
+    assert.ok(parse[name], command);
     assert.doesNotThrow(() => parse[name]?.(JSON.parse(event)), command);
   }
 });
 
-for (const file of ['README.md', 'ARCHITECTURE.md', 'CONTRIBUTING.md', 'CHANGELOG.md']) {
+test('Every npm script and every command of serverless that the documents name is there, with its options.', async () => {
+  const { scripts } = JSON.parse(await readFile(join(root, 'package.json'), 'utf8')) as { scripts: object };
+  const text = [...documents.values()].join('\n');
+  const run = [...text.matchAll(/npm (?:run ([\w:]+)|(start|test)\b)/g)].map(([, long, short]) => long ?? short ?? '');
+  assert.ok(run.length >= 5);
+  for (const name of run) assert.ok(name in scripts, name);
+
+  const plugin = operatePlugin(...([{}, {}, {}] as unknown as Parameters<typeof operatePlugin>));
+  const own: Record<string, { options: object }> = plugin.commands;
+  const builtIn = ['invoke', 'logs', 'package', 'remove'];
+  const called = [...text.matchAll(/npx serverless (\w+)([^`|\n]*)/g)];
+  assert.ok(called.length >= 10);
+  for (const [command, name = '', rest = ''] of called) {
+    if (builtIn.includes(name)) continue;
+    const options = { ...own[name]?.options, stage: {}, region: {}, help: {} };
+    assert.ok(own[name], command);
+    for (const [, option = ''] of rest.matchAll(/ --([\w-]+)/g)) assert.ok(option in options, command);
+  }
+});
+
+test('The job that the README shows is the one that is shipped.', async () => {
+  const shipped = await readFile(join(root, 'functions/job.ts'), 'utf8');
+  const [shown = ''] = fences(textOf('README.md'), 'ts');
+  assert.ok(shown.startsWith('export const job'));
+  assert.ok(shipped.includes(shown.replace(/ \/\/ .*$/gm, '')), shown);
+});
+
+test('The README is short enough to be read: it has at most 200 lines.', () => {
+  assert.ok(textOf('README.md').split('\n').length <= 201);
+});
+
+test('The documents are found, those of the rooms too.', () => {
+  for (const folder of ['', 'functions/', 'infra/', 'infra/etcd/', 'lib/', 'lib/lock/', 'test/'])
+    assert.ok(documents.has(`${folder}README.md`), folder);
+  for (const file of ['ARCHITECTURE.md', 'CONTRIBUTING.md', 'CHANGELOG.md']) assert.ok(documents.has(file), file);
+});
+
+for (const [file, text] of documents) {
   test(`Every relative link of ${file} leads to a file, and to a heading that is there.`, async () => {
-    const text = await readFile(join(root, file), 'utf8');
     for (const [, link = ''] of text.matchAll(/\]\(([^)\s]+)\)/g)) {
       if (/^https?:/.test(link)) continue;
       const [path, anchor] = link.split('#');
-      if (path) await access(join(root, path));
+      const target = join(root, dirname(file), path ?? '');
+      if (path) await access(target);
       if (anchor) {
-        const target = path ? await readFile(join(root, path), 'utf8') : text;
-        const headings = [...target.matchAll(/^#+ (.*)$/gm)].map(([, heading = '']) => slug(heading));
-        assert.ok(headings.includes(anchor), link);
+        const headings = path ? await readFile(target, 'utf8') : text;
+        const slugs = [...headings.matchAll(/^#+ (.*)$/gm)].map(([, heading = '']) => slug(heading));
+        assert.ok(slugs.includes(anchor), link);
       }
     }
   });
@@ -105,9 +198,10 @@ const slug = (heading: string) =>
     .replace(/[^\w\s-]/g, '')
     .replaceAll(' ', '-');
 
-test("A user made with the README's etcdctl commands can do all that a job does, and nothing beside it.", async () => {
+test('A user made with the documented etcdctl commands can do all that a job does, and nothing beside it.', async () => {
   await using etcd = await startEtcd();
-  const [role = '', enable = ''] = fences(section('etcd'), 'sh').filter((block) => block.includes('etcdctl user add'));
+  const blocks = fences(section('lib/lock/README.md', 'etcd'), 'sh');
+  const [role = '', enable = ''] = blocks.filter((block) => block.includes('etcdctl user add'));
   for (const line of `${role}${enable}`.trim().split('\n')) {
     const [program, ...args] = line.replaceAll("'…'", 'pw').split(' ');
     assert.equal(program, 'etcdctl');
