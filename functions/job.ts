@@ -1,7 +1,8 @@
 import * as v from 'valibot';
+import { basicAuth } from '../lib/http/auth.ts';
+import type { Job } from '../lib/job.ts';
 import { cursorPages } from '../lib/read/cursor-pages.ts';
-import { basicAuth } from '../lib/read/source.ts';
-import type { Job } from '../lib/run/run.ts';
+
 import { instant } from '../lib/time/instant.ts';
 
 const count = v.pipe(v.number(), v.integer(), v.minValue(0));

@@ -2,8 +2,8 @@ import { injectLambdaContext } from '@aws-lambda-powertools/logger/middleware';
 import middy from '@middy/core';
 import type { Context } from 'aws-lambda';
 import { createLog } from '../lib/log.ts';
-import { createMetrics, type TellMetrics } from '../lib/run/metrics.ts';
-import type { Invocation } from '../lib/run/run.ts';
+import type { Invocation } from '../lib/run/invocation.ts';
+import { createMetrics, type ReportMetrics } from '../lib/run/metrics.ts';
 import { readSettings, type Settings } from '../lib/settings/config.ts';
 import { type SecretStore, secretStore } from '../lib/settings/secrets.ts';
 import { job } from './job.ts';
@@ -15,7 +15,7 @@ const stop = new AbortController();
 for (const signal of ['SIGTERM', 'SIGINT'] as const) process.once(signal, () => stop.abort());
 
 /** What a warm execution environment keeps: read at the first invocation, so that an error is that invocation's answer. */
-let warm: { settings: Settings; secrets: SecretStore; metrics: TellMetrics } | undefined;
+let warm: { settings: Settings; secrets: SecretStore; metrics: ReportMetrics } | undefined;
 
 /** Wraps `handle` as a Lambda handler: settings and the secret's cache, log lines with the request, errors logged. */
 export function lambda<T>(handle: (event: unknown, invocation: Invocation) => Promise<T>) {

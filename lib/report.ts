@@ -15,8 +15,18 @@ export const COUNTS = [
 
 export const reportSchema = v.object(v.entriesFromList(COUNTS, v.pipe(v.number(), v.integer(), v.minValue(0))));
 
-/** Counts of one invocation; `read = written + invalid + failed + unsettled`. */
+/** The counts of one invocation or of one pass; `read = written + invalid + failed + unsettled`. */
 export type Report = v.InferOutput<typeof reportSchema>;
+
+/** A page of which every record is settled, like all pages before it: a resumed run may begin behind it. */
+export interface SettledPage extends Pick<Report, 'read' | 'written' | 'invalid' | 'failed' | 'missing'> {
+  /** The cursor of the next page; undefined for a page outside of the list. */
+  cursor: string | undefined;
+  /** The list ends here. */
+  last: boolean;
+  /** When its newest record changed, in ms since 1970; -Infinity where no record says. */
+  newestMs: number;
+}
 
 /** A record that was not written, and why. */
 export interface Problem {
@@ -27,10 +37,10 @@ export interface Problem {
 
 export const newReport = () => Object.fromEntries(COUNTS.map((name) => [name, 0])) as Report;
 
-/** How many problems are listed and logged; the counts are always complete. */
+/** The most problems that are listed and logged; the counts are always complete. */
 const MAX_PROBLEMS = 20;
 
-/** Gives the function that adds to `problems` and logs, both within a bound. */
+/** Makes the function that adds to `problems` and logs, both within a bound. */
 export function problemNotes(problems: Problem[], log: Log): (problem: Problem) => void {
   return (problem) => {
     if (problems.length >= MAX_PROBLEMS) return;

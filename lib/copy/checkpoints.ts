@@ -1,30 +1,24 @@
-import type { SettledPage } from '../engine/engine.ts';
-import type { Budget } from '../lock/etcd.ts';
-import type { Lock, Put } from '../lock/mutex.ts';
-import type { Pass } from '../state/state.ts';
+import type { SettledPage } from '../report.ts';
 
 /** A checkpoint is saved after this many pages, or sooner when this much time has passed since the last one. */
 const PAGES_PER_CHECKPOINT = 4;
 const CHECKPOINT_MS = 5000;
 
 /**
- * Keeps `pass` up to date as pages settle, and saves it under the lock: one save at a time, as often as the constants above
- * say.
- * @param operations what a save writes
- * @param budget of a save that begins now
+ * Saves checkpoints while pages settle, one at a time, as often as the constants above say.
+ * @param save saves what is reached by then
  */
-export function keepCheckpoints(pass: Pass, operations: () => Put[], lock: Lock, budget: () => Budget) {
+export function keepCheckpoints(save: () => Promise<void>) {
   const failed = new AbortController();
-  let settledPages = 0;
   let pages = 0;
   let savedAtMs = performance.now();
   let saving: Promise<void> | undefined;
 
-  async function save() {
+  async function saveNow() {
     pages = 0;
     savedAtMs = performance.now();
     try {
-      await lock.save(operations(), budget());
+      await save();
     } catch (error) {
       failed.abort(error);
     }
@@ -34,19 +28,11 @@ export function keepCheckpoints(pass: Pass, operations: () => Put[], lock: Lock,
   return {
     /** Aborts when a checkpoint could not be saved: the lock is lost then, or etcd is. */
     saveFailed: failed.signal,
-    pageSettled(page: SettledPage) {
-      if (page.cursor !== undefined) pass.cursor = page.cursor;
-      for (const name of ['read', 'written', 'invalid', 'failed', 'missing'] as const) pass.counts[name] += page[name];
-      pass.counts.pages++;
-      settledPages++;
-      const newestMs = pass.newest === undefined ? Number.NEGATIVE_INFINITY : Date.parse(pass.newest);
-      if (page.newestMs > newestMs) pass.newest = new Date(page.newestMs).toISOString();
+    pageSettled({ last }: SettledPage) {
       const due = ++pages >= PAGES_PER_CHECKPOINT || performance.now() - savedAtMs >= CHECKPOINT_MS;
-      // After the last page comes the final state, and a cursor of null would mean the beginning.
-      if (due && !saving && page.cursor !== null) saving = save();
+      // The last page is followed by the final state.
+      if (due && !saving && !last) saving = saveNow();
     },
-    /** How many pages were settled, those of records that were read again by id included. */
-    settledPages: () => settledPages,
     /** Resolves when no save is under way. */
     saved: async () => saving,
   };

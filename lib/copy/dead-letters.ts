@@ -1,13 +1,12 @@
 import { hash } from 'node:crypto';
 import type { Log } from '../log.ts';
-import type { Settings } from '../settings/config.ts';
 
 /** A record that needs somebody's attention; sent as JSON, with the job, the stage, the shard and the run. */
 interface DeadLetter {
   id: string;
   kind: 'invalid' | 'failed';
   reason?: string | undefined;
-  /** Of the runs that tried to write it. */
+  /** The number of runs that tried to write it. */
   attempts?: number;
   /** As the source sent it; left out where it is too long for a message. */
   record?: unknown;
@@ -15,8 +14,8 @@ interface DeadLetter {
 
 export interface DeadLetters {
   /**
-   * Sends a record that is not of the schema, once for each content. Resolves when it is sent, or when that has failed,
-   * which is logged; undefined when there is nothing to send.
+   * Sends an invalid record, once for each content. Resolves when it is sent, or when sending failed, which is logged;
+   * undefined when there is nothing to send.
    */
   invalid(letter: DeadLetter): Promise<void> | undefined;
   /** Sends records that are given up. @returns the ids of those that arrived */
@@ -25,44 +24,42 @@ export interface DeadLetters {
   known(): string[];
 }
 
-/** The contents that are remembered; when a run sees more invalid ones than that, the rest of them is listed only. */
+/** The most contents that are remembered. When a run sees more invalid ones, the rest of them is only listed. */
 const MAX_KNOWN = 1000;
 
-/** Below the 256 KiB that a message could have at its least; measured in the characters of its JSON. */
+/** Below 256 KiB, SQS's smallest bound on a message; measured in the characters of its JSON. */
 const MAX_RECORD_LENGTH = 60_000;
 
 const SENDS_AT_A_TIME = 10;
 
 /**
- * After so many in a row that did not arrive the queue is left alone for a while, because one that is silent holds up each
- * record for as long as all attempts take, and one that is down fills the log.
+ * After this many losses in a row the queue is left alone for a while: a silent one delays each record until all attempts
+ * have timed out, and one that is down fills the log.
  */
 const LOST_BEFORE_PAUSE = 10;
 const PAUSE_MS = 60_000;
 
-/** Those that no XML can carry: SQS refuses or replaces them, and JSON leaves them as they are. */
+/** No XML can carry these: SQS refuses or replaces them, and JSON leaves them as they are. */
 const NONCHARACTERS = /[\ufffe\uffff]/g;
 const escaped = (character: string) => `\\u${character.charCodeAt(0).toString(16)}`;
 
 /**
- * Opens the dead-letter queue of a run; without one nothing is sent. Delivery is at least once: a run that is killed may
+ * Opens the dead-letter queue of a run; without a URL nothing is sent. Delivery is at least once: a run that is killed may
  * not have saved what it sent.
- * @param known what the last run has left
+ * @param options.known what `known()` of the last run gave
+ * @param options.signal gives up what is being sent
  */
-export function openDeadLetters(
-  known: readonly string[],
-  options: Pick<Settings, 'deadLetterQueueUrl' | 'job' | 'stage'> & {
-    runId: string;
-    shard: string | undefined;
-    log: Log;
-    /** Sends are given up when it fires. */
-    signal: AbortSignal;
-  },
-): DeadLetters {
-  const { deadLetterQueueUrl: url, job, stage, shard, runId, log, signal } = options;
+export function openDeadLetters(options: {
+  url: string | undefined;
+  known: readonly string[];
+  origin: { job: string; stage: string; shard: string | undefined; runId: string };
+  log: Log;
+  signal: AbortSignal;
+}): DeadLetters {
+  const { url, known, origin, log, signal } = options;
   const remembered = new Set(known);
   const seen = new Set<string>();
-  /** Not to be saved as sent before it is. */
+  /** Contents that are being sent, and must not be saved as sent yet. */
   const underWay = new Set<string>();
   let full = false;
   let lostInARow = 0;
@@ -76,12 +73,12 @@ export function openDeadLetters(
       opened ??= import('./dead-letter-queue.ts').then(({ openQueue }) => openQueue(url!, signal));
       const put = await opened;
       const at = new Date().toISOString();
-      const json = JSON.stringify({ job, stage, ...(shard && { shard }), runId, at, ...letter });
+      const json = JSON.stringify({ ...origin, at, ...letter });
       await put(json.replace(NONCHARACTERS, escaped));
       lostInARow = 0;
       return true;
     } catch (error) {
-      // Those that were on their way when it began to be left alone say nothing new.
+      // A letter that was under way when the pause began says nothing new.
       if (performance.now() < pausedUntilMs) return false;
       log.error('a record did not reach the dead-letter queue', { id: letter.id, error });
       if (++lostInARow < LOST_BEFORE_PAUSE || signal.aborted) return false;

@@ -1,43 +1,57 @@
-import type { Job } from '../run/run.ts';
-import type { RunUnderLock } from '../state/final-state.ts';
+import type { Job } from '../job.ts';
+import type { Log } from '../log.ts';
+import type { RecordOutcomes } from '../record-outcomes.ts';
+import type { Problem } from '../report.ts';
+import type { Failures } from '../state/failures.ts';
+import type { PassUnderWay } from '../state/pass-under-way.ts';
 import { instantAt, instantOf } from '../time/instant.ts';
+import type { DeadLetters } from './dead-letters.ts';
 
 /**
- * Sees to it that no record is lost that is not written: what has failed is read again by id, or else by time; what is
- * given up or invalid goes to the dead-letter queue.
+ * Keeps what is not written, so that no record is lost: a failed record is read again by id, or else by time; a record that
+ * is given up or invalid goes to the dead-letter queue.
  */
-export function keepUnwritten<R>(job: Job<R>, { request, pass, failures, deadLetters, log }: RunUnderLock) {
+export function keepUnwritten<R>(options: {
+  job: Pick<Job<R>, 'updatedAt' | 'source'>;
+  kind: 'tick' | 'backfill';
+  pass: PassUnderWay;
+  failures: Failures;
+  deadLetters: DeadLetters;
+  note(problem: Problem): void;
+  log: Log;
+}): RecordOutcomes<R> {
+  const { job, kind, pass, failures, deadLetters, note, log } = options;
   const readsById = job.source.one !== undefined;
-  // The later ticks try again; those that only go on with this one's pass leave it to them.
-  const goesOn = request.kind === 'tick' && request.continues !== undefined;
-  let toldFull = false;
+  let saidFull = false;
+
+  function keepByTime(record: R) {
+    if (!job.updatedAt) return;
+    // Where its time is unknown, the next pass reads what this one has read.
+    pass.holdBack(instantOf(job.updatedAt(record)) ?? pass.current().since ?? instantAt(Number.NEGATIVE_INFINITY));
+  }
+
   return {
-    /** The ids of the records that failed before and are to be read again first. */
-    again: readsById && !goesOn ? failures.due() : [],
-    recordWritten: failures.done,
-    recordMissing: failures.done,
-    recordUnreadable: failures.failedAgain,
-    recordInvalid(id: string, reason: string, record: unknown) {
+    written: failures.done,
+    missing(id) {
+      failures.done(id);
+      note({ id, kind: 'missing', reason: 'the source knows no record of this id' });
+    },
+    unreadable(id, reason) {
+      failures.failedAgain(id, reason);
+      note({ id, kind: 'failed', reason });
+    },
+    invalid(id, reason, record) {
+      note({ id, kind: 'invalid', reason });
       failures.failedAgain(id, reason);
       return deadLetters.invalid({ id, kind: 'invalid', reason, record });
     },
-    recordFailed(id: string, reason: string, record: R, refused: boolean) {
-      if ((readsById || request.kind === 'backfill') && failures.failed(id, reason, refused)) return;
-      // Nobody reads it again by time.
-      if (request.kind === 'backfill') {
-        if (!toldFull) log.warn('more records failed than a backfill can name: the rest of them is only counted');
-        toldFull = true;
-        return;
-      }
-      if (!job.updatedAt) return;
-      // Where that cannot be made out, the next pass reads what this one has read.
-      const updatedAt = instantOf(job.updatedAt(record)) ?? pass.since ?? instantAt(Number.NEGATIVE_INFINITY);
-      if (!(pass.holdBack && pass.holdBack <= updatedAt)) pass.holdBack = updatedAt;
-    },
-    /** Sends what is not tried any more to the dead-letter queue; what has not arrived there stays in the list. */
-    async giveUp(targetWasUp: boolean) {
-      const letters = failures.givenUp(targetWasUp).map((failure) => ({ ...failure, kind: 'failed' as const }));
-      for (const id of await deadLetters.givenUp(letters)) failures.done(id);
+    failed(id, reason, record, refused) {
+      note({ id, kind: 'failed', reason });
+      if ((readsById || kind === 'backfill') && failures.failed(id, reason, refused)) return;
+      if (kind === 'tick') return keepByTime(record);
+      // Nobody reads a backfill's window again.
+      if (!saidFull) log.warn('more records failed than a backfill can name: the rest of them is only counted');
+      saidFull = true;
     },
   };
 }

@@ -1,16 +1,19 @@
 import type { StandardSchemaV1 } from '@standard-schema/spec';
-import type { Write } from '../write/target.ts';
 
-/** A record that is of the schema, ready to be written. */
+/** A record that matches its schema, ready to be written. */
 export interface Accepted<R> {
   record: R;
   id: string;
-  write: Write;
-  /** NaN where that is not told. */
+  /**
+   * Writes the record; called at most once. A TargetError fails the record, Interrupted leaves it unsettled, any other error
+   * ends the run.
+   */
+  write: () => Promise<unknown>;
+  /** When it changed at the source, in ms since 1970; NaN where that is unknown. */
   updatedAtMs: number;
 }
 
-/** A record that is not. */
+/** A record that does not. */
 export interface Invalid {
   /** Its id if that can be made out, or else its place. */
   id: string;
@@ -18,20 +21,26 @@ export interface Invalid {
   raw: unknown;
 }
 
-/** How many faults of one record are told. */
+/** How to check a record and prepare its write. */
+export interface Acceptance<R> {
+  schema: StandardSchemaV1<unknown, R>;
+  id(record: R): string;
+  /** NaN where that cannot be made out. */
+  updatedAtMs?: ((record: R) => number) | undefined;
+  prepare(record: R): Accepted<R>['write'];
+}
+
+/** Of the faults of one record, this many are named. */
 const MAX_FAULTS = 10;
 
 /**
- * Makes the function that checks a batch of what the source sent and makes it ready, which is faster than one record now
- * and then: between two system calls code and data are cold. Whatever the job's own functions cannot cope with makes the
- * record invalid, and nothing else: the promise never rejects.
+ * Makes the function that checks and prepares a batch of raw records. A batch is faster than one record now and then:
+ * between two system calls, code and data are cold. Whatever the job's own functions cannot cope with makes the record
+ * invalid, and nothing else: the promise never rejects.
  */
-export function accepting<R>(job: {
-  schema: StandardSchemaV1<unknown, R>;
-  id(record: R): string;
-  updatedAtMs?: ((record: R) => number) | undefined;
-  prepare(record: R): Write;
-}): (batch: readonly unknown[], page: number, firstIndex: number) => Promise<(Accepted<R> | Invalid)[]> {
+export function accepting<R>(
+  job: Acceptance<R>,
+): (batch: readonly unknown[], page: number, firstIndex: number) => Promise<(Accepted<R> | Invalid)[]> {
   type Checked = Accepted<R> | string;
 
   function conclude({ issues, value }: Validated<R>): Checked {
@@ -43,7 +52,7 @@ export function accepting<R>(job: {
       return faultOf(error);
     }
   }
-  // Not the message, which may quote the record.
+  // Without the message, which may quote the record.
   const faultOf = (error: unknown) => `the job threw ${(error as Error)?.name}`;
 
   function check(raw: unknown): Checked | Promise<Checked> {
@@ -81,7 +90,7 @@ interface Validated<R> {
   value: R;
 }
 
-/** Where a record is wrong and what was expected there, but not what it holds. */
+/** Where a record is wrong and what was expected there, without what it holds. */
 function describe({ path, message }: StandardSchemaV1.Issue) {
   const place = path?.map((part) => String(typeof part === 'object' ? part.key : part)).join('.') || 'the record';
   return `${place}: ${message.replace(/,?( but)? received .*$| \(was .*$/s, '')}`.slice(0, 200);

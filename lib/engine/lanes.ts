@@ -1,23 +1,33 @@
 import pLimit from 'p-limit';
 
-/** Takes items one after the other, as many at a time as there are lanes. */
+/**
+ * Lanes take items one after the other, each lane one item at a time. A lane is a loop that lives for the whole list,
+ * because a limiter's turn for each record costs more than the record.
+ *
+ *   taking ── no items left ──▶ idle ── offer ──▶ taking
+ *     └── the limit has fallen ──▶ parked in p-limit's queue ── the limit rises ──▶ taking
+ *   a lane ends when the signal aborts, or after `end` when no item is left
+ *
+ *   const lanes = openLanes({ concurrency: 50, signal, failed: (error) => log(error) });
+ *   for await (const page of pages) await lanes.offer(page, write);
+ *   await lanes.end();
+ */
 interface Lanes {
   /**
-   * Gives the lanes something to do, and resolves when they have taken all of it, or take no more.
-   * @returns how many items they did not take: none, unless the signal has fired
+   * Gives the lanes items to work on. Resolves when they have taken all items, or take no more.
+   * @returns how many items they did not take: none, unless the signal has aborted
    */
   offer<T>(items: readonly T[], work: (item: T) => Promise<void>): Promise<number>;
-  /** How many may work at a time from now on; those that are too many go on in their place when they are allowed again. */
+  /** Changes the limit; lanes above it park until it rises. */
   allow(concurrency: number): void;
-  /** Nothing more is offered. Resolves when all that was taken is done. */
+  /** Nothing more is offered. Resolves when all taken items are done. */
   end(): Promise<void>;
 }
 
 /**
- * Opens `concurrency` lanes. A lane lives for the whole list, because a limiter's turn for each record costs more than the
- * record.
- * @param options.signal fires when nothing more may be taken
- * @param options.failed told of what `work` throws
+ * Opens `concurrency` lanes.
+ * @param options.signal aborts when nothing more may be taken
+ * @param options.failed receives what `work` throws
  */
 export function openLanes(options: {
   concurrency: number;
@@ -52,7 +62,7 @@ export function openLanes(options: {
       }
       const item = items[taken++];
       if (taken === items.length) {
-        // Let go of now: a record that takes long would keep those that were taken beside it in memory.
+        // Dropped now: a record that takes long would keep the others of its batch in memory.
         [items, taken] = [[], 0];
         allTaken.resolve();
       }

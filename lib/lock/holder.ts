@@ -1,6 +1,7 @@
-import type { IKeyValue, IRequestOp, IResponseOp } from 'etcd3';
+import type { IKeyValue } from 'etcd3';
+import type { Query } from './query.ts';
 
-/** Who holds a lock, as far as its key tells: the value that Go and `etcdctl lock` leave is empty. */
+/** Who holds a lock, as far as its key says: the value that Go and `etcdctl lock` leave is empty. */
 export interface Holder {
   runId?: string;
   kind?: string;
@@ -14,29 +15,36 @@ export interface Holder {
   createRevision: string;
 }
 
-/** The operation that reads the holder: the lowest create revision, not the first key. */
-export function readHolder(lockKey: string): IRequestOp {
-  return { request_range: { ...keysUnder(lockKey), sort_target: 'Create', sort_order: 'Ascend', limit: 1 } };
-}
+/** Reads the first key under the lock by create revision; undefined when the lock is free. */
+export const firstKey = (lockKey: string): Query<IKeyValue | undefined> => ({
+  operations: [{ request_range: { ...keysUnder(lockKey), sort_target: 'Create', sort_order: 'Ascend', limit: 1 } }],
+  decode: ([answer]) => answer?.response_range.kvs[0],
+});
 
-/** What `readHolder` found; undefined when the lock is free. */
-export function holderOf(answer: IResponseOp | undefined): Holder | undefined {
-  const first = answer?.response_range.kvs[0];
-  return first && describeHolder(first);
-}
-
-/** What a lock's key tells of its holder. */
-export function describeHolder(first: IKeyValue): Holder {
+/** Reads the holder of the lock; undefined when the lock is free. */
+export function currentHolder(lockKey: string): Query<Holder | undefined> {
+  const { operations, decode } = firstKey(lockKey);
   return {
-    ...told(first.value.toString()),
-    key: first.key.toString(),
-    leaseId: hex(first.lease),
-    createRevision: first.create_revision,
+    operations,
+    decode(answers) {
+      const first = decode(answers);
+      return first && describeHolder(first);
+    },
   };
 }
 
-/** The strings of our own value; whatever else a foreign holder wrote tells nothing. */
-function told(value: string): Partial<Holder> {
+/** What a lock's key says about its holder. */
+export function describeHolder(key: IKeyValue): Holder {
+  return {
+    ...parseValue(key.value.toString()),
+    key: key.key.toString(),
+    leaseId: hex(key.lease),
+    createRevision: key.create_revision,
+  };
+}
+
+/** Takes the strings of our own value, and nothing of whatever else a foreign holder wrote. */
+function parseValue(value: string): Partial<Holder> {
   try {
     const { runId, kind, startedAt, host, requestId } = JSON.parse(value);
     return Object.fromEntries(

@@ -1,5 +1,5 @@
 import { SourceError } from '../errors.ts';
-import type { Page } from './source.ts';
+import type { Page } from '../job.ts';
 
 /** The characters that a cursor may have: it goes into a URL, into errors and into etcd, which takes no unlock with a huge one. */
 const MAX_CURSOR_LENGTH = 64 * 1024;

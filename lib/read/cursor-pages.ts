@@ -1,5 +1,5 @@
 import { SourceError } from '../errors.ts';
-import type { List, Listing, Page, Query, Window } from './source.ts';
+import type { List, Listing, Page, Query, Window } from '../job.ts';
 
 /**
  * Lists a source that answers each page with the cursor of the next one in its body.

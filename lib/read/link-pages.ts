@@ -1,6 +1,6 @@
 import { isUtf8 } from 'node:buffer';
 import { SourceError } from '../errors.ts';
-import type { List, Listing, Page, Query, Window } from './source.ts';
+import type { List, Listing, Page, Query, Window } from '../job.ts';
 
 /**
  * Lists a source that answers each page with a header `Link: <…>; rel="next"` (RFC 8288); a page without one is the last.

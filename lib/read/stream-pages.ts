@@ -1,6 +1,6 @@
 import { SourceError } from '../errors.ts';
+import type { List, Listing, Page, Query, Window } from '../job.ts';
 import { jsonRecords, type StreamFormat } from './json-records.ts';
-import type { List, Listing, Page, Query, Window } from './source.ts';
 
 /** A page ends with so many records, or when about so many bytes have come for it. */
 const PAGE_RECORDS = 500;

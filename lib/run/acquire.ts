@@ -1,12 +1,13 @@
 import { hostname } from 'node:os';
 import { CredentialsError } from '../errors.ts';
 import { type Budget, connectEtcd, type Etcd } from '../lock/etcd.ts';
-import { type Holder, holderOf, readHolder } from '../lock/holder.ts';
+import { currentHolder, type Holder } from '../lock/holder.ts';
 import { type Lock, lock, tryLock } from '../lock/mutex.ts';
+import { ask, both } from '../lock/query.ts';
 import { openSession, type Session } from '../lock/session.ts';
-import type { Settings } from '../settings/config.ts';
 import type { Credentials } from '../settings/secrets.ts';
-import { readState, type State, stateOf } from '../state/state.ts';
+import type { Places } from '../state/places.ts';
+import { currentState, type State } from '../state/state.ts';
 import { orAborted } from '../time/abort.ts';
 import type { Deadline } from '../time/deadline.ts';
 
@@ -14,21 +15,23 @@ import type { Deadline } from '../time/deadline.ts';
 export const ACQUIRE: Budget = { attemptMs: 2000, totalMs: 5000 };
 
 /**
- * Connects and makes the one read that decides most skips. etcd's credentials are renewed here once, if they are refused:
- * nothing has been taken yet.
+ * Connects and makes the one read that decides most skips. Refused credentials of etcd are renewed here, once: nothing has
+ * been taken yet.
  */
-export async function look(
-  settings: Settings,
-  credentials: Credentials,
-  resources: AsyncDisposableStack,
-  signal: AbortSignal,
-): Promise<{ etcd: Etcd; holder: Holder | undefined; state: State }> {
+export async function look(options: {
+  endpoints: readonly string[];
+  places: Places;
+  credentials: Credentials;
+  /** Own the connection. */
+  resources: AsyncDisposableStack;
+  signal: AbortSignal;
+}): Promise<{ etcd: Etcd; holder: Holder | undefined; state: State }> {
+  const { endpoints, places, credentials, resources, signal } = options;
   const connectAndRead = async () => {
-    const etcd = resources.use(connectEtcd(settings.etcdEndpoints, credentials.current().etcd));
-    const reads = [readHolder(settings.lockKey), ...readState(settings)];
-    const answer = await etcd.txn('read lock and state', { success: reads }, { ...ACQUIRE, signal });
-    const [holder, ...state] = answer.responses;
-    return { etcd, holder: holderOf(holder), state: stateOf(settings, state) };
+    const etcd = resources.use(connectEtcd(endpoints, credentials.current().etcd));
+    const lockAndState = both(currentHolder(places.lockKey), currentState(places));
+    const [holder, state] = await ask(etcd, 'read lock and state', lockAndState, { ...ACQUIRE, signal });
+    return { etcd, holder, state };
   };
   try {
     return await connectAndRead();
@@ -39,7 +42,7 @@ export async function look(
   }
 }
 
-/** The lock is ours, for as long as the session lives, with the state as of the moment it was taken. */
+/** The lock is ours for as long as the session lives. `state` is that of the moment it was taken. */
 export interface Taken {
   session: Session;
   lock: Lock;
@@ -54,26 +57,25 @@ export async function takeLock(
   etcd: Etcd,
   resources: AsyncDisposableStack,
   options: {
-    settings: Settings;
-    /** Who we are, for those who find the lock held. */
-    self: { runId: string; kind: string; startedAt: string; requestId: string };
+    places: Places;
+    ttlSeconds: number;
+    /** Who we are, for runs that find the lock held. */
+    self: { runId: string; kind: string; startedAt: string; requestId: string; job: string };
     waitMs: number;
     deadline: Pick<Deadline, 'closing' | 'cut'>;
-    /** Of a backfill whose checkpoint is wanted as well. */
+    /** The backfill whose progress is read as well. */
     backfillId?: string | undefined;
   },
 ): Promise<Taken | { heldBy: Holder }> {
-  const { settings, self, waitMs, deadline, backfillId } = options;
+  const { places, ttlSeconds, self, waitMs, deadline, backfillId } = options;
   const { closing: signal } = deadline;
-  const acquire = { ...ACQUIRE, signal };
-  const session = resources.use(await openSession(etcd, { ttlSeconds: settings.lockTtlSeconds, acquire }));
-  const value = JSON.stringify({ ...self, job: settings.job, host: hostname() });
-  const wanted = { lockKey: settings.lockKey, value, reads: readState(settings, backfillId) };
-  // At the deadline the attempt is not waited for any more: if it still reaches etcd, the lease is revoked by then.
+  const session = resources.use(await openSession(etcd, { ttlSeconds, acquire: { ...ACQUIRE, signal } }));
+  const value = JSON.stringify({ ...self, host: hostname() });
+  const wanted = { lockKey: places.lockKey, value, read: currentState(places, backfillId) };
+  // At the deadline nobody waits for the attempt any more: if it still reaches etcd, the lease is revoked by then.
   const attempt =
     waitMs > 0
       ? await orAborted(lock(etcd, session, { ...wanted, waitMs, signal }), deadline.cut)
       : await orAborted(tryLock(etcd, session, wanted), signal);
-  if ('heldBy' in attempt) return attempt;
-  return { session, lock: attempt.lock, state: stateOf(settings, attempt.lock.reads) };
+  return 'heldBy' in attempt ? attempt : { session, lock: attempt.lock, state: attempt.found };
 }

@@ -3,17 +3,16 @@ import type { Tick } from '../event.ts';
 import type { Log } from '../log.ts';
 import { TO_REVOKE_AND_ANSWER_MS } from '../time/deadline.ts';
 
-/** Lambda's loop detection would end a chain after 16; the function allows it, and this ends it. */
+/** Lambda's loop detection would end a chain after 16. The function switches it off, so this bound ends the chain. */
 const MAX_HOPS = 20;
 
 /**
- * Invokes the function again, asynchronously, for the rest of a partial pass. Whatever keeps it from doing so is logged
- * and not thrown: the next tick goes on with the pass anyway.
+ * Invokes the function again, asynchronously, for the rest of a partial pass. A failure is
+ * logged and not thrown: the next tick goes on with the pass anyway.
  */
 export async function continueLater(
   tick: Tick,
-  runId: string,
-  { functionName, log, endsInMs }: { functionName: string; log: Log; endsInMs: number },
+  { runId, functionName, log, endsInMs }: { runId: string; functionName: string; log: Log; endsInMs: number },
 ): Promise<void> {
   const { root, hop } = tick.continues ?? { root: runId, hop: 0 };
   if (hop >= MAX_HOPS) return log.warn(`the pass was continued ${hop} times; the next tick goes on with it`, { root });

@@ -5,25 +5,25 @@ import type { Log } from '../log.ts';
 import type { Report } from '../report.ts';
 import type { Settings } from '../settings/config.ts';
 import type { State } from '../state/state.ts';
-import type { Result } from './run.ts';
+import type { Result } from './result.ts';
 
-/** What is known of a run by its end, however far it came. */
+/** What is known about a run at its end, however far it came. */
 export interface Observed {
   request: Tick | Backfill;
   runId: string;
   startedMs: number;
-  /** As it was read last; nothing when etcd could not be asked. */
+  /** The state as it was read last; absent when etcd could not be asked. */
   state?: State;
-  /** How many ticks in a row found the lock held, where this one did. */
+  /** The number of ticks in a row that found the lock held, where this one did. */
   skipsInARow?: number | undefined;
-  /** Of a run that got the lock. */
+  /** The counts of a run that got the lock. */
   report?: Report;
-  /** Answers 429 and 503 of source and target. */
+  /** The number of answers 429 and 503 from source and target. */
   throttles: number;
 }
 
-/** Is told how a run has ended: with a result, or with an error. */
-export type TellMetrics = (observed: Observed, ending: { result: Result } | { error: unknown }) => void;
+/** Receives how a run has ended: with a result, or with an error. */
+export type ReportMetrics = (observed: Observed, ending: { result: Result } | { error: unknown }) => void;
 
 const { Count, Milliseconds, Seconds } = MetricUnit;
 
@@ -39,11 +39,11 @@ export const metricUnits = {
   SkippedMinInterval: Count,
   SkippedResharding: Count,
   SkippedLocked: Count,
-  /** 1 for a completed tick and for a partial one that moved forward, 0 for any other: what the dead man's switch counts. */
+  /** 1 for a completed tick and for a partial one that moved forward, otherwise 0. The dead man's switch counts it. */
   Success: Count,
   ConsecutiveSkips: Count,
   SecondsSinceSuccess: Seconds,
-  /** How long the pass that is still unfinished has been going on; 0 when there is none. */
+  /** The age of the unfinished pass; 0 when there is none. */
   CheckpointAgeSeconds: Seconds,
   RecordsRead: Count,
   RecordsWritten: Count,
@@ -60,7 +60,7 @@ type Values = Partial<Record<Name, number>>;
 
 const NAMESPACE = 'solotick';
 
-/** What is told of each shard on its own as well; each metric of each shard costs as much as one of the whole job. */
+/** Reported for each shard as well. Each costs as much as a metric of the whole job. */
 const SHARD_METRICS: readonly Name[] = ['Success', 'ConsecutiveSkips', 'DurationMs'];
 
 const skipMetrics: Record<string, Name> = {
@@ -77,17 +77,17 @@ const outcomes = { completed: 'Completed', partial: 'Partial', skipped: 'Skipped
 /**
  * Metrics in CloudWatch's embedded format: one line of JSON for each run
  * (https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/CloudWatch_Embedded_Metric_Format_Specification.html).
- * Ticks have the dimensions `stage` and `job`, and `shard` besides; backfills have `kind` as well, so that none of theirs
- * is ever taken for the timer's. Never throws: what goes wrong here is logged.
+ * Ticks have the dimensions `stage` and `job`, and `shard` besides; backfills have `kind` as well, so that none of their
+ * metrics is ever taken for the timer's. Never throws: a failure is logged.
  */
 export function createMetrics(
   { stage, job }: Pick<Settings, 'stage' | 'job'>,
   log: Log,
-  // Not console.log, which Lambda puts a prefix before.
+  // Not console.log: Lambda would put a prefix before the line.
   print: (line: string) => void = (line) => process.stdout.write(`${line}\n`),
-): TellMetrics {
+): ReportMetrics {
   const metrics = new Metrics({ namespace: NAMESPACE });
-  // Powertools has a dimension of its own, which would only make another metric of the same thing.
+  // A default dimension of Powertools would only make a second metric of the same thing.
   metrics.clearDefaultDimensions();
   metrics.setDefaultDimensions({ stage, job });
 
@@ -120,7 +120,7 @@ export function createMetrics(
   };
 }
 
-function valuesOf(observed: Observed, ending: Parameters<TellMetrics>[1], nowMs: number): Values {
+function valuesOf(observed: Observed, ending: Parameters<ReportMetrics>[1], nowMs: number): Values {
   const { request, report, throttles, startedMs } = observed;
   const result = 'result' in ending ? ending.result : undefined;
   const error = 'error' in ending ? ending.error : undefined;
@@ -143,7 +143,7 @@ function valuesOf(observed: Observed, ending: Parameters<TellMetrics>[1], nowMs:
   };
 }
 
-/** What concerns the timer as such, and is told of its skips, too. */
+/** What concerns the timer as such; reported for its skips as well. */
 function timerValues(observed: Observed, result: Result | undefined, nowMs: number): Values {
   const { state, skipsInARow, startedMs } = observed;
   const success = result !== undefined && isSuccess(result);
@@ -162,7 +162,7 @@ function timerValues(observed: Observed, result: Result | undefined, nowMs: numb
   };
 }
 
-/** A partial run is one as well when it has settled anything: the next one goes on behind that. */
+/** A partial run that settled something is a success as well: the next one goes on behind that. */
 const isSuccess = ({ status, report }: Result) =>
   status === 'completed' || (status === 'partial' && report.read + report.missing > report.unsettled);
 

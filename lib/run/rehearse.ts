@@ -1,47 +1,78 @@
 import { copy } from '../copy/copy.ts';
 import type { Backfill } from '../event.ts';
-import { newReport, type Problem } from '../report.ts';
+import type { Job } from '../job.ts';
+import type { Log } from '../log.ts';
+import type { RecordOutcomes } from '../record-outcomes.ts';
+import { newReport, type Problem, problemNotes } from '../report.ts';
+import type { Settings } from '../settings/config.ts';
 import type { Credentials } from '../settings/secrets.ts';
 import { nameOfShard } from '../shard.ts';
 import { beginPass } from '../state/pass.ts';
+import { openPass } from '../state/pass-under-way.ts';
 import type { Deadline } from '../time/deadline.ts';
-import type { Invocation, Job, Result } from './run.ts';
+import type { Result } from './result.ts';
 
-/** How many of the records that would be written are named. */
+/** The most records that are named as those that would be written. */
 const MAX_NAMED = 20;
 
 /**
- * A backfill with `dryRun`: reads and checks what it would write, without the lock, and writes nothing. `report.written`
- * counts what would be written.
+ * Rehearses a backfill: reads and checks what it would write, without the lock, and writes nothing. `report.written` counts
+ * what would be written.
  * @throws what reading can throw
  */
 export async function rehearse<R>(
   job: Job<R>,
   request: Backfill,
-  held: Invocation & { runId: string; startedAt: string; deadline: Deadline; credentials: Credentials },
+  options: {
+    settings: Settings;
+    runId: string;
+    startedMs: number;
+    deadline: Deadline;
+    credentials: Credentials;
+    log: Log;
+  },
 ): Promise<Result> {
-  const { settings, runId, startedAt, log } = held;
+  const { settings, runId, startedMs, deadline, credentials, log } = options;
   const report = newReport();
   const problems: Problem[] = [];
   const wouldWrite: string[] = [];
-  const pass = beginPass(
-    { sourceUrl: settings.source.url, style: 'rehearsal', shard: nameOfShard(request.shard) },
-    { since: request.since, until: request.until, full: false },
-    { runId, startedAt },
+  const note = problemNotes(problems, log);
+  const pass = openPass(
+    beginPass(
+      { sourceUrl: settings.source.url, style: 'rehearsal', shard: nameOfShard(request.shard) },
+      { since: request.since, until: request.until, full: false },
+      { runId, startedAt: new Date(startedMs).toISOString() },
+    ),
   );
-  const hooks = {
-    check() {},
-    recordMissing() {},
-    recordWritten(id: string) {
+  const outcomes: RecordOutcomes<R> = {
+    written(id) {
       if (wouldWrite.length < MAX_NAMED) wouldWrite.push(id);
     },
-    recordUnreadable() {},
-    recordInvalid: () => undefined,
-    recordFailed() {},
-    pageSettled() {},
+    invalid(id, reason) {
+      note({ id, kind: 'invalid', reason });
+      return undefined;
+    },
+    failed: (id, reason) => note({ id, kind: 'failed', reason }),
+    unreadable: (id, reason) => note({ id, kind: 'failed', reason }),
+    missing: (id) => note({ id, kind: 'missing', reason: 'the source knows no record of this id' }),
   };
-  const ending = await copy(job, { ...held, request, pass, report, problems, ...hooks }, []);
-  report.durationMs = Math.max(0, Date.now() - Date.parse(startedAt));
+  const ending = await copy({
+    job,
+    runId,
+    settings,
+    concurrency: request.concurrency ?? settings.concurrency,
+    credentials,
+    pass,
+    ids: request.ids,
+    shard: request.shard,
+    failedBefore: [],
+    stops: { check() {}, deadline },
+    report,
+    outcomes,
+    pageSettled() {},
+    log,
+  });
+  report.durationMs = Math.max(0, Date.now() - startedMs);
   const status = ending === 'complete' ? 'completed' : 'partial';
   log.info(`rehearsal ${status}`, { report });
   return {

@@ -1,6 +1,5 @@
 import type { Backfill, Tick } from '../event.ts';
 import type { Holder } from '../lock/holder.ts';
-import type { Settings } from '../settings/config.ts';
 import { nameOfShard } from '../shard.ts';
 import type { State } from '../state/state.ts';
 import { instantAt } from '../time/instant.ts';
@@ -13,21 +12,27 @@ export interface Skip {
   heldBy?: Holder;
 }
 
+interface SkipSettings {
+  shards: number;
+  startingDeadlineSeconds: number | undefined;
+  minIntervalSeconds: number | undefined;
+}
+
 /**
- * Decides whether a run has to be skipped, in the order of the contract. Everything but the lock concerns ticks only: who
- * starts a backfill by hand means it. Pure, so that it is the same before the lock (to save work) and under it (to be
- * right).
+ * Decides whether a run has to be skipped, in the order of the contract. Only another division and the lock
+ * stop a backfill: who starts one by hand means it. Pure, because it is asked twice: before the lock to save work, and under
+ * it to be right.
  */
 export function reasonToSkip(
   request: Tick | Backfill,
   state: State,
-  settings: Settings,
+  settings: SkipSettings,
   nowMs: number,
 ): Skip | undefined {
   return (request.kind === 'tick' ? reasonToSkipTick(request, state, settings, nowMs) : undefined) ?? resharding(state);
 }
 
-function reasonToSkipTick(request: Tick, state: State, settings: Settings, nowMs: number): Skip | undefined {
+function reasonToSkipTick(request: Tick, state: State, settings: SkipSettings, nowMs: number): Skip | undefined {
   const { scheduledTime } = request;
   const { pause, run } = state;
   if (pause) {
@@ -55,7 +60,7 @@ function reasonToSkipTick(request: Tick, state: State, settings: Settings, nowMs
   }
   if (run?.completedStartedAt && minIntervalSeconds && !request.continues) {
     const ageSeconds = secondsBetween(run.completedStartedAt, nowMs);
-    // One that began on a clock that was ahead says nothing.
+    // A start on a clock that was ahead says nothing.
     if (ageSeconds >= 0 && ageSeconds < minIntervalSeconds) {
       const message = `the last completed tick began ${ageSeconds} s ago, less than ${minIntervalSeconds} s`;
       return { reason: 'min-interval', message };
@@ -64,7 +69,7 @@ function reasonToSkipTick(request: Tick, state: State, settings: Settings, nowMs
   return;
 }
 
-/** A completed time that is still to come was sent by hand: it says nothing about the ticks before it. */
+/** A completed time in the future was sent by hand: it says nothing about the ticks before it. */
 const isDone = (scheduledTime: string, completed: string, now: string) =>
   completed <= now ? scheduledTime <= completed : scheduledTime === completed;
 
@@ -84,7 +89,7 @@ export function lockedBy(heldBy: Holder, nowMs: number): Skip {
   return { reason: 'locked', message, heldBy };
 }
 
-/** A foreign holder may tell anything. */
+/** A foreign holder may have written anything. */
 const age = (startedAt: string, nowMs: number) =>
   Number.isNaN(Date.parse(startedAt)) ? '' : ` (${secondsBetween(startedAt, nowMs)} s ago)`;
 

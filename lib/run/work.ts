@@ -1,33 +1,45 @@
 import { keepCheckpoints } from '../copy/checkpoints.ts';
 import { copy } from '../copy/copy.ts';
-import { openDeadLetters } from '../copy/dead-letters.ts';
+import { type DeadLetters, openDeadLetters } from '../copy/dead-letters.ts';
 import { keepUnwritten } from '../copy/unwritten.ts';
-import type { Ending } from '../engine/engine.ts';
-import { FenceAheadError, NoProgressError, SolotickError, SupersededError } from '../errors.ts';
+import type { Ending } from '../engine/ending.ts';
+import { NoProgressError } from '../errors.ts';
 import type { Backfill, Tick } from '../event.ts';
-import type { Budget } from '../lock/etcd.ts';
-import type { Lock } from '../lock/mutex.ts';
-import type { Problem, Report } from '../report.ts';
+import type { Job } from '../job.ts';
+import type { Log } from '../log.ts';
+import { type Problem, problemNotes, type Report } from '../report.ts';
+import type { Settings } from '../settings/config.ts';
 import type { Credentials } from '../settings/secrets.ts';
 import { nameOfShard } from '../shard.ts';
-import { MAX_ATTEMPTS, openFailures } from '../state/failures.ts';
-import { finalState, progress, type RunUnderLock } from '../state/final-state.ts';
-import { planPass } from '../state/pass.ts';
-import type { RunRecord } from '../state/state.ts';
-import { type Deadline, TO_REVOKE_AND_ANSWER_MS } from '../time/deadline.ts';
+import { type Failures, openFailures, RUNS_BEFORE_GIVING_UP } from '../state/failures.ts';
+import { openPass } from '../state/pass-under-way.ts';
+import type { Places } from '../state/places.ts';
+import type { State } from '../state/state.ts';
+import type { Deadline } from '../time/deadline.ts';
 import type { Taken } from './acquire.ts';
-import type { Invocation, Job, Result } from './run.ts';
+import { openConclusion } from './conclude.ts';
+import { whyFenced } from './fenced.ts';
+import { planPass } from './plan.ts';
+import type { Result } from './result.ts';
 
-/** What a run that holds the lock has in hand. */
-export interface Held extends Invocation, Taken {
+/** What a run that holds the lock works with. */
+export interface Work<R> {
+  job: Job<R>;
+  request: Tick | Backfill;
   runId: string;
-  startedAt: string;
+  startedMs: number;
+  settings: Settings;
+  places: Places;
+  taken: Taken;
   deadline: Deadline;
   credentials: Credentials;
-  /** Counts, kept by the caller so that an error does not lose them. */
+  /** Receives the counts; the caller keeps it, so that an error does not lose them. */
   report: Report;
-  /** Told of each answer 429 or 503. */
+  /** Called for each answer 429 or 503. */
   throttled(): void;
+  log: Log;
+  /** Aborts when the process is asked to end. */
+  stop: AbortSignal;
 }
 
 /**
@@ -35,61 +47,87 @@ export interface Held extends Invocation, Taken {
  * transaction that unlocks.
  * @throws the errors of `copy`, once what was reached by then is saved and the lock is released.
  */
-export async function work<R>(job: Job<R>, request: Tick | Backfill, held: Held): Promise<Result> {
-  const { settings, lock, session, deadline, state, runId, report, log, stop } = held;
+export async function work<R>(running: Work<R>): Promise<Result> {
+  const { job, request, runId, startedMs, settings, places, taken, deadline, report, log, stop } = running;
+  const { session, lock, state } = taken;
+  const startedAt = new Date(startedMs).toISOString();
+  const { statePrefix, lockKey: scope } = places;
+  const pass = openPass(planPass(job, request, { state, settings, runId, startedAt, log }));
+  const failures = failuresBefore(request, state);
+  // A save that is under way at the cut is given up, so that the unlock gets what is left of the time.
+  const signal = AbortSignal.any([session.signal, deadline.cut]);
+  // A full TTL outlives the lease: if etcd goes silent we report a lost lock; if it is full, the run still ends.
+  const saving = () => ({ ...session.budget(), totalMs: settings.lockTtlSeconds * 1000, signal });
+  const deadLetters = openDeadLetters({
+    url: settings.deadLetterQueueUrl,
+    known: state.checkpoint?.deadLettered ?? [],
+    origin: { job: settings.job, stage: settings.stage, shard: request.shard && nameOfShard(request.shard), runId },
+    log,
+    signal,
+  });
+  const reached = () => ({
+    pass: pass.current(),
+    failed: failures.list(report.written > 0),
+    deadLettered: deadLetters.known(),
+  });
+  const { watermarkOverlapSeconds } = settings;
+  const known = { request, runId, startedMs, statePrefix, watermarkOverlapSeconds };
+  const conclusion = openConclusion({ ...known, taken, deadline, report, pass, reached });
+  const checkpoints = keepCheckpoints(() => lock.save([conclusion.progress()], saving()));
   const problems: Problem[] = [];
-  const pass = planPass(job, request, held);
-  const saved = request.kind === 'tick' ? state.checkpoint : state.backfillProgress;
-  const failures = openFailures(saved?.failed ?? [], request.kind === 'tick' ? MAX_ATTEMPTS : 1);
-  // A save that is still under way at the cut is given up, so that the unlock gets what is left of the time.
-  const running = AbortSignal.any([session.signal, deadline.cut]);
-  const shard = request.shard && nameOfShard(request.shard);
-  const known = state.checkpoint?.deadLettered ?? [];
-  const deadLetters = openDeadLetters(known, { ...settings, runId, shard, log, signal: running });
-  const run: RunUnderLock = { ...held, request, pass, failures, deadLetters };
-  // For longer than a lease lives by itself: where etcd falls silent, the lock is what is lost, and where it only takes no
-  // write, because it is full, the run ends all the same.
-  const saving = () => ({ ...session.budget(), totalMs: settings.lockTtlSeconds * 1000, signal: running });
-  const checkpoints = keepCheckpoints(pass, () => [progress(run)], lock, saving);
-  const { again, giveUp, ...unwritten } = keepUnwritten(job, run);
+  const note = problemNotes(problems, log);
 
   let ending: Ending;
-  let failedIds: string[] = [];
+  let failedIds: string[];
   try {
-    let fenced: Promise<Error> | undefined;
-    const refused = () => {
-      // Once for all who are refused at the same time.
-      fenced ??= whyFenced(lock, saving());
-      return fenced;
-    };
-    const fence = { token: lock.fencingToken, scope: settings.lockKey, refused };
-    const { pageSettled, saveFailed } = checkpoints;
-    const limits = { check: session.check, lost: session.signal, saveFailed, fence };
-    ending = await copy(job, { ...run, problems, ...limits, ...unwritten, pageSettled }, again);
+    ending = await copy({
+      job,
+      runId,
+      settings,
+      concurrency: (request.kind === 'backfill' && request.concurrency) || settings.concurrency,
+      credentials: running.credentials,
+      pass,
+      ids: request.kind === 'backfill' ? request.ids : undefined,
+      shard: request.shard,
+      failedBefore: job.source.one && !isContinuation(request) ? failures.due() : [],
+      fence: { token: lock.fencingToken, scope, refused: whyFenced(lock, saving) },
+      stops: { check: session.check, deadline, lost: session.signal, saveFailed: checkpoints.saveFailed },
+      report,
+      outcomes: keepUnwritten({ job, kind: request.kind, pass, failures, deadLetters, note, log }),
+      pageSettled(page) {
+        pass.pageSettled(page);
+        checkpoints.pageSettled(page);
+      },
+      throttled: running.throttled,
+      log,
+    });
     await checkpoints.saved();
     failedIds = failures.list(true).map(({ id }) => id);
     // A backfill does not come back to what it could not write.
-    await giveUp(report.written > 0 || (request.kind === 'backfill' && ending === 'complete'));
-    if (ending !== 'complete' && checkpoints.settledPages() === 0 && !stop.aborted) {
+    await giveUp(failures, deadLetters, report.written > 0 || (request.kind === 'backfill' && ending === 'complete'));
+    if (ending !== 'complete' && pass.settledPages() === 0 && !stop.aborted) {
       throw new NoProgressError(`the run ended (${ending}) before a single page was settled, so it would never get on`);
     }
   } catch (thrown) {
     // A job's code may throw anything.
     const error = thrown instanceof Error ? thrown : new Error(`the job threw ${String(thrown)}`, { cause: thrown });
     log.error('the run failed', { report });
-    await conclude(run, 'failed', error).catch((cause) => log.warn('the failure was not recorded', { error: cause }));
+    await conclusion
+      .conclude('failed', error)
+      .catch((cause) => log.warn('the failure was not recorded', { error: cause }));
     throw error;
   }
   const status = ending === 'complete' ? 'completed' : 'partial';
-  await conclude(run, status);
-  log.info(status, { report, pass: pass.counts });
+  await conclusion.conclude(status);
+  const { counts } = pass.current();
+  log.info(status, { report, pass: counts });
   return {
     status,
     job: job.name,
     runId,
     fencingToken: lock.fencingToken,
     report,
-    pass: pass.counts,
+    pass: counts,
     ...(ending !== 'complete' && { reason: ending }),
     ...(request.kind === 'backfill' && { backfillId: request.backfillId ?? runId }),
     ...(request.kind === 'backfill' && failedIds.length > 0 && { failedIds }),
@@ -97,43 +135,17 @@ export async function work<R>(job: Job<R>, request: Tick | Backfill, held: Held)
   };
 }
 
-/** Frees the lock and leaves the final state, in one transaction. */
-function conclude(run: RunUnderLock, status: RunRecord['status'], error?: Error): Promise<void> {
-  const { request, runId, startedAt, lock, session, deadline, pass, report } = run;
-  const endedMs = Date.now();
-  // The clock may have been set back meanwhile.
-  report.durationMs = Math.max(0, endedMs - Date.parse(startedAt));
-  pass.counts.durationMs += report.durationMs;
-  pass.counts.peakInFlight = Math.max(pass.counts.peakInFlight, report.peakInFlight);
-  const last: RunRecord = {
-    runId,
-    kind: request.kind,
-    status,
-    startedAt,
-    endedAt: new Date(endedMs).toISOString(),
-    fencingToken: lock.fencingToken,
-    report,
-    ...(error && { error: told(error) }),
-  };
-  const { totalMs, ...budget } = session.budget();
-  const leftMs = deadline.endsInMs();
-  const unlockMs = Math.min(totalMs, Math.max(leftMs / 2, leftMs - TO_REVOKE_AND_ANSWER_MS));
-  return lock.unlock(finalState(run, last), { ...budget, totalMs: unlockMs });
+function failuresBefore({ kind }: Tick | Backfill, { checkpoint, backfillProgress }: State): Failures {
+  return kind === 'tick'
+    ? openFailures(checkpoint?.failed ?? [], RUNS_BEFORE_GIVING_UP)
+    : openFailures(backfillProgress?.failed ?? [], 1);
 }
 
-function told(error: Error): NonNullable<RunRecord['error']> {
-  const { name, message } = error;
-  return { name: `${name}`, code: error instanceof SolotickError ? error.code : 'UNKNOWN', message: `${message}` };
-}
+/** A run that only goes on with a tick's pass leaves its failed records to the later ticks. */
+const isContinuation = (request: Tick | Backfill) => request.kind === 'tick' && request.continues !== undefined;
 
-/** The target has seen a higher token than ours: either a later holder's, or one from before etcd's revisions went back. */
-async function whyFenced(lock: Lock, budget: Budget): Promise<Error> {
-  if (!(await lock.isOwner(budget))) {
-    return new SupersededError('the target has seen the token of a later run: the lock was lost and taken over');
-  }
-  return new FenceAheadError(
-    `the target has seen a fencing token higher than ${lock.fencingToken}, although the lock is ours: etcd's revisions ` +
-      'went back, as after a restore from a snapshot. Restore it with "etcdutl snapshot restore --bump-revision … ' +
-      '--mark-compacted", or let the target forget the highest token of this scope',
-  );
+/** Sends what is not tried any more to the dead-letter queue; what has not arrived there stays in the list. */
+async function giveUp(failures: Failures, deadLetters: DeadLetters, targetWasUp: boolean): Promise<void> {
+  const letters = failures.givenUp(targetWasUp).map((failure) => ({ ...failure, kind: 'failed' as const }));
+  for (const id of await deadLetters.givenUp(letters)) failures.done(id);
 }

@@ -123,12 +123,10 @@ export function readSettings(env: Readonly<Record<string, string | undefined>>, 
     source: { url: table.SOURCE_URL, timeoutMs: table.SOURCE_TIMEOUT_MS },
     target: { url: table.TARGET_URL, regionId: table.TARGET_REGION_ID, timeoutMs: table.TARGET_TIMEOUT_MS },
     etcdEndpoints: table.ETCD_ENDPOINTS,
-    /** Of the lock that a run takes: the job's, or that of one of its shards. */
+    /** The lock and the state of the whole job; those of a shard are derived, see `placesOf`. */
     lockKey,
-    jobLockKey: lockKey,
     lockTtlSeconds: table.LOCK_TTL_SECONDS,
     statePrefix,
-    jobStatePrefix: statePrefix,
     continue: table.CONTINUE,
     shards: table.SHARDS,
     concurrency: table.CONCURRENCY,

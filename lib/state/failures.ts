@@ -1,38 +1,38 @@
-/** A record that could not be written, and how often that was tried by runs in which the target was up. */
+/** A record that could not be written, and how many runs have tried that while the target was up. */
 export interface Failure {
   id: string;
   attempts: number;
 }
 
-/** The records that could not be written, to be read again by id. */
+/** The records that could not be written and are read again by id. */
 export interface Failures {
-  /** Those that are due for another attempt. */
+  /** The ids that are due for another attempt. */
   due(): string[];
   /**
    * Notes a failure.
-   * @param refused that it was an attempt, whatever the target is up to
+   * @param refused that it counts as an attempt, whatever state the target is in
    * @returns false when the list is full
    */
   failed(id: string, reason: string, refused: boolean): boolean;
-  /** Notes that a record of the list cannot be read or is no longer valid: that was an attempt, whatever the target is up to. */
+  /** A record of the list cannot be read or is no longer valid. That counts as an attempt, whatever state the target is in. */
   failedAgain(id: string, reason: string): void;
-  /** The record is written, does not exist any more, or is somebody else's to care for. */
+  /** The record is written, no longer exists, or has reached the dead-letter queue. */
   done(id: string): void;
-  /** The list as it is to be saved. Attempts to write count only where the target was up. */
+  /** The list to save. Attempts to write count only where the target was up. */
   list(targetWasUp: boolean): Failure[];
-  /** Those of the list that are not tried any more, with the reason where this run knows it. */
+  /** The records that are not tried any more, with the reason where this run knows it. */
   givenUp(targetWasUp: boolean): (Failure & { reason?: string | undefined })[];
 }
 
 const MAX_FAILURES = 1000;
 
-/** Of the ids as JSON: a third of what etcd takes in one request. */
+/** The most bytes of the ids as JSON: a third of what etcd takes in one request. */
 const MAX_BYTES = 500_000;
 
-/** Whoever failed this often at the timer's runs is not read again by itself. */
-export const MAX_ATTEMPTS = 5;
+/** A record that failed at this many of the timer's runs is not read again. */
+export const RUNS_BEFORE_GIVING_UP = 5;
 
-/** Goes on with the list that the last run has left. */
+/** Opens the list that the last run has left. */
 export function openFailures(saved: readonly Failure[], maxAttempts: number): Failures {
   const before = new Map(saved.map(({ id, attempts }) => [id, attempts]));
   const now = new Map<string, { reason: string; always: boolean }>();

@@ -1,53 +1,62 @@
 import type { IRequestOp } from 'etcd3';
-import type { DeadLetters } from '../copy/dead-letters.ts';
-import type { Backfill, Tick } from '../event.ts';
 import type { Put } from '../lock/mutex.ts';
-import type { Held } from '../run/work.ts';
-import type { Failures } from './failures.ts';
-import { watermarkAfter } from './pass.ts';
-import { deleteBackfill, deleteState, type Pass, putBackfill, putState, type RunRecord } from './state.ts';
+import type { Failure } from './failures.ts';
+import { deleteBackfill, deleteState, type Pass, putBackfill, putState, type RunRecord, type State } from './state.ts';
+import { watermarkAfter } from './watermark.ts';
 
-/** A run under the lock: what it has in hand, what it reads for, and what it keeps of records that are not written. */
-export interface RunUnderLock extends Held {
-  request: Tick | Backfill;
-  pass: Pass;
-  failures: Failures;
-  deadLetters: DeadLetters;
+/** What a run has reached: its pass, the failed records, and the invalid ones that were sent to the dead-letter queue. */
+export interface Reached {
+  pass: Readonly<Pass>;
+  failed: Failure[];
+  deadLettered: string[];
 }
 
-/** What a run that has not come to the end of its pass leaves behind. */
-export function progress({ request, settings, runId, pass, failures, deadLetters, report }: RunUnderLock): Put {
-  const failed = failures.list(report.written > 0);
-  if (request.kind === 'backfill') {
-    return putBackfill(settings.statePrefix, request.backfillId ?? runId, { pass, failed });
-  }
-  return putState(settings.statePrefix, 'checkpoint', { pass, failed, deadLettered: deadLetters.known() });
+/** What a tick leaves behind as long as its pass has not ended. */
+export const progressOfTick = (prefix: string, reached: Reached): Put => putState(prefix, 'checkpoint', reached);
+
+/** What a backfill leaves behind as long as its pass has not ended. */
+export const progressOfBackfill = (prefix: string, backfillId: string, { pass, failed }: Reached): Put =>
+  putBackfill(prefix, backfillId, { pass, failed });
+
+/** What a backfill leaves in the transaction that unlocks. The timer's own state stays as it is. */
+export function finalStateOfBackfill(
+  prefix: string,
+  backfillId: string,
+  last: RunRecord,
+  reached: Reached,
+): [Put, ...IRequestOp[]] {
+  const rest =
+    last.status === 'completed' ? deleteBackfill(prefix, backfillId) : progressOfBackfill(prefix, backfillId, reached);
+  return [putState(prefix, 'backfill', { last }), rest];
 }
 
-/** What the transaction that unlocks leaves behind. A backfill leaves the timer's own state alone. */
-export function finalState(run: RunUnderLock, last: RunRecord): [Put, ...IRequestOp[]] {
-  const { request, settings, state, runId, pass, failures, deadLetters, report } = run;
-  const prefix = settings.statePrefix;
-  const completed = last.status === 'completed';
-  if (request.kind === 'backfill') {
-    const rest = completed ? deleteBackfill(prefix, request.backfillId ?? runId) : progress(run);
-    return [putState(prefix, 'backfill', { last }), rest];
-  }
-  const { completedScheduledTime, completedStartedAt } = state.run ?? {};
-  // Whoever held the lock ends the row of those who found it held.
+/** What a tick leaves in the transaction that unlocks. */
+export function finalStateOfTick(
+  prefix: string,
+  last: RunRecord,
+  reached: Reached,
+  options: { before: State; scheduledTime: string | undefined; overlapSeconds: number },
+): [Put, ...IRequestOp[]] {
+  const { before, scheduledTime = '', overlapSeconds } = options;
+  const { completedScheduledTime, completedStartedAt } = before.run ?? {};
+  // The lock was held by us, so the row of ticks that found it held by another run ends.
   const noSkips = deleteState(prefix, 'skips');
-  if (!completed)
-    return [putState(prefix, 'run', { last, completedScheduledTime, completedStartedAt }), progress(run), noSkips];
-
-  const { scheduledTime = '' } = request;
-  // A completed time that is still to come was sent by hand: it must not make duplicates of the ticks before it.
+  if (last.status !== 'completed') {
+    return [
+      putState(prefix, 'run', { last, completedScheduledTime, completedStartedAt }),
+      progressOfTick(prefix, reached),
+      noSkips,
+    ];
+  }
+  const { pass, failed, deadLettered } = reached;
+  // A completed time in the future was sent by hand: it must not make duplicates of the ticks before it.
   const due = completedScheduledTime && completedScheduledTime <= last.endedAt ? completedScheduledTime : '';
   const latest = scheduledTime > due ? scheduledTime : completedScheduledTime;
-  const at = watermarkAfter(pass, settings.watermarkOverlapSeconds) ?? state.watermark?.at;
-  const fullAt = pass.full ? pass.startedAt : state.watermark?.fullAt;
+  const at = watermarkAfter(pass, overlapSeconds) ?? before.watermark?.at;
+  const fullAt = pass.full ? pass.startedAt : before.watermark?.fullAt;
   return [
     putState(prefix, 'run', { last, completedScheduledTime: latest, completedStartedAt: last.startedAt }),
-    putState(prefix, 'checkpoint', { failed: failures.list(report.written > 0), deadLettered: deadLetters.known() }),
+    putState(prefix, 'checkpoint', { failed, deadLettered }),
     ...(at === undefined ? [] : [putState(prefix, 'watermark', { at, fullAt })]),
     noSkips,
   ];

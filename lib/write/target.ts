@@ -1,58 +1,69 @@
-import { hash } from 'node:crypto';
 import { HttpError, TargetError } from '../errors.ts';
-import type { HttpAnswer } from '../http/client.ts';
-import type { Send } from '../http/send.ts';
-import { type PushTarget, pushRecord } from './push.ts';
+import { createHttp, type HttpAnswer } from '../http/client.ts';
+import { createPace, type Pace } from '../http/pace.ts';
+import { type Credentials, createSend, type Send } from '../http/send.ts';
+import type { TargetJob } from '../job.ts';
+import type { Guard } from '../time/guard.ts';
+import { pushRecord } from './push.ts';
+import { requestMaker } from './write-request.ts';
 
-/** One idempotent request that writes one record. */
-export interface TargetRequest {
-  method: 'GET' | 'PUT' | 'POST' | 'PATCH' | 'DELETE';
-  path: string;
-  /** Sent as JSON; nothing is sent where it is undefined. */
-  body: unknown;
-}
-
-/** How a job writes a record with one request: a pure function, so that the same record is always the same request. */
-export interface RequestTarget<R> {
-  request(record: R, region: { regionId: string }): TargetRequest;
-}
-
-export type TargetJob<R> = RequestTarget<R> | PushTarget<R>;
-
-/** What a target compares to keep an older holder of the lock out. */
+/** Keeps older holders of the lock out of the target. */
 export interface Fence {
   token: string;
-  /** Tokens are comparable within one scope only, because etcd's revisions are cluster-wide. */
+  /** Tokens compare within one scope only, because etcd's revisions are cluster-wide. */
   scope: string;
-  /** What a 412 means; asked when there was one. */
+  /** Finds out what an answer 412 means. */
   refused(): Promise<Error>;
 }
 
-/** Writes what was made ready; called at most once. */
+/** Writes a prepared record; called at most once. Resolves once the target has answered 2xx and the answer is read. */
 export type Write = () => Promise<unknown>;
 
-/**
- * Makes the function that makes ready to write one record. What that gives resolves once the target has answered 2xx and
- * its answer was read to the end.
- * @throws TargetError, from the write, for a record that the target refuses or that no attempt got through: that record has
- * failed. Everything else a write throws (see `createSend`, and `fence.refused`) concerns the run.
- */
-export function openTarget<R>(options: {
-  job: TargetJob<R>;
-  send: Send;
+export interface Target<R> extends AsyncDisposable {
+  /**
+   * Prepares the write of a record.
+   * @throws nothing. The write rejects with TargetError for a record that the target refuses or that no attempt got through:
+   * that record has failed. Anything else it rejects with (see `createSend` and `Fence.refused`) concerns the run.
+   */
+  prepare(record: R): Write;
+  /** How fast the target wants to be called; a rehearsal calls nobody. */
+  pace?: Pace;
+}
+
+/** What a record's requests are made of. */
+export interface Writing<R> {
+  id: (record: R) => string;
   regionId: string;
   runId: string;
-  id: (record: R) => string;
-  fence: Fence;
-  /** Fires when what is in flight has to stop. */
-  signal: AbortSignal;
-}): (record: R) => Write {
-  const { job, send, regionId, runId, id, fence, signal } = options;
-  const fixedHeaders = {
-    'content-type': 'application/json',
-    'x-fencing-token': fence.token,
-    'x-fencing-scope': encodeHeader(fence.scope),
-  };
+}
+
+/** The server of a target, and what the requests to it need. */
+export interface TargetServer {
+  url: string;
+  timeoutMs: number;
+  credentials: Credentials<{ target: { token: string } }>;
+  guard: Guard;
+  /** The most requests in flight. */
+  concurrency: number;
+  /** The most requests that start within a second; undefined sets no limit. */
+  perSecond: number | undefined;
+  /** Called for each answer 429 or 503. */
+  throttled?: (() => void) | undefined;
+}
+
+/** The most bytes of an answer to a write. It is read to its end, but nothing in it is needed. */
+const MAX_ANSWER_BYTES = 1024 * 1024;
+
+/** Opens a job's target. Disposing of it ends its connections. */
+export function openTarget<R>(job: TargetJob<R>, writing: Writing<R>, fence: Fence, server: TargetServer): Target<R> {
+  const { id, regionId, runId } = writing;
+  const { url, timeoutMs, credentials, guard, concurrency, perSecond, throttled } = server;
+  const pace = createPace({ concurrency, perSecond });
+  const http = createHttp(url, { timeoutMs, maxBytes: MAX_ANSWER_BYTES, signal: guard.signal });
+  const authorization = (secret: { target: { token: string } }) => `Bearer ${secret.target.token}`;
+  const send = createSend({ name: 'target', http, credentials, authorization, guard, pace, throttled });
+  const requestFor = requestMaker({ runId, id, fence });
+  const close = () => http[Symbol.asyncDispose]();
 
   async function call(request: Parameters<Send>[0]): Promise<HttpAnswer> {
     let answer: HttpAnswer;
@@ -71,40 +82,36 @@ export function openTarget<R>(options: {
     return answer;
   }
 
-  /** @param keyed what of the request, beside its body, makes it another one of the same record */
-  function requestFor(record: R, make: () => TargetRequest, keyed = '') {
-    try {
-      const { method, path, body } = make();
-      const json: string | undefined = JSON.stringify(body);
-      const headers = { ...fixedHeaders, 'idempotency-key': idempotencyKey(runId, id(record), keyed + (json ?? '')) };
-      return { method, path, headers, body: json };
-    } catch (cause) {
-      throw new TargetError('the job could not make a request of the record', { cause, refused: true });
-    }
-  }
-
   if ('push' in job) {
-    const pushing = { regionId, signal, fencingToken: fence.token, fencingScope: fence.scope };
-    return (record) => () =>
-      pushRecord(job, record, {
-        ...pushing,
-        send: (request) => call(requestFor(record, () => request, `${request.method} ${request.path}\n`)),
-      });
+    const push = { regionId, signal: guard.signal, fencingToken: fence.token, fencingScope: fence.scope };
+    const prepare = (record: R) => () =>
+      pushRecord(job, record, push, (request) =>
+        call(requestFor(record, () => request, `${request.method} ${request.path}\n`)),
+      );
+    return { prepare, pace, [Symbol.asyncDispose]: close };
   }
   const region = { regionId };
-  return (record) => {
-    try {
-      const request = requestFor(record, () => job.request(record, region));
-      return () => call(request);
-    } catch (error) {
-      return () => Promise.reject(error);
-    }
+  return {
+    prepare(record) {
+      try {
+        const request = requestFor(record, () => job.request(record, region));
+        return () => call(request);
+      } catch (error) {
+        return () => Promise.reject(error);
+      }
+    },
+    pace,
+    [Symbol.asyncDispose]: close,
   };
 }
 
-/** The same record with the same content in the same run has the same key, so a target can recognise a repetition. */
-const idempotencyKey = (runId: string, id: string, body: string) =>
-  encodeURIComponent(`${runId}:${id}:${hash('sha256', body).slice(0, 16)}`);
-
-/** A header holds no more than Latin-1; a lock key of other characters is sent URL-encoded. */
-const encodeHeader = (text: string) => (/^[\x21-\x7e]+$/.test(text) ? text : encodeURIComponent(text));
+/** Makes the requests of a dry run and sends none of them. A push needs answers, so it is not even begun. */
+export function openRehearsal<R>(job: TargetJob<R>, { id, regionId, runId }: Writing<R>): Target<R> {
+  const requestFor = requestMaker({ runId, id, fence: { token: '', scope: '' } });
+  return {
+    prepare: (record) => async () => {
+      if (!('push' in job)) requestFor(record, () => job.request(record, { regionId }));
+    },
+    async [Symbol.asyncDispose]() {},
+  };
+}

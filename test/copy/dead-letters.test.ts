@@ -17,6 +17,8 @@ after(() => etcd[Symbol.asyncDispose]());
 const letters = (queue: LocalQueue) => queue.messages.map((message) => JSON.parse(message));
 const invalid = (index: number) => ({ ...model(index), name: '' });
 
+const origin = { job: 'models', stage: 'test', runId: 'run', shard: undefined };
+
 /** Reads everything again at the next tick. */
 type World = Awaited<ReturnType<typeof startWorld>>;
 const forget = (world: World) => world.control({ action: 'reset', what: 'watermark' });
@@ -183,10 +185,7 @@ test('A record that the target refuses is given up although nothing else is writ
 test('What is on its way to the dead-letter queue is not saved as sent.', async () => {
   await using queue = await startQueue();
   const { signal } = new AbortController();
-  const open = openDeadLetters([], {
-    ...{ deadLetterQueueUrl: queue.url, job: 'models', stage: 'test', runId: 'run', shard: undefined },
-    ...{ log: { error() {} } as unknown as Log, signal },
-  });
+  const open = openDeadLetters({ url: queue.url, known: [], origin, log: { error() {} } as unknown as Log, signal });
   const sending = open.invalid({ id: 'a', kind: 'invalid', record: 1 });
   assert.deepEqual(open.known(), []);
   await sending;
@@ -200,7 +199,7 @@ test('A page is settled only when the dead-letter queue has its invalid records.
   const gate = Promise.withResolvers<void>();
   await using source = await servePages([[record('a'), { id: 'b' }], [record('c')]]);
   await using target = await serveTarget();
-  await using path = await pipeline({ source, target, sync: { recordInvalid: () => gate.promise } });
+  await using path = await pipeline({ source, target, outcomes: { invalid: () => gate.promise } });
   const running = path.run();
   await until(() => target.stored.size === 2);
   assert.equal(path.settled.length, 0);
@@ -214,10 +213,7 @@ test('A flood of invalid records sends a thousand messages, and a later run forg
   const warnings: string[] = [];
   const log = { warn: (message: string) => warnings.push(message), error() {} } as unknown as Log;
   const { signal } = new AbortController();
-  const open = (known: string[]) =>
-    openDeadLetters(known, {
-      ...{ deadLetterQueueUrl: queue.url, job: 'models', stage: 'test', runId: 'run', shard: undefined, log, signal },
-    });
+  const open = (known: string[]) => openDeadLetters({ url: queue.url, known, origin, log, signal });
   process.env.AWS_REGION = 'us-east-1';
   process.env.AWS_ACCESS_KEY_ID = 'local';
   process.env.AWS_SECRET_ACCESS_KEY = 'local';
@@ -261,10 +257,7 @@ test('A queue that takes nothing is left alone after ten records, and each is se
 test('A record with characters that SQS does not take arrives as it is.', async () => {
   await using queue = await startQueue();
   const { signal } = new AbortController();
-  const open = openDeadLetters([], {
-    ...{ deadLetterQueueUrl: queue.url, job: 'models', stage: 'test', runId: 'run', shard: undefined },
-    ...{ log: {} as Log, signal },
-  });
+  const open = openDeadLetters({ url: queue.url, known: [], origin, log: {} as Log, signal });
   const letter = { id: '\uffff', kind: 'invalid', record: '\ufffe\ufffd\u0000\ud800😀' } as const;
   await open.invalid(letter);
   // The SendMessage reference: #x9 | #xA | #xD | #x20 to #xD7FF | #xE000 to #xFFFD | #x10000 to #x10FFFF.
@@ -275,14 +268,14 @@ test('A record with characters that SQS does not take arrives as it is.', async 
 test('A record that is too long for a message is sent without its content, and nothing is sent without a queue.', async () => {
   await using queue = await startQueue();
   const { signal } = new AbortController();
-  const options = { job: 'models', stage: 'test', runId: 'run', shard: '0-of-2', log: {} as Log, signal };
+  const options = { origin: { ...origin, shard: '0-of-2' }, log: {} as Log, signal };
   const letter = { id: 'a', kind: 'invalid', record: 'x'.repeat(60_000) } as const;
-  await openDeadLetters([], { ...options, deadLetterQueueUrl: queue.url }).invalid(letter);
+  await openDeadLetters({ ...options, url: queue.url, known: [] }).invalid(letter);
   assert.deepEqual(
     [letters(queue)[0].id, letters(queue)[0].shard, letters(queue)[0].record],
     ['a', '0-of-2', undefined],
   );
-  const none = openDeadLetters(['known'], { ...options, deadLetterQueueUrl: undefined });
+  const none = openDeadLetters({ ...options, url: undefined, known: ['known'] });
   assert.equal(none.invalid(letter), undefined);
   assert.deepEqual(await none.givenUp([letter]), []);
   assert.deepEqual(none.known(), ['known']);

@@ -2,9 +2,10 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { answer } from '../../infra/local/serve.ts';
-import type { SettledPage } from '../../lib/engine/engine.ts';
 import { Interrupted } from '../../lib/errors.ts';
-import type { Page } from '../../lib/read/source.ts';
+import type { Page } from '../../lib/job.ts';
+import type { SettledPage } from '../../lib/report.ts';
+
 import {
   pagesOf,
   pipeline,
@@ -17,7 +18,8 @@ import {
 } from '../support/pipeline.ts';
 
 const deadline = () => new Interrupted('deadline', 'the reserve is reached');
-const cursors = (settled: Pick<SettledPage, 'cursor'>[]) => settled.map(({ cursor }) => cursor);
+/** The cursor of each settled page; null for the last one of the list. */
+const cursors = (settled: SettledPage[]) => settled.map(({ cursor, last }) => (last ? null : cursor));
 
 test('Every record of every page is written once, and the pages settle in order.', async () => {
   await using source = await servePages(pagesOf(records(230), 50));
@@ -335,11 +337,11 @@ test('A record that could not be written and then is, in a later version, is tol
     if (body.name === 'wrong') answer(response, 500, {});
   });
   const told: string[] = [];
-  const sync = {
-    recordWritten: (id: string) => told.push(`${id} written`),
-    recordFailed: (id: string) => told.push(`${id} failed`),
+  const outcomes = {
+    written: (id: string) => void told.push(`${id} written`),
+    failed: (id: string) => void told.push(`${id} failed`),
   };
-  await using path = await pipeline({ source, target, sync });
+  await using path = await pipeline({ source, target, outcomes });
   assert.equal(await path.run(), 'complete');
   assert.deepEqual(told, ['a failed', 'a written']);
 });
@@ -347,12 +349,12 @@ test('A record that could not be written and then is, in a later version, is tol
 test('A fault in what is told of a record ends the run, and whoever waits for that record with it.', async () => {
   await using source = await servePages([[record('a', 'wrong'), record('a', 'right')]]);
   await using target = await serveTarget((_, response) => answer(response, 422, {}));
-  const sync = {
-    recordFailed() {
+  const outcomes = {
+    failed() {
       throw new Error('a fault');
     },
   };
-  await using path = await pipeline({ source, target, sync });
+  await using path = await pipeline({ source, target, outcomes });
   await assert.rejects(path.run(), { message: 'a fault' });
   assert.equal(target.stored.size, 0);
 });
@@ -388,7 +390,7 @@ test('A schema may be asynchronous, and a record that it cannot cope with is inv
   };
   await using source = await servePages(pagesOf(records(20), 7));
   await using target = await serveTarget();
-  await using path = await pipeline({ source, target, concurrency: 3, sync: { schema } });
+  await using path = await pipeline({ source, target, concurrency: 3, schema });
   assert.equal(await path.run(), 'complete');
   assert.deepEqual(path.counts(), { read: 20, written: 19, invalid: 1, failed: 0, unsettled: 0 });
   assert.deepEqual(path.problems, [{ id: 'model-9', kind: 'invalid', reason: 'the job threw RangeError' }]);

@@ -111,7 +111,7 @@ async function play(seed: number) {
     }
     if (ending === 'complete') {
       assert.equal(unsettled, 0);
-      assert.equal(path.settled.at(-1)?.cursor, null);
+      assert.equal(path.settled.at(-1)?.last, true);
       break;
     }
     assert.equal(ending, 'deadline');

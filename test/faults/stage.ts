@@ -6,7 +6,8 @@ import { type DemoTarget, startTarget } from '../../infra/local/demo/target.ts';
 import { type LocalEtcd, startEtcd } from '../../infra/local/etcd/etcd.ts';
 import { startSecrets } from '../../infra/local/secrets.ts';
 import { connectEtcd } from '../../lib/lock/etcd.ts';
-import { holderOf, readHolder } from '../../lib/lock/holder.ts';
+import { currentHolder } from '../../lib/lock/holder.ts';
+import { ask } from '../../lib/lock/query.ts';
 import { startTcpProxy, type TcpProxy } from '../support/tcp-proxy.ts';
 
 /** How a tick ended: a status, a skip's reason, an error's name, or `killed`. */
@@ -89,8 +90,7 @@ export async function startStage(options: {
     },
     async isFree(lockKey) {
       const budget = { attemptMs: 5000, totalMs: 10_000 };
-      const answer = await observer.txn('look', { success: [readHolder(lockKey)] }, budget);
-      return holderOf(answer.responses[0]) === undefined;
+      return (await ask(observer, 'look', currentHolder(lockKey), budget)) === undefined;
     },
     async leases() {
       const lines = (await etcd.etcdctl(['lease', 'list'])).split('\n');

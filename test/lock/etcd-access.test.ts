@@ -9,20 +9,20 @@ import { type LocalEtcd, startEtcd } from '../../infra/local/etcd/etcd.ts';
 import { CredentialsError, LockLostError, LockServiceError } from '../../lib/errors.ts';
 import type { EtcdCredentials } from '../../lib/lock/endpoint.ts';
 import { connectEtcd } from '../../lib/lock/etcd.ts';
-import { readHolder } from '../../lib/lock/holder.ts';
+import { currentHolder } from '../../lib/lock/holder.ts';
 import { type Lock, lock, tryLock } from '../../lib/lock/mutex.ts';
 import { createAuthority } from '../support/certificates.ts';
-import { BUDGET, failureOf, keysOf, leasesOf, openClient } from '../support/locking.ts';
+import { BUDGET, failureOf, keysOf, leasesOf, nothing, openClient } from '../support/locking.ts';
 import { enableAuth, limitedRole } from '../support/role.ts';
 import { startTcpProxy } from '../support/tcp-proxy.ts';
 
 const ask = async (endpoints: string[], credentials: EtcdCredentials, budget = BUDGET) => {
   await using etcd = connectEtcd(endpoints, credentials);
-  await etcd.txn('read the lock', { success: [readHolder('/access/test/lock')] }, budget);
+  await etcd.txn('read the lock', { success: currentHolder('/access/test/lock').operations }, budget);
 };
 
 async function take(client: Awaited<ReturnType<typeof openClient>>, lockKey: string): Promise<Lock> {
-  const attempt = await tryLock(client.etcd, client.session, { lockKey, value: '', reads: [] });
+  const attempt = await tryLock(client.etcd, client.session, { lockKey, value: '', read: nothing });
   assert.ok('lock' in attempt, `the lock is held: ${JSON.stringify(attempt)}`);
   return attempt.lock;
 }
@@ -140,7 +140,7 @@ describe('etcd that wants a user', () => {
     assert.ok((await us.etcd.timeToLive(us.session.leaseId, BUDGET)) > 0);
     await held.unlock([put(`${statePrefix}run`, 'r')], BUDGET);
     const signal = new AbortController().signal;
-    const attempt = await lock(us.etcd, us.session, { lockKey, value: '', reads: [], waitMs: 1000, signal });
+    const attempt = await lock(us.etcd, us.session, { lockKey, value: '', read: nothing, waitMs: 1000, signal });
     assert.ok('lock' in attempt);
     await us.session[Symbol.asyncDispose]();
     await nothingIsLeft();

@@ -7,13 +7,13 @@ import { connectEtcd, type Etcd } from '../../lib/lock/etcd.ts';
 import { type Lock, tryLock } from '../../lib/lock/mutex.ts';
 import { openSession, type Session } from '../../lib/lock/session.ts';
 import { leaderOf } from '../support/leader.ts';
-import { BUDGET, failureOf, keysOf, leasesOf, openClient, until } from '../support/locking.ts';
+import { BUDGET, failureOf, keysOf, leasesOf, nothing, openClient, until } from '../support/locking.ts';
 import { startTcpProxy } from '../support/tcp-proxy.ts';
 
 const run = { request_put: { key: Buffer.from('/state/run'), value: Buffer.from('last') } };
 
 const attempt = ({ etcd, session }: { etcd: Etcd; session: Session }) =>
-  tryLock(etcd, session, { lockKey: '/lock', value: '', reads: [] });
+  tryLock(etcd, session, { lockKey: '/lock', value: '', read: nothing });
 
 async function take(client: { etcd: Etcd; session: Session }): Promise<Lock> {
   const taken = await attempt(client);

@@ -4,7 +4,7 @@ import { after, before, test } from 'node:test';
 import { type LocalEtcd, startEtcd } from '../../infra/local/etcd/etcd.ts';
 import { lock, tryLock } from '../../lib/lock/mutex.ts';
 import { lockByHand } from '../support/lock.ts';
-import { BUDGET, hex, keysOf, leasesOf, openClient, until } from '../support/locking.ts';
+import { BUDGET, hex, keysOf, leasesOf, nothing, openClient, until } from '../support/locking.ts';
 import { startRacer } from '../support/race.ts';
 
 let server: LocalEtcd;
@@ -15,11 +15,12 @@ after(() => server[Symbol.asyncDispose]());
 
 type Client = Awaited<ReturnType<typeof openClient>>;
 
-const take = ({ etcd, session }: Client, lockKey: string) => tryLock(etcd, session, { lockKey, value: '', reads: [] });
+const take = ({ etcd, session }: Client, lockKey: string) =>
+  tryLock(etcd, session, { lockKey, value: '', read: nothing });
 
 async function queue({ etcd, session }: Client, lockKey: string) {
   const signal = new AbortController().signal;
-  const attempt = await lock(etcd, session, { lockKey, value: '', reads: [], waitMs: 60_000, signal });
+  const attempt = await lock(etcd, session, { lockKey, value: '', read: nothing, waitMs: 60_000, signal });
   assert.ok('lock' in attempt, 'the wait was in vain');
   return attempt.lock;
 }

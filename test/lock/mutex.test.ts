@@ -4,7 +4,18 @@ import { after, before, test } from 'node:test';
 import { type LocalEtcd, startEtcd } from '../../infra/local/etcd/etcd.ts';
 import { LockLostError } from '../../lib/errors.ts';
 import { type Attempt, type Lock, lock, type Put, tryLock } from '../../lib/lock/mutex.ts';
-import { BUDGET, failureOf, hex, keysOf, leasesOf, loseAnswer, openClient, until } from '../support/locking.ts';
+import { keyValue } from '../../lib/lock/query.ts';
+import {
+  BUDGET,
+  failureOf,
+  hex,
+  keysOf,
+  leasesOf,
+  loseAnswer,
+  nothing,
+  openClient,
+  until,
+} from '../support/locking.ts';
 import { startTcpProxy } from '../support/tcp-proxy.ts';
 
 let server: LocalEtcd;
@@ -23,17 +34,17 @@ const put = (key: string, value: string): Put => ({
 const valueAt = async (key: string) => (await server.etcdctl(['get', key, '--print-value-only'])).trim();
 
 const take = ({ etcd, session }: Client, lockKey: string, value = '') =>
-  tryLock(etcd, session, { lockKey, value, reads: [] });
+  tryLock(etcd, session, { lockKey, value, read: nothing });
 
 const queue = ({ etcd, session }: Client, lockKey: string, waitMs = 30_000, signal = new AbortController().signal) =>
-  lock(etcd, session, { lockKey, value: '', reads: [], waitMs, signal });
+  lock(etcd, session, { lockKey, value: '', read: nothing, waitMs, signal });
 
-function acquired(attempt: Attempt): Lock {
+function acquired(attempt: Attempt<unknown>): Lock {
   assert.ok('lock' in attempt, `the lock is held: ${JSON.stringify(attempt)}`);
   return attempt.lock;
 }
 
-function refused(attempt: Attempt) {
+function refused(attempt: Attempt<unknown>) {
   assert.ok('heldBy' in attempt, 'the lock was taken');
   return attempt.heldBy;
 }
@@ -92,11 +103,20 @@ test('What is read along is answered with the lock, and does not disturb the ans
   const [first, second] = both;
   const lockKey = newKey();
   await server.etcdctl(['put', `${lockKey}-state`, 'saved']);
-  const reads = [{ request_range: { key: Buffer.from(`${lockKey}-state`) } }];
-  const { reads: answers } = acquired(await tryLock(first.etcd, first.session, { lockKey, value: '', reads }));
-  assert.equal(answers.length, 1);
-  assert.equal(answers[0]?.response_range.kvs[0]?.value.toString(), 'saved');
-  refused(await tryLock(second.etcd, second.session, { lockKey, value: '', reads }));
+  const answered: number[] = [];
+  const state = keyValue(Buffer.from(`${lockKey}-state`));
+  const read: typeof state = {
+    operations: state.operations,
+    decode(answers) {
+      answered.push(answers.length);
+      return state.decode(answers);
+    },
+  };
+  const attempt = await tryLock(first.etcd, first.session, { lockKey, value: '', read });
+  acquired(attempt);
+  assert.equal('found' in attempt && attempt.found?.value.toString(), 'saved');
+  refused(await tryLock(second.etcd, second.session, { lockKey, value: '', read }));
+  assert.deepEqual(answered, [1]);
 });
 
 test('State is saved only while the key is ours: not once it was deleted, nor over a successor.', async () => {

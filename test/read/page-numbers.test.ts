@@ -2,7 +2,8 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { answer } from '../../infra/local/serve.ts';
 import { SourceError } from '../../lib/errors.ts';
-import type { Listing, Page } from '../../lib/read/source.ts';
+import type { Listing, Page } from '../../lib/job.ts';
+
 import { openListed } from '../support/listed-source.ts';
 
 // The README's example of a paging of one's own.

@@ -2,11 +2,10 @@ import assert from 'node:assert/strict';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { test } from 'node:test';
 import { answer, serve } from '../../infra/local/serve.ts';
-import { createHttp } from '../../lib/http/client.ts';
-import { createSend } from '../../lib/http/send.ts';
+import type { Page } from '../../lib/job.ts';
 import { cursorPages } from '../../lib/read/cursor-pages.ts';
-import { openSource, type Page } from '../../lib/read/source.ts';
-import { openCredentials, type Secret } from '../../lib/settings/secrets.ts';
+import { openSource } from '../../lib/read/source.ts';
+import { openCredentials } from '../../lib/settings/secrets.ts';
 import { job } from '../support/job.ts';
 import { openListed } from '../support/listed-source.ts';
 import { secretStoreOf } from '../support/pipeline.ts';
@@ -22,17 +21,9 @@ async function open(handle: (request: IncomingMessage, response: ServerResponse)
     }),
   );
   const { signal } = new AbortController();
-  const http = stack.use(createHttp(server.url, { timeoutMs: 10_000, maxBytes: 100_000, signal }));
-  const atSource = {
-    ...{ name: 'source', credentials: await openCredentials(secretStoreOf(1), signal) },
-    authorization: (secret: Secret) => job.source.authorization(secret.source),
-    guard: { check() {}, closing: signal, closesInMs: () => 60_000, signal },
-  };
-  const source = openSource(job.source, {
-    baseUrl: server.url,
-    send: createSend({ ...atSource, http }),
-    stream: createSend({ ...atSource, http: { send: http.stream } }),
-  });
+  const credentials = await openCredentials(secretStoreOf(1), signal);
+  const guard = { check() {}, closing: signal, closesInMs: () => 60_000, signal };
+  const source = stack.use(openSource(job.source, { url: server.url, timeoutMs: 10_000, credentials, guard }));
   const owned = stack.move();
   return {
     ...{ source, requests },
@@ -114,8 +105,8 @@ const wrongPages: Record<string, [body: string | Buffer, message: RegExp]> = {
   'an empty cursor': ['{"models":[],"nextCursor":""}', /has no cursor/],
   'a cursor that is a number': ['{"models":[],"nextCursor":17}', /has no cursor/],
   'more bytes than a page may have': [
-    `{"models":["${secretWord.repeat(20_000)}"],"nextCursor":null}`,
-    /GET \/v1\/models\?limit=500 at the source: the answer is larger than 100000 bytes/,
+    `{"models":["${secretWord.repeat(5_000_000)}"],"nextCursor":null}`,
+    /GET \/v1\/models\?limit=500 at the source: the answer is larger than 33554432 bytes/,
   ],
 };
 for (const [what, [body, message]] of Object.entries(wrongPages)) {

@@ -6,8 +6,9 @@ import { test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { promisify } from 'node:util';
 import { serve } from '../../infra/local/serve.ts';
+import type { Page } from '../../lib/job.ts';
 import type { StreamFormat } from '../../lib/read/json-records.ts';
-import type { Page } from '../../lib/read/source.ts';
+
 import { streamPages } from '../../lib/read/stream-pages.ts';
 import { openListed, writeEndlessly } from '../support/listed-source.ts';
 import { until } from '../support/pipeline.ts';
@@ -221,7 +222,7 @@ test('A reader that waits keeps the server waiting, for longer than the time-out
   while (seen.length < 100) seen.push((await pages.next()).value);
   const ids = recordsOf(seen).map((record) => (record as { id: number }).id);
   assert.deepEqual(ids, Object.keys([...ids]).map(Number));
-  await pages.return?.();
+  await pages.return(undefined);
 });
 
 test('A list that is not read on is closed at the server, and its error is nobody’s.', async () => {

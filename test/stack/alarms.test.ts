@@ -8,7 +8,7 @@ import { LockLostError } from '../../lib/errors.ts';
 import type { Log } from '../../lib/log.ts';
 import { newReport } from '../../lib/report.ts';
 import { createMetrics, type Observed } from '../../lib/run/metrics.ts';
-import type { Result } from '../../lib/run/run.ts';
+import type { Result } from '../../lib/run/result.ts';
 import type { State } from '../../lib/state/state.ts';
 
 let folder: string;

@@ -3,16 +3,17 @@ import { randomUUID } from 'node:crypto';
 import { after, before, test } from 'node:test';
 import { type LocalEtcd, startEtcd } from '../../infra/local/etcd/etcd.ts';
 import { connectEtcd, type Etcd } from '../../lib/lock/etcd.ts';
+import { ask } from '../../lib/lock/query.ts';
 import { readSettings, type Settings } from '../../lib/settings/config.ts';
+import { placesOf } from '../../lib/state/places.ts';
 import {
   countSkip,
+  currentState,
   deleteState,
   putBackfill,
   putState,
   type RunRecord,
-  readState,
   type State,
-  stateOf,
 } from '../../lib/state/state.ts';
 
 const budget = { attemptMs: 5000, totalMs: 10_000 };
@@ -51,8 +52,7 @@ function newJob(): Settings {
 }
 
 async function load(settings: Settings, backfillId?: string) {
-  const answer = await etcd.txn('read', { success: readState(settings, backfillId) }, budget);
-  return stateOf(settings, answer.responses);
+  return ask(etcd, 'read', currentState(placesOf(settings), backfillId), budget);
 }
 
 test('A job without a state has none, and no skips.', async () => {

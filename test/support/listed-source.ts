@@ -1,16 +1,9 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { serve } from '../../infra/local/serve.ts';
-import { createHttp } from '../../lib/http/client.ts';
-import { createSend } from '../../lib/http/send.ts';
-import {
-  basicAuth,
-  MAX_PAGE_BYTES,
-  openSource,
-  type Page,
-  type SourceJob,
-  type Window,
-} from '../../lib/read/source.ts';
-import { openCredentials, type Secret } from '../../lib/settings/secrets.ts';
+import { basicAuth } from '../../lib/http/auth.ts';
+import type { Page, SourceJob, Window } from '../../lib/job.ts';
+import { openSource } from '../../lib/read/source.ts';
+import { openCredentials } from '../../lib/settings/secrets.ts';
 import { secretStoreOf } from './pipeline.ts';
 
 /** A source listed by `list`, put together as a run does it. */
@@ -19,21 +12,10 @@ export async function listSource(list: SourceJob['list'], baseUrl: string, timeo
   const closing = new AbortController();
   const cut = new AbortController();
   const { signal } = cut;
-  const http = stack.use(createHttp(baseUrl, { timeoutMs, maxBytes: MAX_PAGE_BYTES, signal }));
-  const authorization = ({ username, password }: Secret['source']) => basicAuth(username, password);
-  const server = {
-    ...{ name: 'source', credentials: await openCredentials(secretStoreOf(1, 2), signal) },
-    authorization: (secret: Secret) => authorization(secret.source),
-    guard: { check() {}, closing: closing.signal, closesInMs: () => 60_000, signal },
-  };
-  const source = openSource(
-    { authorization, list },
-    {
-      baseUrl,
-      send: createSend({ ...server, http }),
-      stream: createSend({ ...server, http: { send: http.stream } }),
-    },
-  );
+  const authorization: SourceJob['authorization'] = ({ username, password }) => basicAuth(username, password);
+  const credentials = await openCredentials(secretStoreOf(1, 2), signal);
+  const guard = { check() {}, closing: closing.signal, closesInMs: () => 60_000, signal };
+  const source = stack.use(openSource({ authorization, list }, { url: baseUrl, timeoutMs, credentials, guard }));
   const owned = stack.move();
   return {
     ...{ source, cut },

@@ -3,8 +3,12 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { LocalEtcd } from '../../infra/local/etcd/etcd.ts';
 import type { EtcdCredentials } from '../../lib/lock/endpoint.ts';
 import { type Budget, connectEtcd } from '../../lib/lock/etcd.ts';
+import type { Query } from '../../lib/lock/query.ts';
 import { type Clock, openSession } from '../../lib/lock/session.ts';
 import type { TcpProxy } from './tcp-proxy.ts';
+
+/** The query of a contender that reads nothing along with the lock. */
+export const nothing: Query<undefined> = { operations: [], decode: () => undefined };
 
 /** As long as a run gives etcd before it has the lock. */
 export const BUDGET: Budget = { attemptMs: 2000, totalMs: 5000 };

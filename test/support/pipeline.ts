@@ -1,12 +1,11 @@
 import type { ServerResponse } from 'node:http';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { answer, bodyOf, type Served, serve } from '../../infra/local/serve.ts';
-import { type Ending, type SettledPage, type SyncOptions, sync } from '../../lib/engine/engine.ts';
-import { createHttp } from '../../lib/http/client.ts';
-import { createPace } from '../../lib/http/pace.ts';
-import { createSend } from '../../lib/http/send.ts';
+import type { Acceptance } from '../../lib/engine/accept.ts';
+import type { Ending } from '../../lib/engine/ending.ts';
+import { type SyncOptions, sync } from '../../lib/engine/engine.ts';
 import { openSource } from '../../lib/read/source.ts';
-import { newReport, type Problem } from '../../lib/report.ts';
+import { newReport, type Problem, type SettledPage } from '../../lib/report.ts';
 import { openCredentials, type Secret } from '../../lib/settings/secrets.ts';
 import { openTarget } from '../../lib/write/target.ts';
 import { job } from './job.ts';
@@ -130,12 +129,14 @@ export async function pipeline(options: {
   cursor?: string | null;
   concurrency?: number;
   timeoutMs?: number;
-  maxPageBytes?: number;
   store?: ReturnType<typeof secretStoreOf>;
   check?: () => void;
   refused?: () => Promise<Error>;
   failuresBeforeStop?: number;
   sync?: Partial<SyncOptions<ReturnType<typeof record>>>;
+  /** What is done about a record beside counting it. */
+  outcomes?: Partial<SyncOptions<ReturnType<typeof record>>['outcomes']>;
+  schema?: Acceptance<ReturnType<typeof record>>['schema'];
 }) {
   const { concurrency = 50, timeoutMs = 10_000 } = options;
   const closing = new AbortController();
@@ -147,29 +148,12 @@ export async function pipeline(options: {
     signal: cut.signal,
   };
   await using stack = new AsyncDisposableStack();
-  const http = (url: string, maxBytes: number) =>
-    stack.use(createHttp(url, { timeoutMs, maxBytes, signal: cut.signal }));
   const credentials = await openCredentials(options.store ?? secretStoreOf(1), cut.signal);
-  const sourceHttp = http(options.source.url, options.maxPageBytes ?? 1_000_000);
-  const atSource = {
-    ...{ name: 'source', credentials, guard },
-    authorization: (secret: Secret) => job.source.authorization(secret.source),
-  };
-  const source = openSource(job.source, {
-    baseUrl: options.source.url,
-    send: createSend({ ...atSource, http: sourceHttp }),
-    stream: createSend({ ...atSource, http: { send: sourceHttp.stream } }),
-  });
-  const pace = createPace({ concurrency });
-  const prepare = openTarget({
-    ...{ job: job.target, id: job.id, regionId: 'eu', runId: 'run-1' },
-    send: createSend({
-      ...{ name: 'target', http: http(options.target.url, 100_000), credentials, guard, pace },
-      authorization: (secret) => `Bearer ${secret.target.token}`,
-    }),
-    signal: cut.signal,
-    fence: { token: '7', scope: '/lock', refused: options.refused ?? (async () => new Error('fenced')) },
-  });
+  const shared = { timeoutMs, credentials, guard };
+  const source = stack.use(openSource(job.source, { url: options.source.url, ...shared }));
+  const fence = { token: '7', scope: '/lock', refused: options.refused ?? (async () => new Error('fenced')) };
+  const server = { url: options.target.url, ...shared, concurrency, perSecond: undefined };
+  const target = stack.use(openTarget(job.target, { id: job.id, regionId: 'eu', runId: 'run-1' }, fence, server));
   const report = newReport();
   const problems: Problem[] = [];
   const settled: SettledPage[] = [];
@@ -179,20 +163,21 @@ export async function pipeline(options: {
     ...{ closing, cut, report, problems, settled, failed },
     run: (): Promise<Ending> =>
       sync({
-        ...{
-          pages: source.pages({}, options.cursor ?? null),
-          schema: job.record,
-          id: job.id,
-          prepare,
-          concurrency,
-          pace,
-          closing,
-          report,
+        pages: source.pages({}, options.cursor ?? null),
+        accept: { schema: options.schema ?? job.record, id: job.id, prepare: target.prepare },
+        ...{ concurrency, pace: target.pace, closing, report },
+        outcomes: {
+          written: options.outcomes?.written ?? (() => undefined),
+          invalid(...[id, reason, raw]) {
+            problems.push({ id, kind: 'invalid', reason });
+            return options.outcomes?.invalid?.(id, reason, raw);
+          },
+          failed(...[id, reason, record, refused]) {
+            problems.push({ id, kind: 'failed', reason });
+            failed.push(id);
+            options.outcomes?.failed?.(id, reason, record, refused);
+          },
         },
-        note: (problem: Problem) => problems.push(problem),
-        recordWritten() {},
-        recordInvalid: () => undefined,
-        recordFailed: (id: string) => failed.push(id),
         pageSettled: (page: SettledPage) => settled.push(page),
         failuresBeforeStop: options.failuresBeforeStop ?? 1000,
         ...options.sync,

@@ -4,7 +4,7 @@
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { type Lock, tryLock } from '../../lib/lock/mutex.ts';
-import { BUDGET, openClient } from './locking.ts';
+import { BUDGET, nothing, openClient } from './locking.ts';
 import type { Order, Result } from './race.ts';
 
 const [endpoints = '', count, ttl] = process.argv.slice(2);
@@ -15,7 +15,7 @@ let held: { lock: Lock; lockKey: string } | undefined;
 
 async function race(lockKey: string, startAtMs: number): Promise<Result[]> {
   await sleep(Math.max(0, startAtMs - Date.now()));
-  const attempts = clients.map(({ etcd, session }) => tryLock(etcd, session, { lockKey, value: '', reads: [] }));
+  const attempts = clients.map(({ etcd, session }) => tryLock(etcd, session, { lockKey, value: '', read: nothing }));
   return (await Promise.all(attempts)).map((attempt) => {
     if ('heldBy' in attempt) return { won: false, token: attempt.heldBy.createRevision };
     held = { lock: attempt.lock, lockKey };

@@ -3,14 +3,15 @@ import { startSource } from '../../infra/local/demo/source.ts';
 import { startTarget } from '../../infra/local/demo/target.ts';
 import { startSecrets } from '../../infra/local/secrets.ts';
 import { parseBackfill, parseControl, parseTick } from '../../lib/event.ts';
+import type { SourceJob, TargetJob } from '../../lib/job.ts';
 import type { Log } from '../../lib/log.ts';
-import type { SourceJob } from '../../lib/read/source.ts';
+
 import { control } from '../../lib/run/control.ts';
 import { createMetrics } from '../../lib/run/metrics.ts';
 import { run } from '../../lib/run/run.ts';
 import { readSettings } from '../../lib/settings/config.ts';
 import { secretStore } from '../../lib/settings/secrets.ts';
-import type { TargetJob } from '../../lib/write/target.ts';
+
 import { job as shippedJob } from './job.ts';
 
 /** A record of the shipped job, changed at the given minute of 2026. */

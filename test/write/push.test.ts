@@ -4,7 +4,8 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { type LocalEtcd, startEtcd } from '../../infra/local/etcd/etcd.ts';
 import { answer, bodyOf, serve } from '../../infra/local/serve.ts';
 import { TargetError } from '../../lib/errors.ts';
-import type { Push } from '../../lib/write/push.ts';
+import type { Push } from '../../lib/job.ts';
+
 import { model, startWorld } from '../support/world.ts';
 
 let etcd: LocalEtcd;

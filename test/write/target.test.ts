@@ -2,10 +2,9 @@ import assert from 'node:assert/strict';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { test } from 'node:test';
 import { answer, bodyOf, serve } from '../../infra/local/serve.ts';
-import { createHttp } from '../../lib/http/client.ts';
-import { createSend } from '../../lib/http/send.ts';
+import type { RequestTarget } from '../../lib/job.ts';
 import { openCredentials } from '../../lib/settings/secrets.ts';
-import { openTarget, type RequestTarget } from '../../lib/write/target.ts';
+import { openTarget } from '../../lib/write/target.ts';
 import { job } from '../support/job.ts';
 import { record, secretStoreOf } from '../support/pipeline.ts';
 
@@ -24,7 +23,7 @@ async function open(options: {
   const { handle = (response) => answer(response, 200, {}), request = shipped.request, id = job.id } = options;
   await using stack = new AsyncDisposableStack();
   const arrivals: (Pick<IncomingMessage, 'method' | 'url' | 'headers'> & { body: string })[] = [];
-  const server = stack.use(
+  const served = stack.use(
     await serve(async (request, response) => {
       const { method, url, headers } = request;
       arrivals.push({ method, url, headers, body: await bodyOf(request) });
@@ -32,19 +31,16 @@ async function open(options: {
     }),
   );
   const { signal } = new AbortController();
-  const http = stack.use(createHttp(server.url, { timeoutMs: 10_000, maxBytes: 1000, signal }));
-  const send = createSend({
-    ...{ name: 'target', http, credentials: await openCredentials(secretStoreOf(1), signal) },
-    authorization: (secret) => `Bearer ${secret.target.token}`,
-    guard: { check() {}, closing: signal, closesInMs: () => 60_000, signal },
-  });
-  const prepare = openTarget<Model>({
-    ...{ job: { request }, send, regionId: 'eu west/1', runId: 'run-1', id, signal },
-    fence: {
-      ...{ token: '42', scope: options.scope ?? '/locks/a' },
-      refused: options.refused ?? (async () => new Error('not expected')),
-    },
-  });
+  const credentials = await openCredentials(secretStoreOf(1), signal);
+  const guard = { check() {}, closing: signal, closesInMs: () => 60_000, signal };
+  const fence = {
+    ...{ token: '42', scope: options.scope ?? '/locks/a' },
+    refused: options.refused ?? (async () => new Error('not expected')),
+  };
+  const server = { url: served.url, timeoutMs: 10_000, credentials, guard, concurrency: 50, perSecond: undefined };
+  const { prepare } = stack.use(
+    openTarget<Model>({ request }, { id, regionId: 'eu west/1', runId: 'run-1' }, fence, server),
+  );
   const owned = stack.move();
   return { write: (model: Model) => prepare(model)(), arrivals, [Symbol.asyncDispose]: () => owned.disposeAsync() };
 }

@@ -17,7 +17,11 @@ const put = (name: string, lease?: string) => ({
 
 async function own() {
   await using session = await openSession(etcd, { ttlSeconds: 15, acquire: budget });
-  const attempt = await tryLock(etcd, session, { lockKey: '/bench-lock/lock', value: '{"runId":"bench"}', reads: [] });
+  const attempt = await tryLock(etcd, session, {
+    lockKey: '/bench-lock/lock',
+    value: '{"runId":"bench"}',
+    read: { operations: [], decode: () => undefined },
+  });
   if ('heldBy' in attempt) throw new Error('somebody holds the lock of the bench');
   await attempt.lock.unlock([put('state')], session.budget());
 }

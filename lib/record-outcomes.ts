@@ -1,0 +1,15 @@
+/** What happened to a record. The engine and the reader report it; the run keeps what it has to remember. */
+export interface RecordOutcomes<R> {
+  written(id: string): void;
+  /** The record does not match its schema. Its page settles after the promise, which never rejects. */
+  invalid(id: string, reason: string, raw: unknown): Promise<void> | undefined;
+  /**
+   * The write has failed for good.
+   * @param refused that the target refused the record, which counts as an attempt whatever state the target is in
+   */
+  failed(id: string, reason: string, record: R, refused: boolean): void;
+  /** The record was asked for by id and does not exist. */
+  missing(id: string): void;
+  /** A record that failed before cannot be read again. */
+  unreadable(id: string, reason: string): void;
+}

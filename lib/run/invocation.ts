@@ -1,0 +1,19 @@
+import type { Log } from '../log.ts';
+import type { Settings } from '../settings/config.ts';
+import type { SecretStore } from '../settings/secrets.ts';
+import type { ReportMetrics } from './metrics.ts';
+
+/** What one invocation of a function brings along. */
+export interface Invocation {
+  settings: Settings;
+  secrets: SecretStore;
+  log: Log;
+  requestId: string;
+  functionName: string;
+  /** Until Lambda ends the invocation. */
+  remainingMs: number;
+  /** Aborts when the process is asked to end. */
+  stop: AbortSignal;
+  /** Receives how the run ended, unless it is a rehearsal. */
+  metrics?: ReportMetrics;
+}

@@ -1,0 +1,51 @@
+import type { Backfill, Tick } from '../event.ts';
+import type { Job } from '../job.ts';
+import type { Log } from '../log.ts';
+import { nameOfShard } from '../shard.ts';
+import { beginPass, checkResumedBackfill, type Identity, resumePass } from '../state/pass.ts';
+import type { Pass, State } from '../state/state.ts';
+import { windowOfTick } from '../state/watermark.ts';
+
+/**
+ * The pass that this run begins, or goes on with.
+ * @throws EventError for a backfill that names an earlier one and does not fit it
+ */
+export function planPass<R>(
+  job: Job<R>,
+  request: Tick | Backfill,
+  options: {
+    state: Pick<State, 'checkpoint' | 'backfillProgress' | 'watermark'>;
+    settings: { source: { url: string }; initialSince: string | undefined; fullEveryHours: number | undefined };
+    runId: string;
+    startedAt: string;
+    log: Log;
+  },
+): Pass {
+  const { state, settings, runId, startedAt, log } = options;
+  const saved = request.kind === 'tick' ? state.checkpoint?.pass : state.backfillProgress?.pass;
+  const identity: Identity = {
+    sourceUrl: settings.source.url,
+    style: styleOf(job, request),
+    shard: nameOfShard(request.shard),
+  };
+  if (request.kind === 'backfill') checkResumedBackfill(request, saved);
+  if (saved) return resumePass(saved, identity, log);
+  if (request.kind === 'backfill') {
+    const window = { since: request.since, until: request.until, full: false };
+    return { ...beginPass(identity, window, { runId, startedAt }), byIds: request.ids !== undefined };
+  }
+  const window = windowOfTick(state.watermark, {
+    incremental: job.updatedAt !== undefined,
+    initialSince: settings.initialSince,
+    fullEveryHours: settings.fullEveryHours,
+    nowMs: Date.parse(startedAt),
+  });
+  return beginPass(identity, window, { runId, startedAt });
+}
+
+/** What the cursor of a request means: a place in the list, or one of its ids. */
+function styleOf<R>(job: Job<R>, request: Tick | Backfill): string {
+  if (request.kind === 'backfill' && request.ids) return `ids ${request.ids.join('\n')}`;
+  const { list } = job.source;
+  return list.style ?? list.name;
+}

@@ -1,0 +1,29 @@
+import type { Ending } from '../engine/ending.ts';
+import type { Holder } from '../lock/holder.ts';
+import type { Problem, Report } from '../report.ts';
+import type { Skip } from './skip.ts';
+
+/** What a run answers. */
+export interface Result {
+  status: 'completed' | 'partial' | 'skipped';
+  job: string;
+  runId: string;
+  reason?: Skip['reason'] | Exclude<Ending, 'complete'>;
+  message?: string;
+  heldBy?: Holder;
+  fencingToken?: string;
+  /** The counts of this invocation. */
+  report: Report;
+  /** The counts of the whole pass, over all its invocations. */
+  pass?: Report;
+  /** A later `backfill` event names it to go on with this one. */
+  backfillId?: string;
+  /** Nothing was written, and the lock was not taken. */
+  dryRun?: true;
+  /** The first records that a rehearsal would have written. */
+  wouldWrite?: string[];
+  /** The records that a backfill could not write, as many as are kept, for a later one with `ids`. */
+  failedIds?: string[];
+  /** The first records that were not written, and why. */
+  problems?: Problem[];
+}

@@ -1,0 +1,46 @@
+import { hash } from 'node:crypto';
+import { TargetError } from '../errors.ts';
+import type { HttpRequest } from '../http/client.ts';
+import type { TargetRequest } from '../job.ts';
+
+/** Makes the HTTP request of a write, with its fencing headers and its idempotency key. */
+export type MakeRequest<R> = (
+  record: R,
+  make: () => TargetRequest,
+  /** What makes it another request of the same record, beside its body. */
+  keyed?: string,
+) => HttpRequest;
+
+/**
+ * Prepares `MakeRequest` for one run.
+ * @returns a function that throws TargetError where the job's `make` throws or its body is no JSON
+ */
+export function requestMaker<R>(options: {
+  runId: string;
+  id: (record: R) => string;
+  fence: { token: string; scope: string };
+}): MakeRequest<R> {
+  const { runId, id, fence } = options;
+  const fixedHeaders = {
+    'content-type': 'application/json',
+    'x-fencing-token': fence.token,
+    'x-fencing-scope': encodeHeader(fence.scope),
+  };
+  return (record, make, keyed = '') => {
+    try {
+      const { method, path, body } = make();
+      const json: string | undefined = JSON.stringify(body);
+      const headers = { ...fixedHeaders, 'idempotency-key': idempotencyKey(runId, id(record), keyed + (json ?? '')) };
+      return { method, path, headers, body: json };
+    } catch (cause) {
+      throw new TargetError('the job could not make a request of the record', { cause, refused: true });
+    }
+  };
+}
+
+/** The same content of the same record has the same key within a run, so that a target recognises a repetition. */
+const idempotencyKey = (runId: string, id: string, content: string) =>
+  encodeURIComponent(`${runId}:${id}:${hash('sha256', content).slice(0, 16)}`);
+
+/** A header holds no more than Latin-1, so a lock key of other characters is sent URL-encoded. */
+const encodeHeader = (text: string) => (/^[\x21-\x7e]+$/.test(text) ? text : encodeURIComponent(text));
