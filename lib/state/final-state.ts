@@ -11,53 +11,61 @@ export interface Reached {
   deadLettered: string[];
 }
 
-/** What a tick leaves behind as long as its pass has not ended. */
-export const progressOfTick = (prefix: string, reached: Reached): Put => putState(prefix, 'checkpoint', reached);
-
-/** What a backfill leaves behind as long as its pass has not ended. */
-export const progressOfBackfill = (prefix: string, backfillId: string, { pass, failed }: Reached): Put =>
-  putBackfill(prefix, backfillId, { pass, failed });
-
-/** What a backfill leaves in the transaction that unlocks. The timer's own state stays as it is. */
-export function finalStateOfBackfill(
-  prefix: string,
-  backfillId: string,
-  last: RunRecord,
-  reached: Reached,
-): [Put, ...IRequestOp[]] {
-  const rest =
-    last.status === 'completed' ? deleteBackfill(prefix, backfillId) : progressOfBackfill(prefix, backfillId, reached);
-  return [putState(prefix, 'backfill', { last }), rest];
+/** What a run writes to etcd. */
+export interface Leaving {
+  /** As long as its pass has not ended. */
+  progress(reached: Reached): Put;
+  /** In the transaction that unlocks. */
+  final(last: RunRecord, reached: Reached): [Put, ...IRequestOp[]];
 }
 
-/** What a tick leaves in the transaction that unlocks. */
-export function finalStateOfTick(
+/** A backfill leaves the timer's own state as it is. */
+export function leavingOfBackfill(prefix: string, backfillId: string): Leaving {
+  const progress = ({ pass, failed }: Reached) => putBackfill(prefix, backfillId, { pass, failed });
+  return {
+    progress,
+    final: (last, reached) => [
+      putState(prefix, 'backfill', { last }),
+      last.status === 'completed' ? deleteBackfill(prefix, backfillId) : progress(reached),
+    ],
+  };
+}
+
+/** @param before the state under which the tick took the lock */
+export function leavingOfTick(
   prefix: string,
-  last: RunRecord,
-  reached: Reached,
-  options: { before: State; scheduledTime: string | undefined; overlapSeconds: number },
-): [Put, ...IRequestOp[]] {
-  const { before, scheduledTime = '', overlapSeconds } = options;
+  before: State,
+  options: { scheduledTime: string | undefined; overlapSeconds: number },
+): Leaving {
+  const { scheduledTime = '', overlapSeconds } = options;
   const { completedScheduledTime, completedStartedAt } = before.run ?? {};
-  // The lock was held by us, so the row of ticks that found it held by another run ends.
+  // We held the lock, so the row of ticks that found it held by another run ends.
   const noSkips = deleteState(prefix, 'skips');
-  if (last.status !== 'completed') {
+  const progress = (reached: Reached) => putState(prefix, 'checkpoint', reached);
+
+  function completed(last: RunRecord, { pass, failed, deadLettered }: Reached): [Put, ...IRequestOp[]] {
+    // A completed time in the future was sent by hand: it must not make duplicates of the ticks before it.
+    const due = completedScheduledTime && completedScheduledTime <= last.endedAt ? completedScheduledTime : '';
+    const latest = scheduledTime > due ? scheduledTime : completedScheduledTime;
+    const at = watermarkAfter(pass, overlapSeconds) ?? before.watermark?.at;
+    const fullAt = pass.full ? pass.startedAt : before.watermark?.fullAt;
     return [
-      putState(prefix, 'run', { last, completedScheduledTime, completedStartedAt }),
-      progressOfTick(prefix, reached),
+      putState(prefix, 'run', { last, completedScheduledTime: latest, completedStartedAt: last.startedAt }),
+      putState(prefix, 'checkpoint', { failed, deadLettered }),
+      ...(at === undefined ? [] : [putState(prefix, 'watermark', { at, fullAt })]),
       noSkips,
     ];
   }
-  const { pass, failed, deadLettered } = reached;
-  // A completed time in the future was sent by hand: it must not make duplicates of the ticks before it.
-  const due = completedScheduledTime && completedScheduledTime <= last.endedAt ? completedScheduledTime : '';
-  const latest = scheduledTime > due ? scheduledTime : completedScheduledTime;
-  const at = watermarkAfter(pass, overlapSeconds) ?? before.watermark?.at;
-  const fullAt = pass.full ? pass.startedAt : before.watermark?.fullAt;
-  return [
-    putState(prefix, 'run', { last, completedScheduledTime: latest, completedStartedAt: last.startedAt }),
-    putState(prefix, 'checkpoint', { failed, deadLettered }),
-    ...(at === undefined ? [] : [putState(prefix, 'watermark', { at, fullAt })]),
-    noSkips,
-  ];
+
+  return {
+    progress,
+    final(last, reached) {
+      if (last.status === 'completed') return completed(last, reached);
+      return [
+        putState(prefix, 'run', { last, completedScheduledTime, completedStartedAt }),
+        progress(reached),
+        noSkips,
+      ];
+    },
+  };
 }

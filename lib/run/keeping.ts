@@ -1,0 +1,95 @@
+import { keepCheckpoints } from '../copy/checkpoints.ts';
+import { openDeadLetters } from '../copy/dead-letters.ts';
+import { keepUnwritten } from '../copy/unwritten.ts';
+import type { Backfill, Tick } from '../event.ts';
+import type { Job } from '../job.ts';
+import type { Budget } from '../lock/etcd.ts';
+import type { Log } from '../log.ts';
+import type { RecordOutcomes } from '../record-outcomes.ts';
+import { type Problem, problemNotes, type Report } from '../report.ts';
+import type { Settings } from '../settings/config.ts';
+import { nameOfShard } from '../shard.ts';
+import { type Failures, openFailures, RUNS_BEFORE_GIVING_UP } from '../state/failures.ts';
+import { leavingOfBackfill, leavingOfTick } from '../state/final-state.ts';
+import { openPass, type PassUnderWay } from '../state/pass-under-way.ts';
+import type { Places } from '../state/places.ts';
+import type { Deadline } from '../time/deadline.ts';
+import type { Taken } from './acquire.ts';
+import { type Conclude, concluding } from './conclude.ts';
+import { planPass } from './plan.ts';
+
+/** What a run that holds the lock keeps, and saves. */
+export interface Keeping<R> {
+  pass: PassUnderWay;
+  failures: Failures;
+  /** Notes what happened to each record. */
+  outcomes: RecordOutcomes<R>;
+  /** The first records that were not written. */
+  problems: Problem[];
+  checkpoints: ReturnType<typeof keepCheckpoints>;
+  /** Sends what is not tried any more to the dead-letter queue; what does not arrive there stays in the list. */
+  giveUp(targetWasUp: boolean): Promise<void>;
+  conclude: Conclude;
+  /** The budget of a call to etcd while the pass is copied. */
+  saving(): Budget;
+}
+
+/** Opens what a run keeps: the pass that it begins or resumes, and the records that failed before. */
+export function openKeeping<R>(options: {
+  job: Job<R>;
+  request: Tick | Backfill;
+  runId: string;
+  startedMs: number;
+  settings: Settings;
+  places: Places;
+  taken: Taken;
+  deadline: Deadline;
+  report: Report;
+  log: Log;
+}): Keeping<R> {
+  const { job, request, runId, startedMs, settings, places, taken, deadline, report, log } = options;
+  const { kind } = request;
+  const { session, lock, state } = taken;
+  const startedAt = new Date(startedMs).toISOString();
+  const pass = openPass(planPass(job, request, { state, settings, runId, startedAt, log }));
+  const failures =
+    kind === 'tick'
+      ? openFailures(state.checkpoint?.failed ?? [], RUNS_BEFORE_GIVING_UP)
+      : openFailures(state.backfillProgress?.failed ?? [], 1);
+  // A save that is under way at the cut is given up, so that the unlock gets what is left of the time.
+  const signal = AbortSignal.any([session.signal, deadline.cut]);
+  // A full TTL outlives the lease: if etcd goes silent we report a lost lock; if it is full, the run still ends.
+  const saving = () => ({ ...session.budget(), totalMs: settings.lockTtlSeconds * 1000, signal });
+  const deadLetters = openDeadLetters({
+    url: settings.deadLetterQueueUrl,
+    known: state.checkpoint?.deadLettered ?? [],
+    origin: { job: settings.job, stage: settings.stage, shard: request.shard && nameOfShard(request.shard), runId },
+    log,
+    signal,
+  });
+  const { watermarkOverlapSeconds: overlapSeconds } = settings;
+  const leaving =
+    request.kind === 'tick'
+      ? leavingOfTick(places.statePrefix, state, { scheduledTime: request.scheduledTime, overlapSeconds })
+      : leavingOfBackfill(places.statePrefix, request.backfillId ?? runId);
+  const reached = () => ({
+    pass: pass.current(),
+    failed: failures.list(report.written > 0),
+    deadLettered: deadLetters.known(),
+  });
+  const problems: Problem[] = [];
+  const note = problemNotes(problems, log);
+  return {
+    pass,
+    failures,
+    problems,
+    saving,
+    outcomes: keepUnwritten({ job, kind, pass, failures, deadLetters, note, log }),
+    checkpoints: keepCheckpoints(() => lock.save([leaving.progress(reached())], saving())),
+    conclude: concluding({ runId, kind, startedMs, taken, deadline, report, pass, leaving, reached }),
+    async giveUp(targetWasUp) {
+      const letters = failures.givenUp(targetWasUp).map((failure) => ({ ...failure, kind: 'failed' as const }));
+      for (const id of await deadLetters.givenUp(letters)) failures.done(id);
+    },
+  };
+}
