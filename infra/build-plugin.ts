@@ -1,14 +1,16 @@
 import { join } from 'node:path';
+import { job } from '../functions/job.ts';
 import { settingsTable } from '../lib/settings/config.ts';
 import { writeDashboard } from './stack/dashboard.ts';
-import { leaveOut, type Resources } from './stack/optional.ts';
+import { leaveOut } from './stack/optional.ts';
+import type { Resources } from './stack/resources.ts';
 import { divide } from './stack/shards.ts';
 import { templateValues } from './stack/template-values.ts';
 import { alarmMinutes } from './stage/alarm-minutes.ts';
 import { readDotenv } from './stage/dotenv.ts';
 import { readStageConfig, type StageConfig } from './stage/stage-config.ts';
 
-/** What is used of osls here; it has no types of its own. */
+/** The parts of osls that are used here; it has no types of its own. */
 interface Serverless {
   serviceDir: string;
   configurationInput: { provider: { stage: string } };
@@ -28,80 +30,80 @@ interface Writers {
 }
 
 /**
- * The plugin of osls that makes its commands build first, so that none can use an old bundle, and that gives
- * serverless.yml the stage's checked file as `${config:}`.
+ * The plugin of osls that builds the bundle before each command that uses it, gives serverless.yml the stage's checked file
+ * as `${config:}`, and shapes the template by that file.
  */
 export default function buildPlugin(serverless: Serverless, options: { stage?: string }, { log }: Writers) {
   const stage = options.stage ?? serverless.configurationInput.provider.stage;
   let config: StageConfig;
-  // As it is before osls puts a stage's environment into it.
+  // A copy, because osls adds the stage's environment to process.env later.
   const shell = { ...process.env };
 
+  const readConfig = async () => {
+    try {
+      config = await readStageConfig(stage, join(serverless.serviceDir, 'infra/config'));
+    } catch (error) {
+      // osls prints errors of its own class without a stack.
+      throw new serverless.classes.Error((error as Error).message, 'STAGE_CONFIG');
+    }
+  };
+
   const bundle = async () => {
-    // osls loads its plugins with `require`, which refuses whatever awaits at its top level.
+    // osls loads plugins with `require`, which refuses a module with a top-level await, as build.ts has.
     const { build } = await import('./bundle/build.ts');
     await build({ outDir: join(serverless.serviceDir, 'dist') });
   };
 
-  const warnOfLongInterval = () => {
+  const adaptToCommand = () => {
+    const { provider, functions } = serverless.service;
+    const command = serverless.processedInput.commands.join(' ');
+    // Values that only the deployed stack knows are objects (Ref, Fn::GetAtt); osls would ask AWS for them.
+    if (command === 'invoke local')
+      for (const { environment } of [provider, ...Object.values(functions)])
+        for (const [name, value] of Object.entries(environment ?? {}))
+          if (typeof value === 'object') delete environment?.[name];
+    // osls would look up the role by a name that only the template knows. Without it, the function keeps its role.
+    if (command === 'deploy function') for (const fn of Object.values(functions)) delete fn.role;
+  };
+
+  const shapeTemplate = () => {
+    const { Resources: resources } = serverless.service.resources;
+    leaveOut(resources, config);
+    divide(resources, config.shards);
+    writeDashboard(resources);
     const { alarmWithoutSuccessMinutes: written } = config;
     const minutes = alarmMinutes(config);
-    if (minutes <= written) return;
-    const file = `infra/config/${stage}.yml`;
-    log.warning(
-      `${file}: two runs may end further apart than alarmWithoutSuccessMinutes, ${written}; the alarm waits ${minutes} minutes`,
-    );
+    if (minutes > written)
+      log.warning(
+        `infra/config/${stage}.yml: the alarm without a success waits ${minutes} minutes instead of ` +
+          `alarmWithoutSuccessMinutes, ${written}, because two runs may end that far apart`,
+      );
+  };
+
+  /** Variables of the shell and of .env override the stage's environment on this machine, except for the stage's name. */
+  const applyLocalVariables = () => {
+    const dotenv = readDotenv(serverless.serviceDir, (line) => log.warning(line));
+    const given: NodeJS.ProcessEnv = { ...dotenv, ...shell };
+    for (const name of Object.keys(settingsTable))
+      if (given[name] !== undefined && name !== 'STAGE') process.env[name] = given[name];
+    for (const [name, value] of Object.entries(dotenv)) process.env[name] ??= value;
   };
 
   return {
-    // An error thrown while variables are resolved would be told once for each of them.
-    async asyncInit() {
-      try {
-        config = await readStageConfig(stage, join(serverless.serviceDir, 'infra/config'));
-      } catch (error) {
-        // osls prints the message alone, without a stack, for errors of its own kind only.
-        throw new serverless.classes.Error((error as Error).message, 'STAGE_CONFIG');
-      }
-    },
+    // Not while variables are resolved: osls would report the error once for each of them.
+    asyncInit: readConfig,
     configurationVariablesSources: {
       config: {
-        async resolve() {
-          const { job } = await import('../functions/job.ts');
-          return { value: templateValues(stage, job.name, config) };
-        },
+        resolve: async () => ({ value: templateValues(stage, job.name, config) }),
       },
     },
     hooks: {
-      initialize() {
-        const { provider, functions } = serverless.service;
-        const command = serverless.processedInput.commands.join(' ');
-        // What only the deployed stack knows is not asked for: a run on this machine does without.
-        if (command === 'invoke local')
-          for (const { environment } of [provider, ...Object.values(functions)])
-            for (const [name, value] of Object.entries(environment ?? {}))
-              if (typeof value === 'object') delete environment?.[name];
-        // It would look for the role by a name that only the template knows; the function keeps the one that it has.
-        if (command === 'deploy function') for (const fn of Object.values(functions)) delete fn.role;
-      },
+      initialize: adaptToCommand,
       'before:package:createDeploymentArtifacts': bundle,
-      'before:package:finalize': () => {
-        const { Resources: resources } = serverless.service.resources;
-        leaveOut(resources, config);
-        divide(resources, config.shards);
-        writeDashboard(resources);
-        warnOfLongInterval();
-      },
+      'before:package:finalize': shapeTemplate,
       'before:deploy:function:packageFunction': bundle,
       'before:invoke:local:invoke': bundle,
-      // What the shell or .env says is meant for this machine, so it stands when osls sets the stage's environment;
-      // which stage it is, `--stage` says.
-      'after:invoke:local:loadEnvVars': () => {
-        const dotenv = readDotenv(serverless.serviceDir, (line) => log.warning(line));
-        const given: NodeJS.ProcessEnv = { ...dotenv, ...shell };
-        for (const name of Object.keys(settingsTable))
-          if (given[name] !== undefined && name !== 'STAGE') process.env[name] = given[name];
-        for (const [name, value] of Object.entries(dotenv)) process.env[name] ??= value;
-      },
+      'after:invoke:local:loadEnvVars': applyLocalVariables,
     },
   };
 }

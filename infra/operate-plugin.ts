@@ -1,15 +1,18 @@
 import type { LambdaClientConfig } from '@aws-sdk/client-lambda';
-import { announced } from './local/announce.ts';
-import { onInterrupt } from './local/interrupt.ts';
-import { backfill, type Rest } from './operate/backfill.ts';
-import { createInvoke, type Invoke } from './operate/invoke.ts';
-import { type BackfillOptions, cut, readBackfillOptions, readInstant } from './operate/options.ts';
+import type { Control } from '../lib/event.ts';
+import { backfill } from './operate/backfill.ts';
+import { commands, RESETTABLE } from './operate/commands.ts';
+import { connect } from './operate/functions.ts';
+import { connectLocal } from './operate/local-functions.ts';
+import { type BackfillOptions, readBackfillOptions, readInstant } from './operate/options.ts';
 import { createProgress } from './operate/progress.ts';
 import { Refusal } from './operate/refusal.ts';
-import { resumeCommand, type Where } from './operate/resume-command.ts';
-import { describeStatus, notReset, type Status } from './operate/status.ts';
+import { type Rest, resumeCommand, type Where } from './operate/resume-command.ts';
+import { describeSkippedReset, describeStatus } from './operate/status.ts';
+import { cut } from './operate/windows.ts';
+import { onInterrupt } from './terminal/interrupt.ts';
 
-/** What is used of osls here; it has no types of its own. */
+/** The parts of osls that are used here; it has no types of its own. */
 interface Serverless {
   serviceDir: string;
   service: {
@@ -28,88 +31,26 @@ interface Writers {
 
 type Options = Where & BackfillOptions & { note?: string; what?: string; to?: string; json?: boolean };
 
-const string = (usage: string) => ({ usage, type: 'string' });
-const boolean = (usage: string) => ({ usage, type: 'boolean' });
+/** A function may run for 15 minutes without sending a byte; osls would close the connection after two. */
+const AWS_CLIENT_TIMEOUT_MS = String(16 * 60_000);
 
-const local = { local: boolean('Work on the functions of a running "npm run dev"') };
-const json = { json: boolean('Print the answer of the function as JSON') };
-
-/** A function may take 15 minutes, in which nothing comes over the wire; osls would hang up after two. */
-const SILENCE_MS = String(16 * 60_000);
-
-const WHATS = ['checkpoint', 'watermark', 'failed'];
-
-const commands = {
-  backfill: {
-    usage: 'Copy a range of time, single records, or everything, by hand',
-    lifecycleEvents: ['run'],
-    options: {
-      since: string('Copy what was changed at this time or later: 2026-01-31, or 2026-01-31T12:00:00Z'),
-      until: string('Copy what was changed before this time'),
-      ids: string('Copy the records of these ids: a,b or \'["a","b"]\''),
-      all: boolean('Copy everything'),
-      'dry-run': boolean('Read and check, write nothing, and say what would be written'),
-      wait: string('Queue for the lock for so many seconds, at most 900, instead of giving up'),
-      window: string('Cut a long range into windows of this length: 12h, 1d, 7d'),
-      concurrency: string('The most writes in flight'),
-      resume: string('Go on with an interrupted backfill; it has printed the command'),
-      shard: string('Begin with this shard, where the job runs in shards'),
-      ...local,
-    },
-  },
-  status: {
-    usage: 'Show who holds the lock, the last run, and what is still to do',
-    lifecycleEvents: ['run'],
-    options: { ...json, ...local },
-  },
-  pause: {
-    usage: 'Have the timer skip its ticks until "serverless resume"',
-    lifecycleEvents: ['run'],
-    options: { note: string('Why, for those who look at the status'), ...json, ...local },
-  },
-  resume: { usage: 'End a pause', lifecycleEvents: ['run'], options: { ...json, ...local } },
-  reset: {
-    usage: 'Forget where the timer goes on',
-    lifecycleEvents: ['run'],
-    options: {
-      what: { ...string(`What to reset: ${WHATS.join(', ')}`), required: true },
-      to: string('With --what watermark: from when the next tick reads; without it, it reads everything'),
-      ...json,
-      ...local,
-    },
-  },
-};
-
-/** The plugin of osls with the commands for operators: each invokes the function `backfill` or `control` and tells. */
+/** The plugin of osls with the commands for operators, which invoke the functions `backfill` and `control`. */
 export default function operatePlugin(serverless: Serverless, options: Options, { writeText, progress }: Writers) {
-  async function connect(): Promise<Invoke> {
-    if (!options.local) {
-      process.env.AWS_CLIENT_TIMEOUT ??= SILENCE_MS;
-      const config = await serverless.getProvider('aws').getAwsSdkV3Config();
-      return createInvoke(config, (name) => serverless.service.getFunction(name).name);
-    }
-    const running = announced(serverless.serviceDir);
-    if (!running) throw new Refusal('npm run dev is not running; --local works on what it has started');
-    const { url: endpoint, stage } = running;
-    if (options.stage !== undefined && options.stage !== stage)
-      throw new Refusal(`npm run dev is running stage ${stage}, not ${options.stage}`);
-    const credentials = { accessKeyId: 'local', secretAccessKey: 'local' };
-    const invoke = await createInvoke({ endpoint, region: 'us-east-1', credentials }, (name) => name);
-    return (name, event) =>
-      invoke(name, event).catch((error) => {
-        const { code } = (error.cause ?? {}) as { code?: string };
-        throw code === 'ECONNREFUSED' ? new Refusal('npm run dev is not running any more') : error;
-      });
+  async function connectFunctions() {
+    if (options.local) return await connectLocal(serverless.serviceDir, options.stage);
+    process.env.AWS_CLIENT_TIMEOUT ??= AWS_CLIENT_TIMEOUT_MS;
+    const config = await serverless.getProvider('aws').getAwsSdkV3Config();
+    return await connect(config, (name) => serverless.service.getFunction(name).name);
   }
 
   async function runBackfill() {
     const shards = Number(serverless.service.custom.config.environment.SHARDS ?? 1);
     const request = readBackfillOptions(options, new Date(), shards);
-    const invoke = await connect();
-    const howToResume = (rest: Rest) => `to go on:\n  ${resumeCommand(request, rest, options)}`;
+    const { backfill: invoke } = await connectFunctions();
+    const howToResume = (rest: Rest) => `to continue:\n  ${resumeCommand(request, rest, options)}`;
     const stop = new AbortController();
     onInterrupt(() => {
-      writeText('stopping when the run that is under way has ended; Ctrl-C again leaves it alone');
+      writeText('stopping when the current invocation ends; Ctrl-C again exits at once, and that invocation goes on');
       stop.abort();
     });
     const bar = progress.get('backfill');
@@ -128,29 +69,31 @@ export default function operatePlugin(serverless: Serverless, options: Options, 
     process.exitCode = 130;
   }
 
-  async function runControl(event: object) {
-    const invoke = await connect();
-    const status = (await invoke('control', event)) as Status;
+  async function runControl(event: Control) {
+    const { control } = await connectFunctions();
+    const status = await control(event);
     for (const line of options.json ? [JSON.stringify(status, null, 2)] : describeStatus(status)) writeText(line);
-    const left = notReset(status);
-    if (left) throw new Refusal(`${left}; once that has ended, it can be (after "serverless pause" no tick begins)`);
+    const skipped = describeSkippedReset(status);
+    if (skipped)
+      throw new Refusal(`${skipped}; try again when the lock is free ("serverless pause" stops further ticks)`);
   }
 
   const runPause = () => {
     const { note } = options;
-    if (note !== undefined && note.length > 500) throw new Refusal('--note may have 500 characters');
+    if (note !== undefined && note.length > 500) throw new Refusal('--note has at most 500 characters');
     return runControl({ action: 'pause', note });
   };
 
   const runReset = () => {
-    const { what = '', to } = options;
-    if (!WHATS.includes(what)) throw new Refusal(`--what "${what}" is none of ${WHATS.join(', ')}`);
+    const { what: name = '', to } = options;
+    const what = RESETTABLE.find((part) => part === name);
+    if (!what) throw new Refusal(`--what "${name}" must be one of ${RESETTABLE.join(', ')}`);
     if (to !== undefined && what !== 'watermark') throw new Refusal('--to belongs to --what watermark');
     return runControl({ action: 'reset', what, ...(to !== undefined && { to: readInstant('to', to) }) });
   };
 
-  /** osls prints the message alone, without a stack, for errors of its own kind only. */
-  const plainly = (run: () => Promise<void>) => async () => {
+  /** osls prints errors of its own class without a stack. */
+  const withoutStack = (run: () => Promise<void>) => async () => {
     try {
       await run();
     } catch (error) {
@@ -161,11 +104,11 @@ export default function operatePlugin(serverless: Serverless, options: Options, 
   return {
     commands,
     hooks: {
-      'backfill:run': plainly(runBackfill),
-      'status:run': plainly(() => runControl({ action: 'status' })),
-      'pause:run': plainly(async () => runPause()),
-      'resume:run': plainly(() => runControl({ action: 'resume' })),
-      'reset:run': plainly(async () => runReset()),
+      'backfill:run': withoutStack(runBackfill),
+      'status:run': withoutStack(() => runControl({ action: 'status' })),
+      'pause:run': withoutStack(async () => runPause()),
+      'resume:run': withoutStack(() => runControl({ action: 'resume' })),
+      'reset:run': withoutStack(async () => runReset()),
     },
   };
 }

@@ -1,12 +1,12 @@
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
-import { quoted } from '../operate/resume-command.ts';
 import { readDotenv } from '../stage/dotenv.ts';
 import { every, parseInterval, parseSchedule, type Schedule } from '../stage/schedule.ts';
-import { announce } from './announce.ts';
+import { announce } from '../terminal/announce.ts';
+import { onInterrupt } from '../terminal/interrupt.ts';
+import { shellWord } from '../terminal/shell-word.ts';
 import { startCloud } from './cloud.ts';
-import { onInterrupt } from './interrupt.ts';
 import { readable } from './log-line.ts';
 
 const USAGE = 'usage: npm run dev [-- --stage <stage>] [--every 10s]';
@@ -69,7 +69,7 @@ const parts = Array.from({ length: config.shards }, (_, index) =>
   config.shards > 1 ? { shard: { index, of: config.shards } } : {},
 );
 const invoke = (name: string, event: unknown) =>
-  `  curl -d ${quoted(JSON.stringify(event))} ${cloud.lambdaUrl}/2015-03-31/functions/${name}/invocations`;
+  `  curl -d ${shellWord(JSON.stringify(event))} ${cloud.lambdaUrl}/2015-03-31/functions/${name}/invocations`;
 console.log(`source ${sourceUrl}, target ${targetUrl}, etcd ${endpoints}
 ticks: ${everyMs ? `every ${everyMs / 1000} s` : `${config.schedule.expression}, ${config.schedule.timezone}`}
 by hand:
@@ -77,7 +77,7 @@ ${invoke('sync', { ...parts[0] })}
 ${invoke('backfill', { ids: [cloud.records[0]?.id], ...parts[0] })}
 ${invoke('control', { action: 'status' })}
 to hold the lock, from another terminal:
-  ${[etcd.etcdctlPath, `--endpoints=${endpoints}`, 'lock', cloud.lockKey].map(quoted).join(' ')}
+  ${[etcd.etcdctlPath, `--endpoints=${endpoints}`, 'lock', cloud.lockKey].map(shellWord).join(' ')}
 Ctrl-C stops.`);
 
 await tickBy(schedule, stop.signal);

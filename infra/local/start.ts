@@ -1,7 +1,7 @@
 import { isDeepStrictEqual, parseArgs } from 'node:util';
+import { onInterrupt } from '../terminal/interrupt.ts';
 import { type LocalCloud, startCloud } from './cloud.ts';
-import { onInterrupt } from './interrupt.ts';
-import type { InvokeResult } from './lambda/runtime.ts';
+import type { InvokeResult } from './lambda/function.ts';
 import { readable } from './log-line.ts';
 
 /** So slow that the first run, of more than ten such answers one after another, outlasts any start of the second. */

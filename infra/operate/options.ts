@@ -1,8 +1,9 @@
 import * as v from 'valibot';
 import { settingsTable } from '../../lib/settings/config.ts';
 import { Refusal } from './refusal.ts';
+import type { Part, Range } from './windows.ts';
 
-/** The options of the backfill command as osls hands them over. */
+/** The options of the backfill command as osls passes them on. */
 export interface BackfillOptions {
   since?: string;
   until?: string;
@@ -16,34 +17,21 @@ export interface BackfillOptions {
   shard?: string;
 }
 
-/** What one backfill copies, in the event's words; nothing in it means everything. */
-export interface Part {
-  since?: string;
-  until?: string;
-  ids?: string[];
-  shard?: { index: number; of: number };
-}
-
-export interface BackfillRequest {
-  whole: Part;
-  /** Each window is copied shard by shard, the first one from `fromShard` on. */
-  shards: number;
-  fromShard: number;
-  /** `whole` is cut into windows of this length. */
-  window?: { text: string; ms: number };
+export interface BackfillRequest extends Range {
   dryRun: boolean;
   waitSeconds?: number;
   concurrency?: number;
-  /** The id under which the first window was begun before. */
+  /** The id under which an earlier command began the first window. */
   resume?: string;
 }
 
 const UNIT_MS = { m: 60_000, h: 3_600_000, d: 86_400_000 };
 
 /**
- * Reads the options of the backfill command. A window without an end ends now, so that a resumed command means the same.
- * @param shards into how many the job is divided
- * @throws Refusal that says which option is wrong
+ * Parses the options of the backfill command. With --window, a range without an end ends now, so that a resumed command
+ * cuts the same windows.
+ * @param shards the number of shards of the job
+ * @throws Refusal that names the wrong option
  */
 export function readBackfillOptions(options: BackfillOptions, now: Date, shards = 1): BackfillRequest {
   const { resume } = options;
@@ -55,7 +43,7 @@ export function readBackfillOptions(options: BackfillOptions, now: Date, shards 
     throw new Refusal(`--since ${whole.since} is not before --until ${whole.until}`);
   }
   if (resume !== undefined && !/^[\w-]{1,64}$/.test(resume)) {
-    throw new Refusal(`--resume "${resume}" is no id: take the command that the interrupted one printed`);
+    throw new Refusal(`--resume "${resume}" is not an id: use the command that the interrupted backfill printed`);
   }
   const dryRun = options['dry-run'] ?? false;
   if (dryRun && resume !== undefined) throw new Refusal('--dry-run and --resume exclude each other');
@@ -74,7 +62,7 @@ export function readBackfillOptions(options: BackfillOptions, now: Date, shards 
 function readWhole({ since, until, ids, all }: BackfillOptions): Part {
   const chosen = [since !== undefined || until !== undefined, ids !== undefined, all === true].filter(Boolean).length;
   if (chosen === 0) throw new Refusal('say what to copy: --since … --until …, or --ids a,b, or --all for everything');
-  if (chosen > 1) throw new Refusal('--since and --until, --ids and --all exclude each other');
+  if (chosen > 1) throw new Refusal('--since/--until, --ids and --all exclude each other');
   return {
     ...(since !== undefined && { since: readInstant('since', since) }),
     ...(until !== undefined && { until: readInstant('until', until) }),
@@ -82,46 +70,25 @@ function readWhole({ since, until, ids, all }: BackfillOptions): Part {
   };
 }
 
-/** The parts one after another: each window, beginning where the one before ends, and of each window every shard. */
-export function cut(request: BackfillRequest): Part[] {
-  const { shards, fromShard } = request;
-  const windows = cutWindows(request);
-  if (shards === 1) return windows;
-  const indexes = Array.from({ length: shards }, (_, index) => index);
-  return windows
-    .flatMap((window) => indexes.map((index) => ({ ...window, shard: { index, of: shards } })))
-    .slice(fromShard);
-}
-
-function cutWindows({ whole, window }: BackfillRequest): Part[] {
-  const { since, until } = whole;
-  if (!window || since === undefined || until === undefined) return [whole];
-  const parts: Part[] = [];
-  const endMs = Date.parse(until);
-  for (let startMs = Date.parse(since); startMs < endMs; startMs += window.ms) {
-    const stopMs = Math.min(startMs + window.ms, endMs);
-    parts.push({ since: new Date(startMs).toISOString(), until: new Date(stopMs).toISOString() });
-  }
-  return parts;
-}
-
-/** Reads an instant in UTC or with an offset, or a day, which begins at 00:00 UTC. @throws Refusal */
+/** Parses an instant in UTC or with an offset, or a day, which begins at 00:00 UTC. @throws Refusal */
 export function readInstant(option: string, text: string): string {
-  // A time as INITIAL_SINCE takes it, so that the same ones exist.
+  // The setting's own schema, so that both accept the same times.
   const read = v.safeParse(settingsTable.INITIAL_SINCE, text.length === 10 ? `${text}T00:00Z` : text);
   if (!read.success || read.output === undefined) {
-    throw new Refusal(`--${option} "${text}" is no time: expected 2026-01-31, or 2026-01-31T12:00:00Z with its zone`);
+    throw new Refusal(
+      `--${option} "${text}" is not a time: expected 2026-01-31, or 2026-01-31T12:00:00Z with its zone`,
+    );
   }
   return read.output;
 }
 
 function windowMs(text: string): number {
   const [, count, unit] = /^([1-9]\d{0,5})(m|h|d)$/.exec(text) ?? [];
-  if (!count || !unit) throw new Refusal(`--window "${text}" is no length of time: expected 12h, 1d or 7d`);
+  if (!count || !unit) throw new Refusal(`--window "${text}" is not a length of time: expected 12h, 1d or 7d`);
   return Number(count) * UNIT_MS[unit as keyof typeof UNIT_MS];
 }
 
-/** Ids between commas; or a JSON array, for ids that hold a comma. */
+/** Parses ids separated by commas, or a JSON array for ids that contain one. */
 function readIds(text: string): string[] {
   let ids: unknown = text.split(',').map((id) => id.trim());
   if (text.startsWith('[')) {
@@ -133,7 +100,7 @@ function readIds(text: string): string[] {
   }
   const list = Array.isArray(ids) ? ids : [];
   if (list.length === 0 || !list.every((id) => typeof id === 'string' && id !== '')) {
-    throw new Refusal('--ids holds an empty id: expected a,b or ["a","b"]');
+    throw new Refusal('--ids contains an empty id: expected a,b or ["a","b"]');
   }
   return list;
 }

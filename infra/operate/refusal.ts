@@ -1,4 +1,4 @@
-/** What an operator is told in a sentence and without a stack: a wrong option, or why a command came to nothing. */
+/** A wrong option or a command that failed: the operator sees the message without a stack. */
 export class Refusal extends Error {
   override readonly name = 'Refusal';
 }

@@ -1,7 +1,16 @@
-import type { Rest } from './backfill.ts';
+import { shellWord } from '../terminal/shell-word.ts';
 import type { BackfillRequest } from './options.ts';
+import type { Part } from './windows.ts';
 
-/** The options that say where a command works. */
+/** The part at which a backfill continues. */
+export interface Rest {
+  part: Part;
+  backfillId?: string;
+  /** Replaces the request's own, if the lock was held for longer. */
+  waitSeconds?: number;
+}
+
+/** The options that choose the deployment. */
 export interface Where {
   stage?: string;
   region?: string;
@@ -9,7 +18,7 @@ export interface Where {
   local?: boolean;
 }
 
-/** The command that goes on with a backfill, to be pasted into a shell. */
+/** Returns the command that continues a backfill, ready to paste into a shell. */
 export function resumeCommand(request: BackfillRequest, rest: Rest, where: Where): string {
   const { part, backfillId } = rest;
   const { whole, window, concurrency, dryRun } = request;
@@ -19,10 +28,10 @@ export function resumeCommand(request: BackfillRequest, rest: Rest, where: Where
     ['aws-profile', where['aws-profile']],
     ['local', where.local || undefined],
     ['since', part.since],
-    // Of all windows, the first of which is the one to go on with.
+    // The end of the last window: all windows from the rest on are still to be copied.
     ['until', whole.until],
     ['window', window?.text],
-    ['ids', part.ids && listed(part.ids)],
+    ['ids', part.ids && joinIds(part.ids)],
     ['all', part.since || part.until || part.ids ? undefined : true],
     ['dry-run', dryRun || undefined],
     ['wait', rest.waitSeconds ?? request.waitSeconds],
@@ -38,12 +47,10 @@ export function resumeCommand(request: BackfillRequest, rest: Rest, where: Where
 }
 
 /** The option that names these ids. */
-export const idsOption = (ids: string[]) => option('ids', listed(ids));
+export const idsOption = (ids: string[]) => option('ids', joinIds(ids));
 
-/** A value that begins with a dash would be taken for another option. */
-const option = (name: string, value: string) => `--${name}${value.startsWith('-') ? '=' : ' '}${quoted(value)}`;
+/** Without the equals sign, a value that begins with a dash would be another option. */
+const option = (name: string, value: string) => `--${name}${value.startsWith('-') ? '=' : ' '}${shellWord(value)}`;
 
-const listed = (ids: string[]) => (ids.some((id) => /^\[|,|^\s|\s$/.test(id)) ? JSON.stringify(ids) : ids.join(','));
-
-/** As one word of a shell. */
-export const quoted = (word: string) => (/^[\w@%+=:,./-]+$/.test(word) ? word : `'${word.replaceAll("'", "'\\''")}'`);
+/** A list that `--ids` splits into the same ids. */
+const joinIds = (ids: string[]) => (ids.some((id) => /^\[|,|^\s|\s$/.test(id)) ? JSON.stringify(ids) : ids.join(','));

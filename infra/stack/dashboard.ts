@@ -1,4 +1,4 @@
-import type { Resources } from './optional.ts';
+import type { Resources } from './resources.ts';
 
 interface Widget {
   type: string;
@@ -7,10 +7,13 @@ interface Widget {
 
 const ARN_OF_ALARM = `arn:\${AWS::Partition}:cloudwatch:\${AWS::Region}:\${AWS::AccountId}:alarm:`;
 
+/** CloudWatch shows a hundred alarms in one widget. */
+const MAX_ALARMS = 100;
+
 /**
- * Makes the text that CloudWatch wants of the dashboard that infra/stack/dashboard.yml describes, and puts the template's alarms
- * on it.
- * @param resources of the template; changed in place
+ * Adds the template's alarms to the dashboard of infra/stack/dashboard.yml, and turns its body into the JSON text that
+ * CloudWatch expects.
+ * @param resources changed in place
  */
 export function writeDashboard(resources: Resources): void {
   const properties = resources.Dashboard?.Properties;
@@ -19,8 +22,7 @@ export function writeDashboard(resources: Resources): void {
   const body = properties.DashboardBody as { widgets: Widget[] };
   const widgets = body.widgets.flatMap((widget) => {
     if (widget.type !== 'alarm') return [widget];
-    // CloudWatch shows at most a hundred.
-    const arns = alarms.slice(0, 100).map((alarm) => ARN_OF_ALARM + alarm.Properties.AlarmName);
+    const arns = alarms.slice(0, MAX_ALARMS).map((alarm) => ARN_OF_ALARM + alarm.Properties.AlarmName);
     return arns.length === 0 ? [] : [{ ...widget, properties: { ...widget.properties, alarms: arns } }];
   });
   properties.DashboardBody = { 'Fn::Sub': JSON.stringify({ ...body, widgets }) };

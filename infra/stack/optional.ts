@@ -1,18 +1,12 @@
 import { alarmMinutes } from '../stage/alarm-minutes.ts';
 import type { StageConfig } from '../stage/stage-config.ts';
-
-export type Resources = Record<string, Resource>;
-
-interface Resource {
-  Type: string;
-  Properties: Record<string, unknown>;
-}
+import type { Resource, Resources } from './resources.ts';
 
 interface Policy {
   PolicyName: string;
 }
 
-/** Takes out of the template what the stage's file does not ask for. @param resources changed in place */
+/** Removes from the template what the stage's file does not ask for. @param resources changed in place */
 export function leaveOut(resources: Resources, config: StageConfig): void {
   const { vpc, alarms, alarmAddress, dashboard, secretKeyArn, settings } = config;
   const unwanted = (name: string, { Type: type }: Resource) =>
@@ -23,13 +17,13 @@ export function leaveOut(resources: Resources, config: StageConfig): void {
     (name === 'Dashboard' && !dashboard);
   for (const [name, resource] of Object.entries(resources)) if (unwanted(name, resource)) delete resources[name];
 
-  const reasons: Record<string, boolean> = {
+  const needed: Record<string, boolean> = {
     'secret-key': secretKeyArn !== undefined,
     network: vpc !== undefined,
     continue: settings.CONTINUE === 'self',
   };
   for (const { Type: type, Properties: properties } of Object.values(resources)) {
     if (type !== 'AWS::IAM::Role') continue;
-    properties.Policies = (properties.Policies as Policy[]).filter(({ PolicyName: name }) => reasons[name] ?? true);
+    properties.Policies = (properties.Policies as Policy[]).filter(({ PolicyName: name }) => needed[name] ?? true);
   }
 }

@@ -1,10 +1,9 @@
-import type { Resources } from './optional.ts';
+import type { Resources } from './resources.ts';
 
 /**
- * Replaces the one schedule of infra/stack/schedule.yml by one for each shard, with the shard in its input, and the dead man's
- * switch of infra/stack/alarms.yml by one for each as well: a shard that is dead must not hide behind the others. A job that is
- * not divided keeps the one.
- * @param resources of the template; changed in place
+ * Replaces the schedule of infra/stack/schedule.yml by one for each shard, with the shard in its input, and the no-success
+ * alarm of infra/stack/alarms.yml as well, so that a dead shard does not hide behind the others. With one shard, both stay.
+ * @param resources changed in place
  */
 export function divide(resources: Resources, shards: number): void {
   if (shards === 1) return;
@@ -40,7 +39,7 @@ interface Alarm {
 function alarmOf(alarm: Alarm, name: string): Alarm {
   const own = structuredClone(alarm);
   own.Properties.AlarmName += `-${name}`;
-  // As lib/run/metrics.ts names a shard.
+  // lib/run/metrics.ts names a shard in this dimension.
   for (const { MetricStat: stat } of own.Properties.Metrics)
     stat?.Metric.Dimensions.push({ Name: 'shard', Value: name });
   return own;

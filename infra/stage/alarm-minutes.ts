@@ -1,15 +1,20 @@
-import type { StageConfig } from './stage-config.ts';
+import type { TickGaps } from './tick-gaps.ts';
+
+/** The keys of a stage's file that decide when the alarm goes off. */
+interface AlarmConfig {
+  alarms: boolean;
+  alarmWithoutSuccessMinutes: number;
+  schedule: { enabled: boolean; flexibleWindowMinutes: number };
+  timeoutSeconds: number;
+  minIntervalSeconds?: number | undefined;
+  gaps: TickGaps;
+}
 
 /**
- * After how many minutes without a success the alarm goes off, 0 for never: what the file says, but not before a tick can
- * have come and run, so that a longer interval is still one line to change.
+ * Returns after how many minutes without a success the alarm goes off; 0 means never. It waits at least until the next tick
+ * is due and has run, so that a longer interval needs no second change in the file.
  */
-export function alarmMinutes(
-  config: Pick<
-    StageConfig,
-    'alarms' | 'alarmWithoutSuccessMinutes' | 'schedule' | 'timeoutSeconds' | 'minIntervalSeconds' | 'gaps'
-  >,
-): number {
+export function alarmMinutes(config: AlarmConfig): number {
   const { alarms, alarmWithoutSuccessMinutes, schedule, timeoutSeconds, gaps, minIntervalSeconds = 0 } = config;
   if (!alarms || !schedule.enabled || alarmWithoutSuccessMinutes === 0) return 0;
   const apartSeconds = minIntervalSeconds + gaps.longestSeconds + timeoutSeconds;

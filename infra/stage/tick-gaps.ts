@@ -9,15 +9,15 @@ export interface TickGaps {
 const DAY_MS = 86_400_000;
 
 /**
- * Looks at the ticks that come next: those of a week, so that a free weekend is seen, of more where they are rare, and at
- * the days without any in the year to come.
- * @throws Error when the expression is malformed, or has fewer than two ticks within the next years
+ * Measures the gaps between the coming ticks: all of them for at least 8 days (so that a weekend is among them) and 500 ticks,
+ * and for 400 days those that are longer than a day (a month or a season without ticks).
+ * @throws Error if the expression is malformed, or has fewer than two ticks to come
  */
 export function tickGaps(expression: string, timezone: string, from = new Date()): TickGaps {
   checkFields(expression);
   const next = parseSchedule(expression, timezone, from);
   let shortestMs = Number.POSITIVE_INFINITY;
-  let longestMs = longestFreeTime(next, from);
+  let longestMs = longestGapOfDays(next, from);
   const first = next(from);
   let tick = first;
   for (let seen = 0; first && tick; seen++) {
@@ -30,28 +30,28 @@ export function tickGaps(expression: string, timezone: string, from = new Date()
     longestMs = Math.max(longestMs, gapMs);
     tick = following;
   }
-  if (longestMs === 0) throw new Error('it has no two ticks to come');
+  if (longestMs === 0) throw new Error('it has fewer than two ticks to come');
   return { shortestSeconds: Math.round(shortestMs / 1000), longestSeconds: Math.round(longestMs / 1000) };
 }
 
-/** croner takes more than EventBridge does. */
+/** Refuses what croner accepts and EventBridge does not. */
 function checkFields(expression: string) {
   const fields = /^cron\((.*)\)$/.exec(expression)?.[1]?.split(/\s+/);
   if (!fields) return;
   const [minute, hour, day, month, weekday, year] = fields;
   if ([minute, hour, month, year].some((field) => field?.includes('?'))) {
-    throw new Error('? is for the day and the weekday only');
+    throw new Error('only the day and the weekday can be ?');
   }
   if ((day === '?') === (weekday === '?')) {
-    throw new Error('one of day and weekday must be ?, and the other must not');
+    throw new Error('exactly one of day and weekday must be ?');
   }
-  if (weekday && /(^|[,-])8/.test(weekday)) throw new Error('weekdays are 1 to 7, from Sunday on');
+  if (weekday && /(^|[,-])8/.test(weekday)) throw new Error('weekdays are 1 to 7, and Sunday is 1');
 }
 
-/** The longest time between two ticks that holds a whole day, in ms: every day of a year is looked at, not every tick. */
-function longestFreeTime(next: Schedule, from: Date): number {
+/** The longest gap of more than a day in the coming 400 days, in ms. Steps by days: a year of ticks would be too many. */
+function longestGapOfDays(next: Schedule, from: Date): number {
   let longestMs = 0;
-  /** In the day before. */
+  /** The last tick found so far. */
   let last: Date | undefined;
   for (let startMs = from.getTime(); startMs < from.getTime() + 400 * DAY_MS; startMs += DAY_MS) {
     const tick = next(new Date(startMs));

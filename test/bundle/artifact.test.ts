@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import { type LocalCloud, startCloud } from '../../infra/local/cloud.ts';
-import type { InvokeResult, LocalFunction } from '../../infra/local/lambda/runtime.ts';
+import type { InvokeResult, LocalFunction } from '../../infra/local/lambda/function.ts';
 
 let cloud: LocalCloud;
 before(async () => {

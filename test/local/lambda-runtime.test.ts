@@ -3,7 +3,7 @@ import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { createFunction } from '../../infra/local/lambda/runtime.ts';
+import { createFunction } from '../../infra/local/lambda/function.ts';
 
 const HANDLERS = `
 let invocations = 0;

@@ -1,16 +1,20 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { backfill, type Result } from '../../infra/operate/backfill.ts';
-import { type BackfillOptions, cut, readBackfillOptions } from '../../infra/operate/options.ts';
-import { createProgress, duration } from '../../infra/operate/progress.ts';
+import { backfill } from '../../infra/operate/backfill.ts';
+import { type BackfillOptions, readBackfillOptions } from '../../infra/operate/options.ts';
+import { createProgress, formatDuration } from '../../infra/operate/progress.ts';
 import { Refusal } from '../../infra/operate/refusal.ts';
 import { resumeCommand } from '../../infra/operate/resume-command.ts';
+import { cut } from '../../infra/operate/windows.ts';
+import { newReport } from '../../lib/report.ts';
+import type { Result } from '../../lib/run/run.ts';
 
 const now = new Date('2026-03-01T12:30:00Z');
 const read = (options: BackfillOptions) => readBackfillOptions(options, now);
-const counts = (written: number) => ({ read: written, written, failed: 0, invalid: 0, missing: 0 });
+const counts = (written: number) => ({ ...newReport(), read: written, written });
+const result = (rest: Omit<Result, 'job' | 'runId'>): Result => ({ job: 'models', runId: 'run-1', ...rest });
 
-test('A range is cut into windows that meet, the last of which may be shorter.', () => {
+test('A range is cut into adjoining windows, the last of which may be shorter.', () => {
   assert.deepEqual(cut(read({ since: '2026-01-01', until: '2026-01-02T06:00:00+01:00', window: '12h' })), [
     { since: '2026-01-01T00:00:00.000Z', until: '2026-01-01T12:00:00.000Z' },
     { since: '2026-01-01T12:00:00.000Z', until: '2026-01-02T00:00:00.000Z' },
@@ -19,7 +23,7 @@ test('A range is cut into windows that meet, the last of which may be shorter.',
   assert.equal(cut(read({ since: '2026-01-01', until: '2026-01-02', window: '1d' })).length, 1);
 });
 
-test('A window without an end ends now, and what has no window is one part.', () => {
+test('A range without an end ends now, and a request without windows is one part.', () => {
   assert.deepEqual(cut(read({ since: '2026-03-01', window: '7d' })), [
     { since: '2026-03-01T00:00:00.000Z', until: '2026-03-01T12:30:00.000Z' },
   ]);
@@ -29,17 +33,17 @@ test('A window without an end ends now, and what has no window is one part.', ()
   assert.deepEqual(cut(read({ all: true })), [{}]);
 });
 
-test('A wrong option is refused by its name.', () => {
+test('The error for a wrong option names it.', () => {
   const wrong: [BackfillOptions, RegExp][] = [
     [{}, /say what to copy/],
     [{ all: true, ids: 'a' }, /exclude each other/],
     [{ since: '2026-01-02', until: '2026-01-02T00:00:00Z' }, /--since .* is not before --until/],
-    [{ since: 'yesterday' }, /--since "yesterday" is no time/],
+    [{ since: 'yesterday' }, /--since "yesterday" is not a time/],
     [{ until: '2026-01-01T00:00:00' }, /--until .* with its zone/],
-    [{ since: '2026-13-01' }, /is no time/],
-    [{ until: '2026-02-29' }, /--until "2026-02-29" is no time/],
-    [{ until: '2026-01-01T24:00:00Z' }, /is no time/],
-    [{ since: '2026-01-01', window: '1x' }, /--window "1x" is no length of time: expected 12h, 1d or 7d/],
+    [{ since: '2026-13-01' }, /is not a time/],
+    [{ until: '2026-02-29' }, /--until "2026-02-29" is not a time/],
+    [{ until: '2026-01-01T24:00:00Z' }, /is not a time/],
+    [{ since: '2026-01-01', window: '1x' }, /--window "1x" is not a length of time: expected 12h, 1d or 7d/],
     [{ since: '2026-01-01', window: '0d' }, /--window "0d"/],
     [{ until: '2026-01-01', window: '1d' }, /needs --since/],
     [{ all: true, window: '1d' }, /needs --since/],
@@ -47,7 +51,7 @@ test('A wrong option is refused by its name.', () => {
     [{ all: true, concurrency: '0' }, /--concurrency "0"/],
     [{ ids: 'a,,b' }, /empty id/],
     [{ ids: '["a"' }, /not JSON/],
-    [{ all: true, resume: 'a b' }, /--resume "a b" is no id/],
+    [{ all: true, resume: 'a b' }, /--resume "a b" is not an id/],
     [{ all: true, resume: 'a', 'dry-run': true }, /exclude each other/],
   ];
   for (const [options, message] of wrong) {
@@ -58,7 +62,7 @@ test('A wrong option is refused by its name.', () => {
   }
 });
 
-test('The command that goes on is the same one from the window on that was not finished, quoted for a shell.', () => {
+test('The command to continue repeats the options from the unfinished window on, quoted for a shell.', () => {
   const request = read({ since: '2026-01-01', until: '2026-01-04', window: '1d', wait: '30', concurrency: '5' });
   const rest = { part: cut(request)[1] ?? {}, backfillId: 'id-1' };
   assert.equal(
@@ -76,17 +80,17 @@ test('The command that goes on is the same one from the window on that was not f
   assert.equal(resumeCommand(dashes, { part: dashes.whole }, {}), 'npx serverless backfill --ids=--foo');
 });
 
-test('Each window has an id of its own that its continuations repeat, and the first one may be that of an earlier run.', async () => {
+test('Each window has its own id, which its continuations repeat; the first id may come from an earlier command.', async () => {
   const request = read({ since: '2026-01-01', until: '2026-01-03', window: '1d', resume: 'earlier' });
-  const answers: Result[] = [
-    { status: 'partial', reason: 'deadline', backfillId: 'earlier', report: counts(1) },
-    { status: 'completed', backfillId: 'earlier', report: counts(1) },
-    { status: 'completed', report: counts(1) },
+  const answers = [
+    result({ status: 'partial', reason: 'deadline', backfillId: 'earlier', report: counts(1) }),
+    result({ status: 'completed', backfillId: 'earlier', report: counts(1) }),
+    result({ status: 'completed', report: counts(1) }),
   ];
   const events: Record<string, unknown>[] = [];
-  const invoke = async (_name: string, event: object) => {
+  const invoke = async (event: object) => {
     events.push({ ...event });
-    return answers[events.length - 1];
+    return answers[events.length - 1]!;
   };
   const stop = new AbortController().signal;
   using progress = createProgress(2, false, { line() {}, bar() {} });
@@ -104,12 +108,12 @@ test('Each window has an id of its own that its continuations repeat, and the fi
   assert.match(String(third), /^[\w-]{36}$/);
 });
 
-test('What is stopped in the middle of a window is gone on with by its id, and an error tells how as well.', async () => {
+test('A backfill that stops within a window continues by its id, and an error says how.', async () => {
   const request = read({ all: true });
   const stop = new AbortController();
   const howToResume = (rest: object) => JSON.stringify(rest);
   using progress = createProgress(1, false, { line() {}, bar() {} });
-  const partial: Result = { status: 'partial', reason: 'throttled', backfillId: 'run-1', report: counts(1) };
+  const partial = result({ status: 'partial', reason: 'throttled', backfillId: 'run-1', report: counts(1) });
   const throttled = async () => {
     stop.abort();
     return partial;
@@ -117,26 +121,28 @@ test('What is stopped in the middle of a window is gone on with by its id, and a
   const shared = { progress, stop: stop.signal, howToResume };
   assert.deepEqual(await backfill(request, { ...shared, invoke: throttled }), { part: {}, backfillId: 'run-1' });
 
-  const answers = [{ ...partial, reason: 'deadline' }];
+  const answers = [{ ...partial, reason: 'deadline' as const }];
   const failing = async () => answers.pop() ?? Promise.reject(new Refusal('backfill failed: TargetDownError: down'));
   await assert.rejects(backfill(request, { ...shared, stop: new AbortController().signal, invoke: failing }), {
     message: 'backfill failed: TargetDownError: down\n{"part":{},"backfillId":"run-1"}',
   });
 });
 
-test('A bar shows the windows, the counts of all of them, and what they let expect.', () => {
+test('The bar shows the window, the counts of all windows, and the expected remaining time.', () => {
   const lines: string[] = [];
   const bars: string[] = [];
   const progress = createProgress(4, false, { line: (text) => lines.push(text), bar: (text) => bars.push(text) });
   progress.begin(0, { since: '2026-01-01T00:00:00.000Z', until: '2026-01-02T00:00:00.000Z' });
   assert.match(bars.at(-1) ?? '', /^░{20} 0 % {2}window 1 of 4, 0 read, 0 written {2}0 s, remaining time unknown$/);
-  progress.told({
-    ...{ status: 'partial', reason: 'deadline', report: counts(3) },
-    ...{ problems: [{ id: 'a', kind: 'failed', reason: 'no' }], failedIds: ['a'] },
-  });
-  progress.told({ status: 'completed', report: counts(2), pass: { ...counts(5), failed: 1 } });
+  progress.add(
+    result({
+      ...{ status: 'partial', reason: 'deadline', report: counts(3) },
+      ...{ problems: [{ id: 'a', kind: 'failed', reason: 'no' }], failedIds: ['a'] },
+    }),
+  );
+  progress.add(result({ status: 'completed', report: counts(2), pass: { ...counts(5), failed: 1 } }));
   progress.begin(1, { since: '2026-01-02T00:00:00.000Z' });
-  progress.told({ status: 'completed', report: counts(5), failedIds: ['b c'] });
+  progress.add(result({ status: 'completed', report: counts(5), failedIds: ['b c'] }));
   progress[Symbol.dispose]();
   assert.match(
     bars.at(-1) ?? '',
@@ -147,13 +153,13 @@ test('A bar shows the windows, the counts of all of them, and what they let expe
     '[1/4] from 2026-01-01T00:00Z until 2026-01-02T00:00Z: partial (deadline), 3 read, 3 written; 0 s, remaining time unknown',
     '[1/4] from 2026-01-01T00:00Z until 2026-01-02T00:00Z: completed, 5 read, 5 written, 1 failed; 0 s, about 0 s left',
     '[2/4] from 2026-01-02T00:00Z: completed, 5 read, 5 written; 0 s, about 0 s left',
-    "to write the failed ones again: --ids 'a,b c'",
-    'together: 10 read, 10 written, 1 failed',
+    "to write the failed records again: --ids 'a,b c'",
+    'total: 10 read, 10 written, 1 failed',
   ]);
-  assert.deepEqual([9_600, 200_000, 7_805_000].map(duration), ['10 s', '3 min 20 s', '2 h 10 min']);
+  assert.deepEqual([9_600, 200_000, 7_805_000].map(formatDuration), ['10 s', '3 min 20 s', '2 h 10 min']);
 });
 
-test('A job in shards is copied shard by shard within each window, and resumed in the middle of one.', () => {
+test('A job in shards is copied shard by shard within each window, and resumed within one.', () => {
   const options = { since: '2026-01-01', until: '2026-01-03', window: '1d' };
   const parts = cut(readBackfillOptions(options, now, 2));
   assert.deepEqual(

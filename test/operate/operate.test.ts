@@ -7,8 +7,8 @@ import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { after, before, type TestContext, test } from 'node:test';
 import { serverless, serviceFolder } from '../../infra/bundle/artifact.ts';
-import { announce } from '../../infra/local/announce.ts';
 import { type LocalCloud, startCloud } from '../../infra/local/cloud.ts';
+import { announce } from '../../infra/terminal/announce.ts';
 import { model } from '../support/world.ts';
 
 const TIMEOUT_MS = 120_000;
@@ -105,7 +105,7 @@ test('Ctrl-C stops a backfill after its window, and the command that it prints d
   assert.ok(written > 0 && written < 300 && written % 60 === 0, `${written} written`);
 
   const said = await serverless(serviceDir, command.split(' ').slice(2));
-  assert.match(said, new RegExp(`^together: ${300 - written} read`, 'm'));
+  assert.match(said, new RegExp(`^total: ${300 - written} read`, 'm'));
   assert.equal(cloud.target.models.size, 300);
 });
 
@@ -184,6 +184,6 @@ test('npm run dev says where its functions are, and status, pause, resume and re
 
 test('Wrong options are refused before anything is invoked.', { timeout: TIMEOUT_MS }, async () => {
   await refused(['backfill'], /say what to copy/);
-  await refused(['reset', '--what', 'everything'], /--what "everything" is none of checkpoint, watermark, failed/);
+  await refused(['reset', '--what', 'everything'], /--what "everything" must be one of checkpoint, watermark, failed/);
   await refused(['reset', '--what', 'failed', '--to', '2026-01-01'], /--to belongs to --what watermark/);
 });

@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import { type LocalEtcd, startEtcd } from '../../infra/local/etcd/etcd.ts';
-import { describeStatus, notReset, type Status } from '../../infra/operate/status.ts';
+import { describeSkippedReset, describeStatus } from '../../infra/operate/status.ts';
+import type { Status } from '../../lib/run/control.ts';
 import { model, startWorld } from '../support/world.ts';
 
 let etcd: LocalEtcd;
@@ -23,9 +24,12 @@ test('The status of a job in shards shows each of them, and a reset names those 
   assert.equal(seen.match(/^watermark +2026-/gm)?.length, 2);
 
   const status = await world.control({ action: 'reset', what: 'watermark', to: '2026-01-01T00:00:00Z' });
-  assert.match(notReset(status as Status) ?? '', /^not reset: shard 1 \(the lock is held by another program/);
+  assert.match(
+    describeSkippedReset(status as Status) ?? '',
+    /^not reset: shard 1 \(the lock is held by another program/,
+  );
   assert.equal(text(status).match(/^watermark +2026-01-01T00:00:00.000Z/gm)?.length, 1);
   await etcd.etcdctl(['del', `${world.env.LOCK_KEY}.shards/1-of-2/somebody`]);
   const again = await world.control({ action: 'reset', what: 'watermark', to: '2026-01-01T00:00:00Z' });
-  assert.equal(notReset(again as Status), undefined);
+  assert.equal(describeSkippedReset(again as Status), undefined);
 });

@@ -186,10 +186,10 @@ test('A wrong file of a stage stops packaging with one message that names the fi
   assert.match(output, /infra\/config\/dev\.yml/);
   for (const fault of [
     'schedule.timezone is missing',
-    'schedule.timezon is not a key that is known here',
+    'schedule.timezon is not a known key',
     'memoryMb must be a whole number from 128 to 10240',
     'settings.TARGET_URL is missing',
-    'settings.TARGET_URLL is not a key that is known here',
+    'settings.TARGET_URLL is not a known key',
     'settings.LOCK_TTL_SECONDS must be a whole number from 5 to 3600',
   ])
     assert.equal(output.split(fault).length, 2, `"${fault}" should be said once in:\n${output}`);
@@ -226,7 +226,7 @@ test('invoke local runs a fresh bundle with the settings of the shell and of .en
   assert.match(output, /"errorType": "SettingsError"/);
   assert.match(output, /"2 setting\(s\) missing or malformed: [^"]*TARGET_REGION_ID is missing/);
   assert.match(output, /LOCK_TTL_SECONDS must be a whole number from 5 to 3600/);
-  assert.match(output, /\.env: CONCURENCY is not a setting that is known here/);
+  assert.match(output, /\.env: CONCURENCY is not a known setting/);
   assert.doesNotMatch(output, /AWS_PROFILE is not/);
 });
 

@@ -35,7 +35,7 @@ async function refused(reading: Promise<StageConfig>, ...faults: string[]) {
     () => assert.fail('the file should be refused'),
     (error: Error) => error,
   );
-  assert.equal(error.message, `infra/config/dev.yml is not right: ${faults.join('; ')}`);
+  assert.equal(error.message, `infra/config/dev.yml is invalid: ${faults.join('; ')}`);
 }
 
 const EXPRESSION = 'expression: rate(15 minutes)';
@@ -72,7 +72,7 @@ for (const [line, instead, fault] of [
   ['timeoutSeconds: 300', 'timeoutSeconds: 901', 'timeoutSeconds must be a whole number from 1 to 900'],
   ['alarms: true', 'alarms: loud', 'alarms must be true or false'],
   ['dashboard: true', 'dashboard: true\nalarmAddress: nobody', 'alarmAddress must be an e-mail address'],
-  ['dashboard: true', 'dashboards: true', 'dashboard is missing; dashboards is not a key that is known here'],
+  ['dashboard: true', 'dashboards: true', 'dashboard is missing; dashboards is not a known key'],
   [
     'shards: 1',
     'shards: 1\nvpc: { subnetIds: [subnet-1], securityGroupIds: [] }',
@@ -81,10 +81,10 @@ for (const [line, instead, fault] of [
   [
     'shards: 1',
     'shards: 1\nvpc: { subnetIds: [sg-1], securityGroupIds: [sg-1] }',
-    'vpc.subnetIds.0 must be an id as subnet-0123456789abcdef0',
+    'vpc.subnetIds.0 must be an id such as subnet-0123456789abcdef0',
   ],
   ['secretId: solotick/dev', 'secretId: arn:aws:x', 'secretId must be the name of a secret, not its ARN'],
-  ['settings:', 'settings:\n  SHARDS: 2', 'settings.SHARDS is not a key that is known here'],
+  ['settings:', 'settings:\n  SHARDS: 2', 'settings.SHARDS is not a known key'],
   ['settings:', 'settings:\n  CONTINUE: maybe', 'settings.CONTINUE must be next-tick or self'],
 ] as const) {
   test(`${instead.split('\n').at(-1)?.trim()}: refused, because ${fault}.`, async () => {
@@ -96,7 +96,7 @@ test('Log groups are kept for as long as CloudWatch can be told.', async () => {
   const error = await edited(['logRetentionDays: 30', 'logRetentionDays: 31']).catch((error: Error) => error);
   assert.match(
     (error as Error).message,
-    /^infra\/config\/dev\.yml is not right: logRetentionDays must be one of 1, 3, 5, 7/,
+    /^infra\/config\/dev\.yml is invalid: logRetentionDays must be one of 1, 3, 5, 7/,
   );
 });
 
@@ -116,8 +116,8 @@ test('A starting deadline has to be above the flexible window, within which a ti
 
 test('The deadline reserve has to be below the time-out, whether it is written there or the default.', async () => {
   const fault = (reserve: number, timeout: number) =>
-    `settings.DEADLINE_RESERVE_SECONDS is ${reserve}, but must be below timeoutSeconds, which is ${timeout}: nothing would ` +
-    'be left to run in';
+    `settings.DEADLINE_RESERVE_SECONDS is ${reserve}, but must be below timeoutSeconds, which is ${timeout}: a run ` +
+    'would have no time to work';
   await refused(setting('DEADLINE_RESERVE_SECONDS: 300'), fault(300, 300));
   await refused(edited(['timeoutSeconds: 300', 'timeoutSeconds: 10']), fault(10, 10));
   assert.equal((await edited(['timeoutSeconds: 300', 'timeoutSeconds: 11'])).timeoutSeconds, 11);
@@ -141,7 +141,7 @@ test('What the functions would refuse together is refused already here, and so i
 test('An address without alarms is refused.', async () => {
   await refused(
     edited(['alarms: true', 'alarms: false\nalarmAddress: a@example.com']),
-    'alarmAddress is of no use while alarms is false',
+    'alarmAddress has no effect while alarms is false',
   );
 });
 
@@ -165,7 +165,7 @@ for (const expression of [
 ]) {
   test(`The schedule ${expression} is refused by file and key.`, async () => {
     const error = await edited([EXPRESSION, `expression: "${expression}"`]).catch((error: Error) => error);
-    assert.match((error as Error).message, /^infra\/config\/dev\.yml is not right: schedule\.expression /);
+    assert.match((error as Error).message, /^infra\/config\/dev\.yml is invalid: schedule\.expression /);
   });
 }
 
@@ -232,8 +232,8 @@ test('A schedule that is switched off has no dead man’s switch, and one that t
   assert.equal(alarmMinutes(await edited(['alarmWithoutSuccessMinutes: 45', 'alarmWithoutSuccessMinutes: 0'])), 0);
   await refused(
     edited([EXPRESSION, 'expression: rate(30 days)']),
-    'alarmWithoutSuccessMinutes must be 0, which is no such alarm: ticks of schedule.expression lie 30 days apart, and ' +
-      'CloudWatch looks back at most 7',
+    'alarmWithoutSuccessMinutes must be 0, which leaves this alarm out: ticks of schedule.expression are up to 30 days ' +
+      'apart, and CloudWatch looks back 7 days at most',
   );
 });
 

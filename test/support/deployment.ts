@@ -16,8 +16,8 @@ import { catalogue } from '../../infra/local/demo/catalogue.ts';
 import { startSource } from '../../infra/local/demo/source.ts';
 import { startTarget } from '../../infra/local/demo/target.ts';
 import { startEtcd } from '../../infra/local/etcd/etcd.ts';
+import { createFunction, type LocalFunction } from '../../infra/local/lambda/function.ts';
 import { startInvokeApi } from '../../infra/local/lambda/invoke-api.ts';
-import { createFunction, type LocalFunction } from '../../infra/local/lambda/runtime.ts';
 import { awsEnv, startMoto } from './moto.ts';
 
 type StageFile = { schedule: Record<string, unknown>; settings: Record<string, string>; [key: string]: unknown };

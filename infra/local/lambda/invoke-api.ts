@@ -1,5 +1,5 @@
 import { answer, bodyOf, type Served, serve } from '../serve.ts';
-import type { LocalFunction } from './runtime.ts';
+import type { LocalFunction } from './function.ts';
 
 /**
  * Serves Lambda's Invoke API for curl, `aws lambda invoke --endpoint-url` and the functions themselves. An asynchronous

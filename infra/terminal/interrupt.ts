@@ -1,7 +1,7 @@
-/** npm passes on the signal that the terminal has sent to everybody already: so soon, a second one is the first. */
+/** The terminal signals every process of its group, and npm repeats the signal to its script: that echo is no second Ctrl-C. */
 const ECHO_MS = 500;
 
-/** Calls `stop` at the first SIGINT or SIGTERM, and ends this process at a second one. */
+/** Calls `stop` at the first SIGINT or SIGTERM, and exits with 130 at the second one. */
 export function onInterrupt(stop: (signal: NodeJS.Signals) => void): void {
   let firstMs: number | undefined;
   for (const signal of ['SIGINT', 'SIGTERM'] as const) {

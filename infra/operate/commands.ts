@@ -1,0 +1,54 @@
+import type { Control } from '../../lib/event.ts';
+
+type Reset = Extract<Control, { action: 'reset' }>;
+
+/** The parts of the state that can be reset. */
+export const RESETTABLE: readonly Reset['what'][] = ['checkpoint', 'watermark', 'failed'];
+
+const string = (usage: string) => ({ usage, type: 'string' });
+const boolean = (usage: string) => ({ usage, type: 'boolean' });
+
+const local = { local: boolean('Invoke the functions of a running "npm run dev"') };
+const json = { json: boolean("Print the function's answer as JSON") };
+
+/** The commands for operators, as osls declares commands and prints their help. */
+export const commands = {
+  backfill: {
+    usage: 'Copy a range of time, single records, or everything, by hand',
+    lifecycleEvents: ['run'],
+    options: {
+      since: string('Copy records changed at this time or later: 2026-01-31, or 2026-01-31T12:00:00Z'),
+      until: string('Copy records changed before this time'),
+      ids: string('Copy the records with these ids: a,b or \'["a","b"]\''),
+      all: boolean('Copy everything'),
+      'dry-run': boolean('Read and check the records, print what would be written, and write nothing'),
+      wait: string('Wait for the lock up to this many seconds, at most 900, instead of giving up'),
+      window: string('Cut a long range into windows of this length: 12h, 1d, 7d'),
+      concurrency: string('The most writes in flight'),
+      resume: string('Continue an interrupted backfill; its last line is the command to use'),
+      shard: string('Start with this shard, if the job runs in shards'),
+      ...local,
+    },
+  },
+  status: {
+    usage: 'Show who holds the lock, the last run, and what remains to be done',
+    lifecycleEvents: ['run'],
+    options: { ...json, ...local },
+  },
+  pause: {
+    usage: 'Make the timer skip its ticks until "serverless resume"',
+    lifecycleEvents: ['run'],
+    options: { note: string('The reason, which "serverless status" shows'), ...json, ...local },
+  },
+  resume: { usage: 'End a pause', lifecycleEvents: ['run'], options: { ...json, ...local } },
+  reset: {
+    usage: 'Reset a part of the saved state',
+    lifecycleEvents: ['run'],
+    options: {
+      what: { ...string(`What to reset: ${RESETTABLE.join(', ')}`), required: true },
+      to: string('With --what watermark: the time from which the next tick reads; otherwise, it reads everything'),
+      ...json,
+      ...local,
+    },
+  },
+};

@@ -1,0 +1,35 @@
+import type { Backfill } from '../../lib/event.ts';
+
+/** What one backfill event asks for; an empty part means everything. */
+export type Part = Pick<Backfill, 'since' | 'until' | 'ids' | 'shard'>;
+
+/** What the backfill command copies, and how it is cut into parts. */
+export interface Range {
+  whole: Part;
+  /** The length of the windows that `whole` is cut into. */
+  window?: { text: string; ms: number };
+  /** Each window is copied shard by shard. */
+  shards: number;
+  /** The shard to start with, in the first window. */
+  fromShard: number;
+}
+
+/** Returns the parts in order: window after window, and each window shard by shard. */
+export function cut({ whole, window, shards, fromShard }: Range): Part[] {
+  const windows = window ? cutWindows(whole, window.ms) : [whole];
+  if (shards === 1) return windows;
+  const indexes = Array.from({ length: shards }, (_, index) => index);
+  return windows
+    .flatMap((part) => indexes.map((index) => ({ ...part, shard: { index, of: shards } })))
+    .slice(fromShard);
+}
+
+function cutWindows({ since = '', until = '' }: Part, windowMs: number): Part[] {
+  const parts: Part[] = [];
+  const endMs = Date.parse(until);
+  for (let startMs = Date.parse(since); startMs < endMs; startMs += windowMs) {
+    const stopMs = Math.min(startMs + windowMs, endMs);
+    parts.push({ since: new Date(startMs).toISOString(), until: new Date(stopMs).toISOString() });
+  }
+  return parts;
+}

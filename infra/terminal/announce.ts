@@ -1,0 +1,35 @@
+import { readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+
+const FILE = '.solotick-dev.json';
+
+/** A running `npm run dev`: the address of its Invoke API, and its stage. */
+export interface Announcement {
+  url: string;
+  stage: string;
+}
+
+/**
+ * Writes `own` into `folder` until this process exits, so that a command with `--local` in another terminal finds this
+ * process. At exit, the announcement of an earlier `npm run dev` returns.
+ */
+export function announce(folder: string, own: Announcement): void {
+  const earlier = readAnnouncement(folder);
+  const write = (announcement: Announcement) => writeFileSync(join(folder, FILE), JSON.stringify(announcement));
+  write(own);
+  process.once('exit', () => {
+    // A later `npm run dev` may have replaced it.
+    if (readAnnouncement(folder)?.url !== own.url) return;
+    if (earlier) write(earlier);
+    else rmSync(join(folder, FILE), { force: true });
+  });
+}
+
+/** Reads the announcement in `folder`. After a kill -9 it remains, although nobody listens there any more. */
+export function readAnnouncement(folder: string): Announcement | undefined {
+  try {
+    return JSON.parse(readFileSync(join(folder, FILE), 'utf8'));
+  } catch {
+    return undefined;
+  }
+}

@@ -1,0 +1,3 @@
+/** Quotes `word` where a shell would split or expand it. */
+export const shellWord = (word: string) =>
+  /^[\w@%+=:,./-]+$/.test(word) ? word : `'${word.replaceAll("'", "'\\''")}'`;
