@@ -1,7 +1,7 @@
-/** What every line of one run repeats, or only matters where logs of many functions lie together. */
+/** Keys that every line of a run repeats, or that matter only in a log of many functions. */
 const QUIET = /^(level|message|timestamp|service|job|sampling_rate|xray_trace_id|cold_start|function_.*)$/;
 
-/** Makes one line for people of a line that a function printed: JSON becomes time, level, message and fields. */
+/** Rewrites a line that a function printed for people to read: JSON becomes time, level, message and fields. */
 export function readable(name: string, line: string): string {
   let parsed: Record<string, unknown>;
   try {
@@ -13,11 +13,11 @@ export function readable(name: string, line: string): string {
   const { timestamp, level, message } = parsed;
   if (typeof level !== 'string' || typeof message !== 'string') return `${name}  ${line}`;
   const time = String(timestamp).slice(11, 23);
-  const fields = Object.entries(parsed).flatMap(([key, value]) => (QUIET.test(key) ? [] : [`${key}=${show(value)}`]));
+  const fields = Object.entries(parsed).flatMap(([key, value]) => (QUIET.test(key) ? [] : [`${key}=${format(value)}`]));
   return `${time} ${name.padEnd(8)} ${level.padEnd(5)} ${message}  ${fields.join(' ')}`.trimEnd();
 }
 
-/** The line that CloudWatch makes metrics of. */
+/** Rewrites a line in the embedded metric format, which CloudWatch turns into metrics. */
 function readableMetrics(name: string, { _aws: emf, ...values }: Record<string, unknown>): string {
   const time = new Date((emf as { Timestamp: number }).Timestamp).toISOString().slice(11, 23);
   const metrics = Object.entries(values).flatMap(([key, value]) =>
@@ -26,7 +26,7 @@ function readableMetrics(name: string, { _aws: emf, ...values }: Record<string, 
   return `${time} ${name.padEnd(8)} EMF   ${metrics.join(' ')}`;
 }
 
-function show(value: unknown): string {
+function format(value: unknown): string {
   if (typeof value === 'string' && !/\s/.test(value)) return value;
   const error = value as { name?: string; message?: string } | null;
   if (error?.name && error.message) return `${error.name}: ${error.message}`;

@@ -2,13 +2,13 @@ import { hash, randomUUID } from 'node:crypto';
 import { answer, bodyOf, type Served, serve } from './serve.ts';
 
 export interface LocalQueue extends Served {
-  /** The texts of the messages, in the order in which they came. */
+  /** The bodies of the messages, in the order of arrival. */
   messages: string[];
-  /** Answers with this status instead of taking a message, while it is set. */
+  /** While it is set, every message is refused with this status. */
   refuse: number | undefined;
 }
 
-/** An SQS queue that AWS's own SDK sends to, when a queue's URL is this one's. It knows SendMessage and forgets nothing. */
+/** An SQS queue for AWS's own SDK, which takes the endpoint from the queue's URL. It knows SendMessage and deletes nothing. */
 export async function startQueue(): Promise<LocalQueue> {
   const messages: string[] = [];
   const served = await serve(async (request, response) => {
@@ -17,7 +17,7 @@ export async function startQueue(): Promise<LocalQueue> {
     const refuse = (status: number, type: string, message: string) =>
       answer(response, status, { __type: type, message }, json);
     if (request.headers['x-amz-target'] !== 'AmazonSQS.SendMessage') {
-      return refuse(400, 'com.amazonaws.sqs#UnsupportedOperation', 'only SendMessage is known here');
+      return refuse(400, 'com.amazonaws.sqs#UnsupportedOperation', 'this queue only knows SendMessage');
     }
     if (queue.refuse !== undefined) return refuse(queue.refuse, 'com.amazonaws.sqs#Refused', 'refused');
     const { MessageBody } = JSON.parse(body);

@@ -1,12 +1,10 @@
 import { existsSync, rmSync } from 'node:fs';
+import { rm } from 'node:fs/promises';
 
-/**
- * Removes `folder` if this process ends, by Ctrl-C for instance, before whoever made it has done so. Returns what calls that
- * off.
- */
+/** Removes `folder` when this process exits, by Ctrl-C for example. Returns a function that cancels this. */
 export function removeAtExit(folder: string): () => void {
   const remove = () => {
-    // Children of children that are about to end may still write into it, and make it anew, so it has to stay away for a while.
+    // Grandchildren that are about to end may create the folder again, so it has to stay away for four looks.
     for (let tries = 0, away = 0; tries < 40 && away < 4; tries++) {
       rmSync(folder, { recursive: true, force: true, maxRetries: 5 });
       Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 50);
@@ -15,4 +13,15 @@ export function removeAtExit(folder: string): () => void {
   };
   process.once('exit', remove);
   return () => process.off('exit', remove);
+}
+
+/** Removes `folder` at disposal, or when this process exits before. */
+export function temporary(folder: string): AsyncDisposable {
+  const cancel = removeAtExit(folder);
+  return {
+    async [Symbol.asyncDispose]() {
+      await rm(folder, { recursive: true, force: true });
+      cancel();
+    },
+  };
 }

@@ -2,15 +2,15 @@ import { randomUUID } from 'node:crypto';
 import { answer, bodyOf, type Served, serve } from './serve.ts';
 
 export interface LocalSecrets extends Served {
-  /** Stores a new version of a secret, as JSON unless it is text already. Returns its version id. */
+  /** Stores a new version of a secret; a value that is not text becomes JSON. Returns the version id. */
   put(id: string, value: unknown): string;
-  /** How often GetSecretValue was called, whatever it answered. */
+  /** The number of calls of GetSecretValue, failed ones included. */
   readonly reads: number;
 }
 
 /**
- * A Secrets Manager endpoint that AWS's own SDK talks to, when AWS_ENDPOINT_URL_SECRETS_MANAGER names its URL. It knows
- * GetSecretValue, does not check signatures, and is told its secrets by this process.
+ * A Secrets Manager endpoint for AWS's own SDK, which finds it by AWS_ENDPOINT_URL_SECRETS_MANAGER. It knows
+ * GetSecretValue and does not check signatures; its secrets come from this process.
  */
 export async function startSecrets(secrets: Record<string, unknown> = {}): Promise<LocalSecrets> {
   const versions = new Map<string, { VersionId: string; SecretString: string; CreatedDate: number }>();
@@ -22,7 +22,7 @@ export async function startSecrets(secrets: Record<string, unknown> = {}): Promi
       answer(response, 400, { __type: type, Message: message, message }, json);
     const body = await bodyOf(request);
     if (request.headers['x-amz-target'] !== 'secretsmanager.GetSecretValue') {
-      return refuse('UnknownOperationException', 'only GetSecretValue is known here');
+      return refuse('UnknownOperationException', 'this endpoint only knows GetSecretValue');
     }
     reads++;
     const id = String(JSON.parse(body).SecretId);

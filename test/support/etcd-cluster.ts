@@ -6,7 +6,7 @@ import { dirname, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { promisify } from 'node:util';
 import { findEtcd } from '../../infra/local/etcd/binary.ts';
-import { freePorts } from '../../infra/local/etcd/etcd.ts';
+import { freePorts } from '../../infra/local/etcd/ports.ts';
 import { guard } from '../../infra/local/guard.ts';
 
 const scripts = join(import.meta.dirname, '../../infra/etcd');

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
-import type { EtcdNode, LocalEtcd } from '../../infra/local/etcd/etcd.ts';
+import type { LocalEtcd } from '../../infra/local/etcd/etcd.ts';
+import type { EtcdNode } from '../../infra/local/etcd/node.ts';
 
 /** The node that leads the cluster at the moment. */
 export async function leaderOf(server: LocalEtcd): Promise<EtcdNode> {

@@ -9,15 +9,10 @@ export interface Model {
   cost?: { input: number; output: number };
 }
 
-interface Listed {
-  id: string;
-  name: string;
-  last_updated: string;
-  limit: { context: number; output: number };
-  cost?: { input: number; output: number };
-}
+/** A model as the package lists it; it has more fields than these. */
+type Listed = Omit<Model, 'updatedAt'> & { last_updated: string };
 
-/** The public models.dev catalogue as the package ships it: every model of every provider, sorted by id. */
+/** Every model of every provider in the public models.dev catalogue, as the package ships it, sorted by id. */
 export function catalogue(): Model[] {
   const models: Model[] = [];
   for (const provider of Object.values(providersCatalog)) {

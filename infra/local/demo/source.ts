@@ -1,26 +1,26 @@
 import { answer, type Served, serve } from '../serve.ts';
 
 export interface DemoSource extends Served {
-  /** May be changed at any time; what was served before a change stays where it was in the paging. */
+  /** Can change at any time; cursors are positions in this list. */
   records: unknown[];
-  /** May be changed at any time. */
+  /** Can change at any time. */
   credentials: { username: string; password: string };
-  /** Gives the status with which a path is refused, or undefined to answer; may be changed at any time. */
+  /** Returns the status to refuse a path with, or undefined to serve it. Can change at any time. */
   refuse: ((path: string) => number | undefined) | undefined;
-  /** Path and query of every request, refused ones included. */
+  /** The path and query of every request, refused ones included. */
   requests: string[];
 }
 
 const MAX_LIMIT = 1000;
 
 /**
- * The demo source API: `GET /v1/models` by pages and `GET /v1/models/{id}`, both with Basic auth. The records need not be
- * valid models, so that tests can serve what a job must cope with.
+ * The demo source API: `GET /v1/models` in pages and `GET /v1/models/{id}`, both with Basic auth. It serves records that are
+ * not valid models as well, so that tests can show how a job copes with them.
  */
 export async function startSource(options: {
   records: unknown[];
   credentials: { username: string; password: string };
-  /** The most records of a page, whatever a client asks for. */
+  /** The most records in a page, whatever limit a client asks for. */
   pageSize?: number;
 }): Promise<DemoSource> {
   const { pageSize = MAX_LIMIT, ...given } = options;
@@ -34,8 +34,8 @@ export async function startSource(options: {
       return answer(response, 401, { message: 'wrong credentials' }, { 'www-authenticate': 'Basic realm="models"' });
     }
     const status = state.refuse?.(path);
-    if (status !== undefined) return answer(response, status, { message: 'refused as it was told to' });
-    if (request.method !== 'GET') return answer(response, 405, { message: 'only GET is known here' });
+    if (status !== undefined) return answer(response, status, { message: 'refused for a test' });
+    if (request.method !== 'GET') return answer(response, 405, { message: 'this API only knows GET' });
     const { pathname, searchParams } = new URL(path, 'http://source');
     if (pathname === '/v1/models') {
       const page = pageOf(state.records, searchParams, pageSize);
@@ -52,7 +52,7 @@ function pageOf(records: unknown[], query: URLSearchParams, pageSize: number) {
   const limit = Number(query.get('limit') || 100);
   const since = Date.parse(query.get('updated_since') || '0000-01-01');
   const until = Date.parse(query.get('updated_until') || '9999-01-01');
-  // The cursor is the place in the list to go on from, wrapped so that nobody takes it for a number to count with.
+  // The cursor is a position in the list, encoded so that no client calculates with it.
   const cursor = query.get('cursor');
   const start = cursor ? Number(/^at:(\d+)$/.exec(Buffer.from(cursor, 'base64url').toString())?.[1]) : 0;
   if (!Number.isInteger(limit) || limit < 1 || limit > MAX_LIMIT || Number.isNaN(since + until + start))
@@ -63,7 +63,7 @@ function pageOf(records: unknown[], query: URLSearchParams, pageSize: number) {
   while (next < records.length && models.length < Math.min(limit, pageSize)) {
     const record = records[next++];
     const updatedAt = Date.parse(String(field(record, 'updatedAt')));
-    // What has no date has no place in or out of the window: it is served.
+    // A record without a valid date is in no window and in every one; it is served, so that the job refuses it.
     if (Number.isNaN(updatedAt) || (since <= updatedAt && updatedAt < until)) models.push(record);
   }
   return { models, nextCursor: next < records.length ? Buffer.from(`at:${next}`).toString('base64url') : null };

@@ -10,7 +10,7 @@ export interface Write {
 }
 
 export interface DemoTarget extends Served {
-  /** What was stored, by id. */
+  /** The stored models, by id. */
   models: Map<string, unknown>;
   /** Every accepted write, in the order of acceptance. */
   writes: Write[];
@@ -18,21 +18,21 @@ export interface DemoTarget extends Served {
   refusals: number[];
   inFlight: number;
   peakInFlight: number;
-  /** May be changed at any time. */
+  /** Can change at any time. */
   token: string;
-  /** How long an answer takes; may be changed at any time. */
+  /** How long an answer takes. Can change at any time. */
   latencyMs: number;
-  /** Gives the status with which a body is refused, or undefined to accept it; may be changed at any time. */
+  /** Returns the status to refuse a body with, or undefined to accept it. Can change at any time. */
   refuse: ((body: unknown) => number | undefined) | undefined;
-  /** Sent as `Retry-After` with every refusal; may be changed at any time. */
+  /** The `Retry-After` of every refusal. Can change at any time. */
   retryAfterSeconds: number | undefined;
   /** Resolves when the next request arrives. */
   nextRequest(): Promise<void>;
 }
 
 /**
- * The demo target API: `PUT /v1/regions/{region}/models/{id}` with a Bearer token. It compares fencing tokens within their
- * scope, as a target has to for the lock to be safe, and stores what it gets.
+ * The demo target API: `PUT /v1/regions/{region}/models/{id}` with a Bearer token. It refuses a fencing token lower than the
+ * highest in its scope, as every target must for the lock to be safe, and stores what it accepts.
  */
 export async function startTarget(options: {
   token: string;
@@ -63,7 +63,7 @@ export async function startTarget(options: {
       if (here) state.inFlight--;
       here = false;
     };
-    // A request ends when its client gives up, or just before the answer lets the client send the next one.
+    // A request ends when its client gives up, or just before the answer, after which the client may send the next one.
     response.once('close', leave);
     arrival.resolve();
     arrival = Promise.withResolvers();
@@ -77,12 +77,12 @@ export async function startTarget(options: {
       const headers = retryAfterSeconds === undefined ? {} : { 'retry-after': String(retryAfterSeconds) };
       answer(response, status, { message }, headers);
     };
-    // From here to the answer nothing is awaited: comparing the fencing token and storing are one step.
+    // No await from here to the answer: comparing the fencing token and storing have to be one step.
     if (request.headers.authorization !== `Bearer ${state.token}`) return refuse(401, 'wrong token');
     const [, region, encodedId] = /^\/v1\/regions\/([^/?]+)\/models\/([^/?]+)$/.exec(request.url ?? '') ?? [];
     if (!region || !encodedId) return refuse(404, 'no such path');
     if (!regions.includes(decodeURIComponent(region))) return refuse(404, 'no such region');
-    if (request.method !== 'PUT') return refuse(405, 'only PUT is known here');
+    if (request.method !== 'PUT') return refuse(405, 'this API only knows PUT');
 
     const header = (name: string) => String(request.headers[name] ?? '');
     const scope = header('x-fencing-scope');
@@ -97,7 +97,7 @@ export async function startTarget(options: {
       return refuse(400, 'the body is not JSON');
     }
     const status = state.refuse?.(model);
-    if (status !== undefined) return refuse(status, 'refused as it was told to');
+    if (status !== undefined) return refuse(status, 'refused for a test');
     fences.set(scope, BigInt(fence));
     const id = decodeURIComponent(encodedId);
     state.models.set(id, model);

@@ -1,37 +1,24 @@
-import { execFile } from 'node:child_process';
-import { randomUUID } from 'node:crypto';
-import { access, constants, mkdir, rename, rm } from 'node:fs/promises';
+import { access, constants } from 'node:fs/promises';
 import { homedir } from 'node:os';
 import { delimiter, dirname, join } from 'node:path';
-import { promisify } from 'node:util';
-import { removeAtExit } from '../remove-at-exit.ts';
+import { fill, probeFolder } from './cache.ts';
 import { unpackPackages, type Wanted } from './debian-packages.ts';
+import { type EtcdBinary, probe } from './probe.ts';
 import { downloadRelease, RELEASE } from './release.ts';
-
-const run = promisify(execFile);
 
 const PACKAGES: Wanted = {
   packages: ['etcd-server', 'etcd-client'],
   programs: { 'usr/bin/etcd': '--version', 'usr/bin/etcdctl': 'version' },
-  // The etcd of these releases is no longer maintained; the newer package runs on them.
+  // These releases have an etcd that is no longer maintained; trixie's package runs on them.
   newer: { release: 'trixie', on: ['bullseye', 'bookworm'] },
 };
 
-/** etcd and its command line client as found on this machine. */
-export interface EtcdBinary {
-  etcd: string;
-  etcdctl: string;
-  version: string;
-  /** Which way it was found, for people. */
-  origin: string;
-}
-
 interface Search {
-  /** Where ETCD_BIN, ETCDCTL_BIN, PATH, XDG_CACHE_HOME and HOME are looked up. */
+  /** The source of ETCD_BIN, ETCDCTL_BIN, PATH, XDG_CACHE_HOME and HOME. */
   env?: NodeJS.ProcessEnv;
-  /** The upstream release to take where none is found. */
+  /** The upstream release to download. */
   release?: typeof RELEASE;
-  /** Is told of a download before it starts. */
+  /** Receives a line before each download. */
   onProgress?: (line: string) => void;
 }
 
@@ -39,9 +26,9 @@ interface Search {
  * Finds a real etcd, in this order: ETCD_BIN (with ETCDCTL_BIN, or etcdctl beside it), PATH, a copy that an earlier call
  * left in the cache folder, the pinned upstream release, the packages of Debian or Ubuntu. Downloads go to the cache
  * folder (`$XDG_CACHE_HOME/solotick` or `~/.cache/solotick`) and need no root; nothing is installed on the system.
- * @throws Error when ETCD_BIN does not work, or, listing what was tried and the ways to get an etcd, when no way leads to one.
+ * @throws Error if ETCD_BIN does not work, or if all ways fail; then it lists what was tried and how to get an etcd
  */
-export async function findEtcd({ env = process.env, release = RELEASE, onProgress }: Search = {}) {
+export async function findEtcd({ env = process.env, release = RELEASE, onProgress }: Search = {}): Promise<EtcdBinary> {
   if (env.ETCD_BIN) {
     const etcdctl = env.ETCDCTL_BIN || join(dirname(env.ETCD_BIN), 'etcdctl');
     return probe(env.ETCD_BIN, etcdctl, 'ETCD_BIN').catch((cause) => {
@@ -53,33 +40,30 @@ export async function findEtcd({ env = process.env, release = RELEASE, onProgres
   const upstream = join(root, `etcd-${release.version}-${platform}`);
   const packages = join(root, `etcd-packages-${platform}`);
 
-  const ways: [string, () => Promise<EtcdBinary>][] = [
-    ['PATH', () => fromPath(env)],
-    ['cached release', () => probe(join(upstream, 'etcd'), join(upstream, 'etcdctl'), 'the cached upstream release')],
-    ['cached packages', () => probe(join(packages, 'etcd'), join(packages, 'etcdctl'), 'the cached packages')],
+  const ways: [name: string, find: () => Promise<EtcdBinary>][] = [
+    ['PATH', () => probePath(env)],
+    ['cached release', () => probeFolder(upstream, 'the cached upstream release')],
+    ['cached packages', () => probeFolder(packages, 'the cached packages')],
     [
       'upstream release',
       () => {
-        onProgress?.(`no etcd here yet: downloading the upstream release ${release.version}`);
+        onProgress?.(`no etcd on this machine yet: downloading the upstream release ${release.version}`);
         return fill(upstream, (folder) => downloadRelease(folder, release), 'the upstream release');
       },
     ],
     [
       'Debian or Ubuntu packages',
       () => {
-        onProgress?.('no upstream release to be had: downloading the packages etcd-server and etcd-client');
-        return fill(
-          packages,
-          (folder) => unpackPackages(folder, PACKAGES, env),
-          'the packages etcd-server and etcd-client',
-        );
+        onProgress?.('the upstream release is not available: downloading the packages etcd-server and etcd-client');
+        const load = (folder: string) => unpackPackages(folder, PACKAGES, env);
+        return fill(packages, load, 'the packages etcd-server and etcd-client');
       },
     ],
   ];
   const failures: string[] = [];
-  for (const [name, way] of ways) {
+  for (const [name, find] of ways) {
     try {
-      return await way();
+      return await find();
     } catch (error) {
       failures.push(`  - ${name}: ${(error as Error).message.trim()}`);
     }
@@ -97,7 +81,7 @@ export async function findEtcd({ env = process.env, release = RELEASE, onProgres
   );
 }
 
-async function fromPath(env: NodeJS.ProcessEnv): Promise<EtcdBinary> {
+async function probePath(env: NodeJS.ProcessEnv): Promise<EtcdBinary> {
   const etcd = await which('etcd', env);
   return probe(etcd, env.ETCDCTL_BIN || (await which('etcdctl', env)), 'PATH');
 }
@@ -105,55 +89,11 @@ async function fromPath(env: NodeJS.ProcessEnv): Promise<EtcdBinary> {
 async function which(program: string, env: NodeJS.ProcessEnv): Promise<string> {
   for (const folder of (env.PATH ?? '').split(delimiter).filter(Boolean)) {
     const path = join(folder, program);
-    if (
-      await access(path, constants.X_OK).then(
-        () => true,
-        () => false,
-      )
-    )
-      return path;
+    const executable = await access(path, constants.X_OK).then(
+      () => true,
+      () => false,
+    );
+    if (executable) return path;
   }
   throw new Error(`no ${program} there`);
-}
-
-/** Runs both programs, because one that is there may be for another machine, or too old to speak etcd's v3 API. */
-async function probe(etcd: string, etcdctl: string, origin: string): Promise<EtcdBinary> {
-  const versionOf = async (program: string, arg: string) => {
-    const { stdout } = await run(program, [arg], { timeout: 10_000, env: {} });
-    const [, version, major, minor] = /version: ((\d+)\.(\d+)\.\S+)/i.exec(stdout) ?? [];
-    if (!version) throw new Error(`${program} tells no version`);
-    if (Number(major) < 3 || (Number(major) === 3 && Number(minor) < 4)) {
-      throw new Error(`${program} is ${version}, and 3.4 is the oldest that will do`);
-    }
-    return version;
-  };
-  try {
-    const [version] = await Promise.all([versionOf(etcd, '--version'), versionOf(etcdctl, 'version')]);
-    return { etcd, etcdctl, version, origin };
-  } catch (error) {
-    const { code, path } = error as NodeJS.ErrnoException;
-    throw code === 'ENOENT' ? new Error(`${path} does not exist`) : error;
-  }
-}
-
-/** Fills a cache folder as a whole: what is seen under its name is complete, whoever else fills it at the same time. */
-async function fill(folder: string, load: (into: string) => Promise<string>, origin: string): Promise<EtcdBinary> {
-  const draft = `${folder}.${randomUUID()}`;
-  await mkdir(draft, { recursive: true });
-  const callOff = removeAtExit(draft);
-  try {
-    const from = await load(draft);
-    await probe(join(draft, 'etcd'), join(draft, 'etcdctl'), from);
-    await rename(draft, folder).catch(async () => {
-      // Somebody else was faster, or what lies there was found not to work.
-      const other = await probe(join(folder, 'etcd'), join(folder, 'etcdctl'), origin).catch(() => undefined);
-      if (other) return;
-      await rm(folder, { recursive: true, force: true });
-      await rename(draft, folder);
-    });
-    return await probe(join(folder, 'etcd'), join(folder, 'etcdctl'), `${origin} (${from})`);
-  } finally {
-    await rm(draft, { recursive: true, force: true });
-    callOff();
-  }
 }

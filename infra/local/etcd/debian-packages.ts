@@ -1,18 +1,18 @@
 import { execFile } from 'node:child_process';
-import { copyFile, mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { copyFile, mkdir, mkdtemp, readdir, readFile, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { basename, join } from 'node:path';
 import { promisify } from 'node:util';
-import { removeAtExit } from '../remove-at-exit.ts';
+import { temporary } from '../remove-at-exit.ts';
 
 const run = promisify(execFile);
 
-/** What to take of which packages. */
+/** The packages to download and the programs to take from them. */
 export interface Wanted {
   packages: string[];
-  /** Paths inside the packages, and the argument that makes each tell its version. */
+  /** Paths inside the packages, and the argument that makes each print its version. */
   programs: Record<string, string>;
-  /** A newer release of Debian whose packages are tried first on the releases named. */
+  /** A newer release of Debian, whose packages are tried first on the releases in `on`. */
   newer?: { release: string; on: string[] };
 }
 
@@ -21,37 +21,32 @@ const KEYRINGS: Record<string, string> = {
   ubuntu: '/usr/share/keyrings/ubuntu-archive-keyring.gpg',
 };
 
-/** One run of apt or dpkg-deb; enough for 10 MB of package lists on a slow line. */
+/** For one run of apt or dpkg-deb. Enough for 10 MB of package lists on a slow line. */
 const RUN_TIMEOUT_MS = 45_000;
 
 /**
- * Downloads packages of Debian or Ubuntu from the mirror that the system uses, checked by apt against the system's keys,
- * and leaves the programs in `folder`. Needs no root and no package lists: apt works in a folder of its own. Returns what
- * was taken. @throws Error when there is no apt here, no mirror answers, or a program does not run.
+ * Downloads packages of Debian or Ubuntu from the system's mirror, where apt checks them against the system's keys, and
+ * puts the programs into `folder`. Needs no root and no package lists: apt works in a temporary folder. Returns the names of
+ * the packages' files. @throws Error if there is no apt, no mirror answers, or a program does not run
  */
 export async function unpackPackages(folder: string, wanted: Wanted, env: NodeJS.ProcessEnv): Promise<string> {
   const work = await mkdtemp(join(tmpdir(), 'solotick-apt-'));
-  const callOff = removeAtExit(work);
-  try {
-    const failures: string[] = [];
-    for (const source of await findSources(wanted, env)) {
-      try {
-        return await unpackFrom(source, wanted, { work, folder, env });
-      } catch (error) {
-        failures.push(`${source}: ${reasonOf(error)}`);
-      }
+  await using _ = temporary(work);
+  const failures: string[] = [];
+  for (const source of await findSources(wanted, env)) {
+    try {
+      return await unpackFrom(source, wanted, { work, folder, env });
+    } catch (error) {
+      failures.push(`${source}: ${reasonOf(error)}`);
     }
-    throw new Error(failures.join('; ') || 'apt has no source of this system');
-  } finally {
-    await rm(work, { recursive: true, force: true });
-    callOff();
   }
+  throw new Error(failures.join('; ') || 'apt has no source for this release of the system');
 }
 
-/** Lines for a sources.list, the best first: the system's own mirrors, asked for a newer release and for its own. */
+/** Returns lines for a sources.list, the best first: the system's mirrors, with the newer release and then its own. */
 async function findSources({ newer }: Wanted, env: NodeJS.ProcessEnv): Promise<string[]> {
   const format = '$(SITE) $(RELEASE) $(COMPONENT)';
-  // Without release info apt lists what its sources say, whether it was ever fetched or not.
+  // With --no-release-info, apt lists its sources even if it has never fetched them.
   const args = ['indextargets', '--no-release-info', '--format', format, 'Created-By: Packages'];
   const { stdout } = await run('apt-get', args, { env, timeout: RUN_TIMEOUT_MS }).catch((error) => {
     throw new Error(error.code === 'ENOENT' ? 'no apt-get here' : reasonOf(error), { cause: error });
@@ -113,7 +108,7 @@ APT::Sandbox::User "";
   for (const [path, versionArg] of Object.entries(programs)) {
     const program = join(folder, basename(path));
     await copyFile(join(unpacked, path), program);
-    // A package that does not run on this release of the system shows here, while there is another to try.
+    // A program that does not run on this release fails here, while there is another source to try.
     await run(program, [versionArg], { env: {} });
   }
   return downloaded.join(', ');

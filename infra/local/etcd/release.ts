@@ -6,14 +6,14 @@ import { promisify } from 'node:util';
 
 const run = promisify(execFile);
 
-/** A release of etcd, its archives by Node's names for platform and architecture. */
+/** A release of etcd, with its archives by Node's names of platform and architecture. */
 export interface Release {
   version: string;
   baseUrl: string;
   archives: Record<string, { name: string; sha256: string }>;
 }
 
-/** The checksums are those that Kubespray's checksums.yml (Linux) and other public installers (macOS too) list. */
+/** The checksums are from Kubespray's checksums.yml (Linux) and other public installers (macOS). */
 export const RELEASE: Release = {
   version: 'v3.6.14',
   baseUrl: 'https://github.com/etcd-io/etcd/releases/download',
@@ -37,17 +37,17 @@ export const RELEASE: Release = {
   },
 };
 
-/** Without network a way has to end within seconds; with a slow one 25 MB still have to arrive. */
+/** Without a network, the attempt must end within seconds; over a slow one, 25 MB must still arrive. */
 const ANSWER_TIMEOUT_MS = 5000;
 const DOWNLOAD_TIMEOUT_MS = 60_000;
 
 /**
- * Downloads the release's archive for this platform and leaves its programs in `folder`. Returns where it came from.
- * @throws Error when there is none for this platform, the network fails, or the SHA-256 is not the pinned one.
+ * Downloads the release's archive for this platform and puts its programs into `folder`. Returns the URL.
+ * @throws Error if there is no archive for this platform, the network fails, or the SHA-256 is not the pinned one
  */
 export async function downloadRelease(folder: string, release: Release): Promise<string> {
   const archive = release.archives[`${process.platform}-${process.arch}`];
-  if (!archive) throw new Error(`there is none for ${process.platform} on ${process.arch}`);
+  if (!archive) throw new Error(`there is no archive for ${process.platform} on ${process.arch}`);
   const file = `etcd-${release.version}-${archive.name}`;
   const url = `${release.baseUrl}/${release.version}/${file}`;
   const bytes = await download(url);
@@ -56,10 +56,10 @@ export async function downloadRelease(folder: string, release: Release): Promise
 
   const path = join(folder, file);
   await writeFile(path, bytes);
-  // The tar of macOS unpacks zip files as well.
+  // On macOS, tar unpacks zip files as well.
   await run('tar', ['-xf', path, '-C', folder], { timeout: DOWNLOAD_TIMEOUT_MS });
   const unpacked = join(folder, file.replace(/\.(tar\.gz|zip)$/, ''));
-  // From 3.6 on, only etcdutl restores snapshots.
+  // Since 3.6, only etcdutl restores snapshots.
   const programs = (await readdir(unpacked)).filter((name) => /^etcd(ctl|utl)?$/.test(name));
   for (const program of programs) await rename(join(unpacked, program), join(folder, program));
   await Promise.all([unpacked, path].map((leftover) => rm(leftover, { recursive: true })));

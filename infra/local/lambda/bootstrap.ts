@@ -1,10 +1,11 @@
 /**
- * The child process of the local Lambda runtime: what AWS's own runtime client does, as far as these functions need it.
- * It imports nothing but Node, because it runs beside an artifact that brings all the rest.
+ * The main module of an execution environment: it does what AWS's runtime client does, as far as these functions need it. It
+ * imports only Node's modules, because the artifact brings everything else.
  */
 import { existsSync } from 'node:fs';
 import { type IncomingMessage, request } from 'node:http';
 import { join } from 'node:path';
+import { text } from 'node:stream/consumers';
 import { pathToFileURL } from 'node:url';
 
 const { env } = process;
@@ -16,9 +17,7 @@ async function call(method: 'GET' | 'POST', path: string, body?: unknown) {
       .once('error', reject)
       .end(body === undefined ? undefined : JSON.stringify(body));
   });
-  const chunks: Buffer[] = [];
-  for await (const chunk of response) chunks.push(chunk);
-  return { headers: response.headers, text: Buffer.concat(chunks).toString() };
+  return { headers: response.headers, body: await text(response) };
 }
 
 function describe(error: unknown) {
@@ -63,17 +62,17 @@ try {
 }
 
 for (;;) {
-  // The other end has gone: nobody will ever invoke this process again.
-  const { headers, text } = await call('GET', '/invocation/next').catch(() => process.exit());
+  // If the Runtime API is gone, nobody will invoke this process again.
+  const { headers, body } = await call('GET', '/invocation/next').catch(() => process.exit());
   env._X_AMZN_TRACE_ID = String(headers['lambda-runtime-trace-id'] ?? '');
   const context = contextOf(headers);
   const path = `/invocation/${context.awsRequestId}`;
   try {
-    const result = await handler(JSON.parse(text), context);
+    const result = await handler(JSON.parse(body), context);
     await call('POST', `${path}/response`, result ?? null);
   } catch (error) {
     await call('POST', `${path}/error`, describe(error));
   }
-  // Tells that all that this invocation has printed has been read; pipes are written synchronously.
+  // Writes to pipes are synchronous, so whoever reads this marker has read everything that the invocation printed.
   for (const stream of [process.stdout, process.stderr]) stream.write(`\nEND RequestId: ${context.awsRequestId}\n`);
 }

@@ -1,43 +1,38 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import type { ServerResponse } from 'node:http';
 import { join } from 'node:path';
-import { createInterface } from 'node:readline';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { guard } from '../guard.ts';
-import { answer, bodyOf, serve } from '../serve.ts';
+import { readOutput } from './output.ts';
+import { type Invocation, type Outcome, startRuntimeApi } from './runtime-api.ts';
 
-export interface FunctionError {
-  errorType: string;
-  errorMessage: string;
-  trace?: string[];
-}
-
-export type Outcome = { payload: unknown } | { error: FunctionError };
-
-export interface Invocation {
-  requestId: string;
-  headers: Record<string, string>;
-  event: unknown;
-}
-
-/** One execution environment: a process with the function's code, and a Runtime API of its own. */
+/** One execution environment: a process with the function's code, and its own Runtime API. */
 export interface Environment {
   readonly alive: boolean;
-  /** What it has printed; the reader may empty it. */
+  /** The lines it has printed; the reader may empty it. */
   readonly logs: string[];
-  /** Hands over the event once the code is loaded; resolves when the process has answered or has ended. */
+  /** Hands over the event once the code is loaded. Resolves when the process has answered or ended. */
   invoke(invocation: Invocation, onStart: () => void): Promise<Outcome>;
   kill(signal: NodeJS.Signals): void;
-  /** Kills the process, waits until it is gone and closes its Runtime API. */
+  /** Kills the process, waits for its end and closes its Runtime API. */
   close(): Promise<void>;
 }
 
-/** As Lambda: loading the code may take this long. */
+/** Lambda's own limit for loading the code. */
 const INIT_TIMEOUT_MS = 10_000;
+const INIT_TIMED_OUT: Outcome = {
+  error: {
+    errorType: 'Sandbox.Timedout',
+    errorMessage: `Init timed out after ${INIT_TIMEOUT_MS / 1000} seconds`,
+  },
+};
 
 const BOOTSTRAP = join(import.meta.dirname, 'bootstrap.ts');
 
-/** Starts the process; `env` is its whole environment but for what the Runtime API adds. */
+/**
+ * Starts the process.
+ * @param env its whole environment, except for the variables of the Runtime API
+ */
 export async function startEnvironment(options: {
   folder: string;
   memoryMb: number;
@@ -45,73 +40,33 @@ export async function startEnvironment(options: {
   onLine: (line: string) => void;
 }): Promise<Environment> {
   const { folder, memoryMb, env, onLine } = options;
-  let waiting = Promise.withResolvers<ServerResponse>();
-  let current: { requestId: string; answered: PromiseWithResolvers<Outcome>; read: number } | undefined;
-  const initFailed = Promise.withResolvers<Outcome>();
-
-  const api = await serve(async (request, response) => {
-    const [, id, what] =
-      /^\/2018-06-01\/runtime\/(?:invocation\/)?([^/]+?)(?:\/([^/]+))?$/.exec(request.url ?? '') ?? [];
-    if (id === 'next') return waiting.resolve(response);
-    const body = JSON.parse(await bodyOf(request));
-    if (id === 'init' && what === 'error') initFailed.resolve({ error: body });
-    else if (!current || current.requestId !== id) return answer(response, 400, { errorType: 'InvalidRequestID' });
-    else current.answered.resolve(what === 'response' ? { payload: body } : { error: body });
-    answer(response, 202, { status: 'OK' });
-  });
-
+  const api = await startRuntimeApi();
   const child = spawn(process.execPath, [`--max-old-space-size=${memoryMb}`, BOOTSTRAP], {
     cwd: folder,
-    env: { ...env, AWS_LAMBDA_RUNTIME_API: new URL(api.url).host, LAMBDA_TASK_ROOT: folder },
+    env: { ...env, AWS_LAMBDA_RUNTIME_API: api.host, LAMBDA_TASK_ROOT: folder },
     stdio: ['ignore', 'pipe', 'pipe'],
-    // Ctrl-C in the terminal is for the parent, which lets a run finish.
+    // Detached: Ctrl-C in the terminal is for the parent, which lets a run finish.
     detached: true,
   });
   await once(child, 'spawn');
-  const callOff = guard(child.pid!);
+  const endGuard = guard(child.pid!);
   const closed = once(child, 'close').then(([code, signal]) => {
-    callOff();
-    return { code, signal } as { code: number | null; signal: string | null };
+    endGuard();
+    return signal ? `signal: ${signal}` : `exit status ${code}`;
   });
-  const logs: string[] = [];
-  let printed = Promise.withResolvers<void>();
-  for (const stream of [child.stdout, child.stderr]) {
-    createInterface({ input: stream }).on('line', (line) => {
-      if (current && line === `END RequestId: ${current.requestId}`) {
-        current.read++;
-        if (current.read === 2) printed.resolve();
-      } else if (line) {
-        logs.push(line);
-        onLine(line);
-      }
-    });
-  }
-  async function exited(requestId: string): Promise<Outcome> {
-    const { code, signal } = await closed;
-    const how = signal ? `signal: ${signal}` : `exit status ${code}`;
-    return {
-      error: {
-        errorType: 'Runtime.ExitError',
-        errorMessage: `RequestId: ${requestId} Error: Runtime exited with error: ${how}`,
-      },
-    };
-  }
+  const output = readOutput(child, onLine);
+  let closing: Promise<void> | undefined;
 
-  async function waitForCode(requestId: string): Promise<ServerResponse | Outcome> {
-    const late = Promise.withResolvers<Outcome>();
-    const errorMessage = `Init timed out after ${INIT_TIMEOUT_MS / 1000} seconds`;
-    const timer = setTimeout(
-      () => late.resolve({ error: { errorType: 'Sandbox.Timedout', errorMessage } }),
-      INIT_TIMEOUT_MS,
-    );
+  async function failureToLoad(exited: Promise<Outcome>): Promise<Outcome | undefined> {
+    const settled = new AbortController();
+    const timeOut = sleep(INIT_TIMEOUT_MS, INIT_TIMED_OUT, { signal: settled.signal });
     try {
-      return await Promise.race([waiting.promise, initFailed.promise, exited(requestId), late.promise]);
+      return await Promise.race([api.loaded(), exited, timeOut]);
     } finally {
-      clearTimeout(timer);
+      settled.abort();
     }
   }
 
-  let closing: Promise<void> | undefined;
   async function close() {
     child.kill('SIGKILL');
     await closed;
@@ -119,27 +74,23 @@ export async function startEnvironment(options: {
   }
 
   return {
-    logs,
+    logs: output.logs,
     get alive() {
       return child.exitCode === null && child.signalCode === null;
     },
-    async invoke({ requestId, headers, event }, onStart) {
-      const next = await waitForCode(requestId);
-      if ('error' in next || 'payload' in next) {
+    async invoke(invocation, onStart) {
+      const { requestId } = invocation;
+      const exited = closed.then((how) => exitError(requestId, how));
+      const failure = await failureToLoad(exited);
+      if (failure) {
         child.kill('SIGKILL');
         await closed;
-        return next;
+        return failure;
       }
-      const answered = Promise.withResolvers<Outcome>();
-      waiting = Promise.withResolvers();
-      printed = Promise.withResolvers();
-      current = { requestId, answered, read: 0 };
+      const printed = output.endOf(requestId);
       onStart();
-      answer(next, 200, event, headers);
-      const ended = exited(requestId);
-      const outcome = await Promise.race([answered.promise, ended]);
-      await Promise.race([printed.promise, ended]);
-      current = undefined;
+      const outcome = await Promise.race([api.send(invocation), exited]);
+      await Promise.race([printed, exited]);
       return outcome;
     },
     kill(signal) {
@@ -148,3 +99,10 @@ export async function startEnvironment(options: {
     close: () => (closing ??= close()),
   };
 }
+
+const exitError = (requestId: string, how: string): Outcome => ({
+  error: {
+    errorType: 'Runtime.ExitError',
+    errorMessage: `RequestId: ${requestId} Error: Runtime exited with error: ${how}`,
+  },
+});

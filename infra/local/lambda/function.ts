@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { type Environment, type FunctionError, type Outcome, startEnvironment } from './environment.ts';
+import { type Environment, startEnvironment } from './environment.ts';
+import type { FunctionError, Outcome } from './runtime-api.ts';
 
 interface Options {
   /** The unpacked artifact. */
@@ -11,7 +12,7 @@ interface Options {
   env?: Record<string, string>;
   timeoutMs?: number;
   memoryMb?: number;
-  /** Is told of every line that any invocation prints. */
+  /** Receives every line that an invocation prints. */
   onLog?: (line: string) => void;
 }
 
@@ -20,56 +21,38 @@ export interface InvokeResult {
   payload?: unknown;
   /** What it threw, or how its process ended. */
   error?: FunctionError;
-  /** The lines it printed, those of loading its code included. */
+  /** The lines it printed, including those from loading its code. */
   logs: string[];
   requestId: string;
   coldStart: boolean;
-  /** From the moment the code had the event. */
+  /** From the moment the code received the event. */
   durationMs: number;
 }
 
 export interface LocalFunction extends AsyncDisposable {
-  /** One synchronous invocation. Whatever the function does, the promise is fulfilled. */
+  /** Makes one synchronous invocation. Resolves whatever the function does. @throws Error if the function was stopped */
   invoke(event: unknown, options?: { clientContext?: unknown }): Promise<InvokeResult>;
   /**
-   * Sends SIGTERM to all processes, so that what runs can save and stop, and waits for it at most `boundMs`. Then all
-   * processes are killed; the function cannot be invoked any more.
+   * Sends SIGTERM to all processes, so that running invocations can save and end, and waits for them up to `boundMs`. Then
+   * it kills all processes; the function cannot be invoked again.
    */
   drain(boundMs: number): Promise<void>;
 }
 
 /**
- * A Lambda function on this machine: the artifact runs in processes of its own behind the Runtime API. A process is used
- * again by the next invocation; an invocation that finds none idle starts one. One that exceeds its time is killed.
+ * A Lambda function on this machine: the artifact runs in its own processes behind the Runtime API. An invocation uses an
+ * idle process again, or starts one if there is none. A process that exceeds its time is killed.
  */
 export function createFunction(options: Options): LocalFunction {
-  const { folder, handler, name, env = {}, timeoutMs = 3000, memoryMb = 128, onLog } = options;
-  const arn = `arn:aws:lambda:${env.AWS_REGION ?? 'us-east-1'}:000000000000:function:${name}`;
+  const { folder, name, timeoutMs = 3000, memoryMb = 128, onLog } = options;
   const idle: Environment[] = [];
   const all = new Set<Environment>();
   const running = new Set<Promise<InvokeResult>>();
   let stopped = false;
 
   async function startCold(): Promise<Environment> {
-    const environment = await startEnvironment({
-      folder,
-      memoryMb,
-      env: {
-        PATH: process.env.PATH ?? '',
-        TZ: 'UTC',
-        LANG: 'en_US.UTF-8',
-        _HANDLER: handler,
-        AWS_EXECUTION_ENV: 'AWS_Lambda_nodejs24.x',
-        AWS_LAMBDA_INITIALIZATION_TYPE: 'on-demand',
-        AWS_LAMBDA_FUNCTION_NAME: name,
-        AWS_LAMBDA_FUNCTION_VERSION: '$LATEST',
-        AWS_LAMBDA_FUNCTION_MEMORY_SIZE: String(memoryMb),
-        AWS_LAMBDA_LOG_GROUP_NAME: `/aws/lambda/${name}`,
-        AWS_LAMBDA_LOG_STREAM_NAME: randomUUID(),
-        ...env,
-      },
-      onLine: (line) => onLog?.(line),
-    });
+    const env = variables(options, memoryMb);
+    const environment = await startEnvironment({ folder, memoryMb, env, onLine: (line) => onLog?.(line) });
     all.add(environment);
     return environment;
   }
@@ -82,16 +65,10 @@ export function createFunction(options: Options): LocalFunction {
       throw new Error(`function ${name} was stopped`);
     }
     const requestId = randomUUID();
+    const headers = headersOf(options, requestId, clientContext);
     let startedMs = performance.now();
     const overtime = Promise.withResolvers<'overtime'>();
     let timer: NodeJS.Timeout | undefined;
-    const headers = {
-      'lambda-runtime-aws-request-id': requestId,
-      'lambda-runtime-invoked-function-arn': arn,
-      'lambda-runtime-trace-id': `Root=1-${Math.floor(Date.now() / 1000).toString(16)}-${randomUUID().replaceAll('-', '').slice(8)};Sampled=0`,
-      'lambda-runtime-deadline-ms': String(Date.now() + timeoutMs),
-      ...(clientContext === undefined ? {} : { 'lambda-runtime-client-context': JSON.stringify(clientContext) }),
-    };
     const answered = environment.invoke({ requestId, headers, event }, () => {
       startedMs = performance.now();
       headers['lambda-runtime-deadline-ms'] = String(Date.now() + timeoutMs);
@@ -132,15 +109,42 @@ export function createFunction(options: Options): LocalFunction {
     async drain(boundMs) {
       stopped = true;
       for (const environment of all) environment.kill('SIGTERM');
-      const bound = new AbortController();
-      await Promise.race([
-        Promise.allSettled(running),
-        sleep(boundMs, undefined, { signal: bound.signal }).catch(() => {}),
-      ]);
-      bound.abort();
+      const drained = new AbortController();
+      const bound = sleep(boundMs, undefined, { signal: drained.signal });
+      await Promise.race([Promise.allSettled(running), bound]);
+      drained.abort();
       await stop();
     },
     [Symbol.asyncDispose]: stop,
+  };
+}
+
+/** The variables that Lambda sets, and the function's own. */
+function variables({ handler, name, env }: Options, memoryMb: number): Record<string, string> {
+  return {
+    PATH: process.env.PATH ?? '',
+    TZ: 'UTC',
+    LANG: 'en_US.UTF-8',
+    _HANDLER: handler,
+    AWS_EXECUTION_ENV: 'AWS_Lambda_nodejs24.x',
+    AWS_LAMBDA_INITIALIZATION_TYPE: 'on-demand',
+    AWS_LAMBDA_FUNCTION_NAME: name,
+    AWS_LAMBDA_FUNCTION_VERSION: '$LATEST',
+    AWS_LAMBDA_FUNCTION_MEMORY_SIZE: String(memoryMb),
+    AWS_LAMBDA_LOG_GROUP_NAME: `/aws/lambda/${name}`,
+    AWS_LAMBDA_LOG_STREAM_NAME: randomUUID(),
+    ...env,
+  };
+}
+
+/** The headers that come with an event; the deadline is added when the invocation starts. */
+function headersOf({ name, env }: Options, requestId: string, clientContext: unknown): Record<string, string> {
+  const seconds = Math.floor(Date.now() / 1000).toString(16);
+  return {
+    'lambda-runtime-aws-request-id': requestId,
+    'lambda-runtime-invoked-function-arn': `arn:aws:lambda:${env?.AWS_REGION ?? 'us-east-1'}:000000000000:function:${name}`,
+    'lambda-runtime-trace-id': `Root=1-${seconds}-${randomUUID().replaceAll('-', '').slice(8)};Sampled=0`,
+    ...(clientContext !== undefined && { 'lambda-runtime-client-context': JSON.stringify(clientContext) }),
   };
 }
 
