@@ -7,9 +7,9 @@ import { unzipSync } from 'fflate';
 const root = join(import.meta.dirname, '../..');
 
 /**
- * Makes the artifact in `folder` and returns the path of the zip: byte for byte what `serverless package` leaves in
- * `.serverless/` and `serverless deploy` uploads, for every stage.
- * @throws Error with the command's output when packaging fails
+ * Packages the functions inside `folder` and returns the path of the zip, which is byte for byte the one that `serverless
+ * deploy` uploads. It is the same for every stage.
+ * @throws Error with the command's output if packaging fails
  */
 export async function artifact(folder: string): Promise<string> {
   const serviceDir = await serviceFolder(folder);
@@ -18,14 +18,14 @@ export async function artifact(folder: string): Promise<string> {
 }
 
 /**
- * A service directory inside `folder` to run osls in, so that several can run at a time and none touches another's
- * output. It consists of links to the project, but for the stages' files, which are copies to experiment with.
+ * Makes a service directory inside `folder`, so that several osls can run at a time without touching each other's output.
+ * It has links to the project, except for the stages' files: those are copies that tests can change.
  */
 export async function serviceFolder(folder: string): Promise<string> {
   const serviceDir = join(folder, 'service');
   await mkdir(join(serviceDir, 'infra'), { recursive: true });
   await cp(join(root, 'infra/config'), join(serviceDir, 'infra/config'), { recursive: true });
-  // osls does not take a link for its configuration file.
+  // osls does not accept a link as its configuration file.
   await copyFile(join(root, 'serverless.yml'), join(serviceDir, 'serverless.yml'));
   const infra = (await readdir(join(root, 'infra'))).filter((name) => name !== 'config');
   for (const path of ['package.json', 'node_modules', ...infra.map((name) => `infra/${name}`)])
@@ -34,13 +34,13 @@ export async function serviceFolder(folder: string): Promise<string> {
 }
 
 /**
- * Runs a command of osls there and returns what it wrote to standard output.
- * @throws Error with everything the command wrote, when it fails
+ * Runs a command of osls in a service directory and returns its standard output.
+ * @throws Error with the command's whole output if it fails
  */
 export async function serverless(serviceDir: string, args: string[], env = process.env): Promise<string> {
   const osls = join(root, 'node_modules/osls/bin/serverless.js');
   const running = promisify(execFile)(process.execPath, [osls, ...args], { cwd: serviceDir, env });
-  // It would go on by itself, and write into a folder that whoever asked for it removes at the same time.
+  // If this process exits, osls must not go on: it would write into a folder that is being removed.
   const kill = () => running.child.kill('SIGKILL');
   process.prependOnceListener('exit', kill);
   try {
@@ -53,12 +53,13 @@ export async function serverless(serviceDir: string, args: string[], env = proce
   }
 }
 
-/** Unpacks a zip into `folder`, which need not exist. */
+/** Unpacks a zip into `folder`, which it creates if needed. @throws Error if an entry lies outside of the folder */
 export async function unpack(zipFile: string, folder: string): Promise<void> {
   const target = resolve(folder);
   for (const [name, content] of Object.entries(unzipSync(await readFile(zipFile)))) {
     const file = resolve(target, name);
-    if (!file.startsWith(target + sep)) throw new Error(`${zipFile} holds ${name}, which is outside of its folder`);
+    if (!file.startsWith(target + sep))
+      throw new Error(`${zipFile} contains ${name}, which lies outside of the folder`);
     if (name.endsWith('/')) continue;
     await mkdir(dirname(file), { recursive: true });
     await writeFile(file, content);

@@ -7,13 +7,13 @@ import { unusedParts } from './left-out.ts';
 const root = join(import.meta.dirname, '../..');
 
 /**
- * Bundles the functions into `outDir`, which is emptied first: the very files that are deployed, run locally and tested.
- * The same sources give the same bytes. What esbuild says about the result is returned.
+ * Empties `outDir` and bundles the functions into it: the files that are deployed, run locally and tested. The same sources
+ * give the same bytes. Returns esbuild's description of the result.
  */
 export async function build({ outDir }: { outDir: string }): Promise<Metafile> {
   await rm(outDir, { recursive: true, force: true });
   await mkdir(outDir, { recursive: true });
-  // Lambda takes a .js file for CommonJS unless a package.json beside it says otherwise.
+  // Without this package.json, Lambda would load .js files as CommonJS.
   await writeFile(join(outDir, 'package.json'), '{"type":"module"}\n');
   const { metafile } = await bundle({
     absWorkingDir: root,
@@ -21,24 +21,24 @@ export async function build({ outDir }: { outDir: string }): Promise<Metafile> {
     outdir: outDir,
     chunkNames: 'chunks/[name]-[hash]',
     bundle: true,
-    // What a run needs only once it holds the lock becomes a chunk of its own, which a skip never loads.
+    // Modules behind `import()`, which a run needs only with the lock, become chunks that a skip never loads.
     splitting: true,
     format: 'esm',
     platform: 'node',
     target: 'node24',
-    // Of packages that have both, the ES modules: what is not used of them is left out.
+    // ES modules first: esbuild leaves out their unused exports.
     mainFields: ['module', 'main'],
     minifySyntax: true,
     minifyWhitespace: true,
-    // Names stay, but for those that would be there twice, so that a stack trace is readable without a source map: to read
-    // one at every cold start costs 30 ms and 20 MB, and it would make the artifact four times as large. `keepNames` would
-    // keep the others too, at run time and for each function that is made for a request.
+    // Names are not minified, so a stack trace is readable without a source map. Loading one would cost 30 ms and 20 MB at every
+    // cold start and make the artifact four times as large. esbuild still renames duplicates; `keepNames` would restore those
+    // names, but at run time, for each function that a request creates.
     sourcemap: false,
-    // The CommonJS packages inside `require` what Node itself brings.
+    // The bundled CommonJS packages `require` Node's own modules.
     banner: {
       js: "import { createRequire as bundleRequire } from 'node:module'; const require = bundleRequire(import.meta.url);",
     },
-    // As in the build of Node's own undici: without its second, experimental parser.
+    // Leaves out undici's second, experimental parser, as the build of Node's own undici does.
     define: { esbuildDetection: 'true' },
     plugins: [etcdProtos, unusedParts],
     metafile: true,

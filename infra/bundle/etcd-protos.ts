@@ -4,15 +4,15 @@ import type { Plugin } from 'esbuild';
 import protobuf from 'protobufjs';
 
 const LOADER = 'require("@grpc/proto-loader")';
-// biome-ignore lint/suspicious/noTemplateCurlyInString: this is source text of etcd3
+// biome-ignore lint/suspicious/noTemplateCurlyInString: source text of etcd3
 const LOADS_FROM_DISK = '(0, proto_loader_1.loadSync)(`${__dirname}/../proto/rpc.proto`, {';
 const KEEPS_CASE = 'keepCase: true,';
 const SERVICES = 'etcd-services';
 
 /**
- * etcd3 reads three .proto files when it is imported, and protobufjs writes code for each message when it is first used; a
- * bundle has no such files, and a cold start no time for that. This has the code written when the bundle is made, and leaves
- * every option of etcd3's own call as it is. The build fails when etcd3 looks different.
+ * etcd3 reads three .proto files at import, and protobufjs generates code for each message at its first use. A bundle has no
+ * such files, and a cold start has no time for that. This plugin generates the code when the bundle is built, and keeps the
+ * options of etcd3's own call. The build fails if etcd3's source no longer matches.
  */
 export const etcdProtos: Plugin = {
   name: 'etcd-protos',
@@ -22,9 +22,7 @@ export const etcdProtos: Plugin = {
       const source = await readFile(path, 'utf8');
       const once = [LOADER, LOADS_FROM_DISK].every((text) => source.split(text).length === 2);
       if (!once || !source.includes(KEEPS_CASE))
-        throw new Error(
-          `${path} does not load its .proto files as expected: infra/bundle/etcd-protos.ts has to be adapted`,
-        );
+        throw new Error(`${path} does not load its .proto files as expected: adapt infra/bundle/etcd-protos.ts`);
       replaced = true;
       return {
         contents: source
@@ -49,7 +47,7 @@ export const etcdProtos: Plugin = {
   },
 };
 
-/** What of etcd's API is called: by lib/lock/etcd.ts, and by etcd3 to get a token. */
+/** The methods of etcd's API that lib/lock/etcd.ts calls, and the one by which etcd3 gets a token. */
 const USED: Record<string, string[]> = {
   Auth: ['Authenticate'],
   KV: ['Txn'],
@@ -59,9 +57,9 @@ const USED: Record<string, string[]> = {
 type Direction = 'write' | 'read';
 
 /**
- * Writes a CommonJS module for a .proto file of etcd. Its `servicesOf(options)` gives what `loadPackageDefinition` of
- * @grpc/grpc-js needs to call what is used, for those options of @grpc/proto-loader that act when a message is decoded
- * (`keepCase`, which acts when a file is parsed, is set). The code of the messages is what protobufjs itself generates.
+ * Generates a CommonJS module for a .proto file of etcd. Its `servicesOf(options)` returns what `loadPackageDefinition` of
+ * @grpc/grpc-js needs to call the used methods. It honours the options of @grpc/proto-loader that apply when a message is
+ * decoded; `keepCase`, which applies when a file is parsed, is set. protobufjs itself generates the code of the messages.
  */
 export function compileServices(file: string): string {
   const root = new protobuf.Root().loadSync(file, { keepCase: true });
@@ -89,7 +87,7 @@ export function compileServices(file: string): string {
     "const { Reader, Writer, util } = require('protobufjs/minimal');",
     'const messages = {};',
     ...[...needed].map(([type, directions]) => messageText(type, directions)),
-    // Types refer to each other, so that all have to exist before any can be told which they are.
+    // Types refer to each other, so all must exist before these references are added.
     ...[...needed.keys()].map((type) => `${reference(type)}.types.push(${type.fieldsArray.map(fieldText).join()});`),
     `exports.servicesOf = (options) => ({ ${services.join()} });`,
   ].join('\n');
@@ -97,7 +95,7 @@ export function compileServices(file: string): string {
 
 const reference = ({ fullName }: protobuf.Type) => `messages[${JSON.stringify(fullName)}]`;
 
-/** protobufjs generates functions that find the types of the message's fields in `types`. */
+/** The functions that protobufjs generates look up the types of the message's fields in `types`. */
 function messageText(type: protobuf.Type, directions: Set<Direction>) {
   const { converter, encoder, decoder } = protobuf as unknown as Generators;
   const functions = [
@@ -107,7 +105,7 @@ function messageText(type: protobuf.Type, directions: Set<Direction>) {
   return `{ const types = []; ${reference(type)} = { types, ctor: class {}, ${functions.join()} }; }`;
 }
 
-/** What `Type.setup` of protobufjs uses, of which there are no declarations: each gives something that prints as source. */
+/** The generators behind protobufjs' `Type.setup`, which has no declarations of them. Their results print as source. */
 interface Generators {
   converter: Record<'fromObject' | 'toObject', (type: protobuf.Type) => { toString(): string }>;
   encoder(type: protobuf.Type): { toString(): string };
@@ -116,11 +114,11 @@ interface Generators {
 
 function fieldText({ resolvedType }: protobuf.Field) {
   if (resolvedType instanceof protobuf.Type) return reference(resolvedType);
-  // protobufjs looks names up by number in the same object as numbers by name.
+  // protobufjs expects one object that maps names to numbers and numbers to names.
   return resolvedType ? JSON.stringify({ values: { ...resolvedType.valuesById, ...resolvedType.values } }) : 'null';
 }
 
-/** As @grpc/proto-loader describes a method, without what servers and reflection need of it. */
+/** Describes a method as @grpc/proto-loader does, without the parts for servers and reflection. */
 function methodText(service: string, method: protobuf.Method) {
   const { name, requestStream = false, responseStream = false, resolvedRequestType, resolvedResponseType } = method;
   const [request, response] = [reference(resolvedRequestType!), reference(resolvedResponseType!)];

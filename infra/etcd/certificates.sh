@@ -1,16 +1,16 @@
 #!/usr/bin/env bash
 # certificates.sh FOLDER NAME=ADDRESS...
-# Makes in FOLDER an authority of its own (ca.pem, ca-key.pem), if it is not there yet, and signs new certificates with it:
-# NAME.pem for each node and its address (IP or host), root.pem for whoever administers the cluster and the nodes themselves,
-# client.pem for the job. Each has its key beside it, NAME-key.pem.
+# Makes a certificate authority in FOLDER (ca.pem, ca-key.pem) unless it is there already, and signs new certificates: NAME.pem
+# for each node and its ADDRESS (IP or host), root.pem for administrators and the nodes themselves, client.pem for the job. The
+# key of NAME.pem is NAME-key.pem.
 set -euo pipefail
 umask 077
 folder=$1
 shift
 for node in "$@"; do
-  # Several in one word, as zsh makes of a variable, would be one certificate for a host that there is not.
+  # zsh passes an unquoted variable as one word: that would become one certificate for a host that does not exist.
   [[ $node =~ ^[A-Za-z0-9-]+=[A-Za-z0-9.:-]+$ && ! $node =~ ^(ca|root|client)= ]] ||
-    { echo "\"$node\" is not one node's NAME=ADDRESS" >&2 && exit 2; }
+    { echo "\"$node\" is not the NAME=ADDRESS of one node" >&2 && exit 2; }
 done
 mkdir -p "$folder"
 cd "$folder"
@@ -24,15 +24,15 @@ sign() {
   local by=(-CA ca.pem -CAkey ca-key.pem)
   [[ $1 == ca ]] && by=(-signkey ca-key.pem)
   printf '%b' "$4" >"$1.ext"
-  local said
-  said=$(openssl x509 -req -in "$1.csr" "${by[@]}" -set_serial "0x$(openssl rand -hex 15)" -sha256 -days "$3" \
-    -extfile "$1.ext" -out "$1.pem" 2>&1) || { echo "$1.pem was not signed: $said" >&2 && exit 1; }
+  local output
+  output=$(openssl x509 -req -in "$1.csr" "${by[@]}" -set_serial "0x$(openssl rand -hex 15)" -sha256 -days "$3" \
+    -extfile "$1.ext" -out "$1.pem" 2>&1) || { echo "$1.pem was not signed: $output" >&2 && exit 1; }
   rm "$1.csr" "$1.ext"
 }
 
 [[ -f ca.pem ]] || sign ca solotick-etcd 3650 'basicConstraints=critical,CA:true\nkeyUsage=critical,keyCertSign,cRLSign\n'
 
-# etcd takes the common name of a certificate for the user, where there is no password: only root.pem is one by itself.
+# For a client without a password, etcd takes the certificate's common name as the user. Only root.pem names one.
 for node in "$@"; do
   [[ ${node#*=} =~ ^[0-9.]+$|: ]] && kind=IP || kind=DNS
   sign "${node%%=*}" etcd-node 825 "subjectAltName=$kind:${node#*=}\nextendedKeyUsage=serverAuth,clientAuth\n"

@@ -1,12 +1,12 @@
 #!/usr/bin/env bash
 # deploy.sh [NAME...]
-# Deploys the cluster, or brings it up to date: one node after another, each only when the one before it is healthy again.
-# With names, only those nodes: while one is missing, the others must not be touched.
+# Deploys or updates the cluster, one node at a time: the next one follows when the previous one is healthy.
+# With names, it touches only those nodes: while one node is missing, the others must keep running.
 # Needs CLUSTER, VPC, FUNCTION_SECURITY_GROUP, NODES (three, name=host,…), SUBNETS (in the same order, a,b,c), JOB_USER,
-# LOCK_KEY and STATE_PREFIX, the AWS CLI, curl and openssl.
+# LOCK_KEY and STATE_PREFIX; the AWS CLI, curl and openssl.
 set -euo pipefail
 cd "$(dirname "$0")"
-# As infra/local/etcd/release.ts has them.
+# The same release as in infra/local/etcd/release.ts.
 version=v3.6.14
 sha256=fa1b80565ee6fc2df1ae6f57a508b221f3ecc7d591c317c581cd8281b0842b3e
 
@@ -34,7 +34,7 @@ curl -fsSL -o "$folder/etcd.tar.gz" \
   "https://github.com/etcd-io/etcd/releases/download/$version/etcd-$version-linux-arm64.tar.gz"
 [[ $(openssl dgst -sha256 -r "$folder/etcd.tar.gz") == "$sha256 "* ]] || { echo "$version has another checksum" >&2 && exit 1; }
 cp node.sh auth.sh snapshot.sh restore.sh ec2.sh "$folder"
-# Named by what is in it, so that a node is replaced when that changes, and only then or for a newer image.
+# The folder is named after its content: only new content, or a newer image, replaces a node.
 files=node/$(cat "$folder"/* | openssl dgst -sha256 -r | cut -c 1-16)
 aws s3 cp --only-show-errors --recursive "$folder" "s3://$bucket/$files/"
 

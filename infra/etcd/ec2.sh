@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Makes a new machine of Amazon Linux 2023 a node: its disk, its certificates, the release, the services. Run once in the
-# life of a machine, as root, by the user data of node.yml, which says what the capitals mean.
+# Turns a new machine with Amazon Linux 2023 into a node: disk, certificates, release, services. The user data of node.yml runs
+# it once in the life of a machine, as root, and sets the variables in capitals.
 set -euo pipefail
 cd /opt/etcd
 export AWS_RETRY_MODE=standard AWS_MAX_ATTEMPTS=10
@@ -11,7 +11,7 @@ install etcd etcdctl etcdutl /usr/local/bin
 chmod +x ./*.sh
 useradd --system --no-create-home etcd
 
-# The disk is free when the machine before this one is gone.
+# The disk becomes free when the previous machine is gone.
 device=/dev/disk/by-id/nvme-Amazon_Elastic_Block_Store_${VOLUME/-/}
 for _ in {1..60}; do
   [[ ! -e $device ]] || break
@@ -20,7 +20,7 @@ for _ in {1..60}; do
 done
 mkdir -p /var/lib/etcd /var/log/etcd
 echo "$device /var/lib/etcd xfs nofail 0 0" >>/etc/fstab
-# mkfs refuses a disk that has a file system.
+# mkfs refuses a disk that already has a file system.
 mount /var/lib/etcd || { mkfs.xfs "$device" && mount /var/lib/etcd; }
 
 umask 077
@@ -32,7 +32,7 @@ own = {"node.pem": node + ".pem", "node-key.pem": node + "-key.pem"}
 for name in ("ca.pem", "root.pem", "root-key.pem", "password", *own):
     pathlib.Path("/etc/etcd", name).write_text(secret[own.get(name, name)])' "$NAME"
 
-# Only in its first life may the cluster begin from nothing: otherwise a node whose disk is new could outvote the others.
+# A new cluster may form only once: later, nodes with new disks could form a second one without the data.
 formed=$(aws s3api list-objects-v2 --bucket "$BUCKET" --prefix formed --query 'Contents[].Key' --output text)
 cat >/etc/etcd/env <<END
 AWS_DEFAULT_REGION=$AWS_DEFAULT_REGION
@@ -90,7 +90,7 @@ END
 systemctl daemon-reload
 systemctl enable --now etcd.service etcd-snapshot.timer
 
-# Where there is no log group there is etcd all the same.
+# etcd must run even if the logs cannot be sent.
 cat >/etc/logrotate.d/etcd <<'END'
 /var/log/etcd/etcd.log {
   size 10M
@@ -105,7 +105,7 @@ END
 dnf install -y amazon-cloudwatch-agent &&
   /opt/aws/amazon-cloudwatch-agent/bin/amazon-cloudwatch-agent-ctl -a fetch-config -m ec2 -s -c file:/opt/etcd/logs.json || true
 
-# Healthy is a node that answers for the cluster, so most of the nodes are there.
+# A node is healthy when it answers for the cluster, which needs a majority of the nodes.
 set -a
 . /etc/etcd/env
 set +a

@@ -1,17 +1,17 @@
 #!/usr/bin/env bash
 # restore.sh SNAPSHOT
-# Makes this node's data out of a snapshot, on every node with the same snapshot and while all of them are stopped. What was
-# there is moved aside. Needs node.sh's variables. Revisions go on BUMP_REVISION above those of the snapshot: they are the
-# fencing tokens, and must not be lower than what targets have seen since.
+# Restores this node's data from a snapshot, and moves the old data aside. Run it on every node with the same snapshot, while all
+# nodes are stopped. Needs node.sh's variables. Revisions continue BUMP_REVISION above the snapshot's: they are the fencing
+# tokens, and must be above those that targets have seen since.
 set -euo pipefail
 snapshot=$1
 peer_url=$(tr , '\n' <<<"$ETCD_INITIAL_CLUSTER" | sed -n "s/^$ETCD_NAME=//p")
-# Until 3.5 etcdctl could do it, too.
+# Up to 3.5, etcdctl can restore as well.
 tool=$(command -v etcdutl || command -v etcdctl)
-# Restored beside what is there, which stays in its place if the snapshot is broken or the disk is full.
+# Restore beside the old data, which stays in place if the snapshot is broken or the disk is full.
 restored=$ETCD_DATA_DIR.restored
 rm -rf "$restored"
-# Another token makes another cluster: a node that was forgotten here cannot join it with what it has.
+# A new token makes a new cluster, which a node that was not restored cannot join with its old data.
 "$tool" snapshot restore "$snapshot" --data-dir="$restored" --name="$ETCD_NAME" \
   --initial-cluster="$ETCD_INITIAL_CLUSTER" --initial-advertise-peer-urls="$peer_url" \
   --initial-cluster-token="$ETCD_INITIAL_CLUSTER_TOKEN-$(openssl dgst -sha256 -r "$snapshot" | cut -c 1-16)" \

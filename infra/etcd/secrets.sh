@@ -1,13 +1,13 @@
 #!/usr/bin/env bash
 # secrets.sh FOLDER
-# Keeps what certificates.sh has made in Secrets Manager: the secret $CLUSTER is for the nodes, $CLUSTER/authority for the
-# next time certificates are made; $CLUSTER/client is the `etcd` part of the functions' secret. Makes a password for
-# $JOB_USER, if there is none. Needs the AWS CLI and jq.
+# Stores the files of certificates.sh in Secrets Manager: $CLUSTER for the nodes, $CLUSTER/authority for signing further
+# certificates, $CLUSTER/client for the `etcd` part of the functions' secret. Makes a password for $JOB_USER if there is none.
+# Needs the AWS CLI and jq.
 set -euo pipefail
 cd "$1"
 umask 077
 [[ -f password ]] || openssl rand -hex 24 >password
-# A redirection leaves an empty file when its command fails.
+# If openssl failed in an earlier run, the redirection left an empty file.
 [[ -s password ]] || { echo "$1/password is empty" >&2 && exit 2; }
 
 keep() {

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Saves what this node has, and puts it into the bucket. Needs node.sh's variables and BUCKET.
+# Saves a snapshot of this node and uploads it to the bucket. Needs node.sh's variables and BUCKET.
 set -euo pipefail
 file=$(dirname "$ETCD_DATA_DIR")/snapshot.db
 ETCDCTL_ENDPOINTS=$ETCD_ADVERTISE_CLIENT_URLS etcdctl snapshot save "$file"

@@ -64,7 +64,7 @@ test('Certificates are made for nodes only that have a name and an address of th
   ])
     await assert.rejects(run(join(folder, 'certificates.sh'), [made, wrong]), {
       code: 2,
-      stderr: `"${wrong}" is not one node's NAME=ADDRESS\n`,
+      stderr: `"${wrong}" is not the NAME=ADDRESS of one node\n`,
     });
   assert.deepEqual(await readdir(made), []);
 });
