@@ -3,7 +3,7 @@ import { test } from 'node:test';
 import { startCloud } from '../../infra/local/cloud.ts';
 import { until } from '../support/pipeline.ts';
 
-test('The deployed artifact goes on with a partial pass by itself: it is invoked through Lambda’s API until it is done.', async () => {
+test('The deployed artifact continues a partial pass by invoking itself through Lambda’s API until the pass is complete.', async () => {
   const lines: { message?: string; event?: { hop?: number } }[] = [];
   await using cloud = await startCloud({
     stage: 'dev',
@@ -13,12 +13,12 @@ test('The deployed artifact goes on with a partial pass by itself: it is invoked
     },
   });
   const { target, records } = cloud;
-  // Once, after the first page, it wants a pause that no run can wait for.
-  let asked = false;
+  // Once, after the first page, the target demands a pause longer than any run.
+  let paused = false;
   target.retryAfterSeconds = 3600;
   target.refuse = () => {
-    if (asked || target.models.size < 550) return;
-    asked = true;
+    if (paused || target.models.size < 550) return;
+    paused = true;
     return 429;
   };
 
@@ -30,7 +30,7 @@ test('The deployed artifact goes on with a partial pass by itself: it is invoked
     [{ kind: 'continue', root: (payload as { runId: string }).runId, hop: 1 }],
   );
   assert.equal(target.models.size, records.length);
-  assert.ok(asked);
+  assert.ok(paused);
 });
 
 test('The deployed artifact sends an invalid record to the dead-letter queue.', async () => {

@@ -9,7 +9,7 @@ before(async () => {
 });
 after(() => cloud[Symbol.asyncDispose]());
 
-/** The lines that the code printed, but for that of the metrics; each has to be one JSON object. */
+/** The log lines without the metrics line; asserts that each line is one JSON object. */
 const linesOf = ({ logs }: InvokeResult): Record<string, unknown>[] =>
   logs
     .map((line) => {
@@ -25,7 +25,7 @@ async function completed(fn: LocalFunction, event: unknown) {
   return { ...invocation, result: invocation.payload as Record<string, unknown> };
 }
 
-test('A warm execution environment has the secret at hand: it is read once a cold start.', async () => {
+test('A warm execution environment keeps the secret: it is read once per cold start.', async () => {
   const before = cloud.secrets.reads;
   const first = await completed(cloud.functions.sync, {});
   assert.deepEqual([first.coldStart, first.result.status], [true, 'completed']);
@@ -37,7 +37,7 @@ test('A warm execution environment has the secret at hand: it is read once a col
   assert.deepEqual(await cloud.lockKeys(), []);
 });
 
-test('Every line of a run is one JSON object that says which run, job and request it is of.', async () => {
+test('Every line of a run is one JSON object with the run, the job and the request.', async () => {
   const invocation = await completed(cloud.functions.sync, { scheduledTime: '2026-11-24T12:15:00Z' });
   const lines = linesOf(invocation);
   assert.deepEqual(
@@ -55,7 +55,7 @@ test('Every line of a run is one JSON object that says which run, job and reques
   assert.deepEqual(lines.at(-1)?.report, report);
 });
 
-test('What one invocation adds to the lines does not stick to those of the next.', async () => {
+test('Keys that one invocation adds to its lines do not appear in the lines of the next.', async () => {
   await completed(cloud.functions.sync, { scheduledTime: '2026-11-24T12:30:00Z' });
   const skipped = await completed(cloud.functions.sync, { scheduledTime: '2026-11-24T12:30:00Z' });
   assert.deepEqual([skipped.coldStart, skipped.result.reason], [false, 'duplicate']);
@@ -65,7 +65,7 @@ test('What one invocation adds to the lines does not stick to those of the next.
   assert.equal(line?.reason, 'duplicate');
 });
 
-test('An error is the invocation’s answer under its stable name, and one line with its code.', async () => {
+test('An error is the invocation’s answer by its stable name, and one log line with its code.', async () => {
   const { functions } = cloud;
   for (const [fn, event, message] of [
     [functions.sync, { scheduledtime: 'x' }, 'the tick event was refused: unknown key scheduledtime'],
@@ -90,7 +90,7 @@ test('An error is the invocation’s answer under its stable name, and one line 
   }
 });
 
-test('A backfill and a look at the job go through the artifact as well.', async () => {
+test('The artifact runs backfills and reports the status as well.', async () => {
   const { id } = cloud.records[5]!;
   const { result } = await completed(cloud.functions.backfill, { ids: [id] });
   assert.partialDeepStrictEqual(result, { status: 'completed', report: { read: 1, written: 1 } });
@@ -99,7 +99,7 @@ test('A backfill and a look at the job go through the artifact as well.', async 
   assert.deepEqual(await cloud.lockKeys(), []);
 });
 
-test('Missing settings are the answer of every invocation, by name, before anything is asked for.', async () => {
+test('Every invocation answers with the names of missing settings, before it sends any request.', async () => {
   await using bare = await startCloud({ stage: 'dev', env: { SOURCE_URL: '', LOCK_TTL_SECONDS: '1' } });
   for (const fn of Object.values(bare.functions)) {
     for (let times = 0; times < 2; times++) {

@@ -13,7 +13,7 @@ import { compileServices, etcdProtos } from '../../infra/bundle/etcd-protos.ts';
 import { unusedParts } from '../../infra/bundle/left-out.ts';
 import { serve } from '../../infra/local/serve.ts';
 
-/** What gRPC calls a method with. */
+/** The functions by which gRPC encodes a request and decodes an answer. */
 interface Method {
   requestSerialize(message: object): Buffer;
   responseDeserialize(bytes: Buffer): object;
@@ -33,7 +33,7 @@ before(async () => {
 
 after(() => rm(folder, { recursive: true, force: true }));
 
-test('The bundle loads in a folder without node_modules, every chunk of it, and exports a handler for each function.', async () => {
+test('Every chunk of the bundle loads in a folder without node_modules, and each function has a handler.', async () => {
   const script = `
     const { readdirSync } = await import('node:fs');
     for (const name of readdirSync('chunks')) await import('./chunks/' + name);
@@ -46,17 +46,17 @@ test('The bundle loads in a folder without node_modules, every chunk of it, and 
   assert.equal(stdout, 'sync function\nbackfill function\ncontrol function\n');
 });
 
-test('The output holds the functions, their chunks and a package.json, and nothing of an earlier build.', async () => {
+test('The output has the functions, their chunks and a package.json, and nothing from an earlier build.', async () => {
   assert.deepEqual((await readdir(outDir)).sort(), ['backfill.js', 'chunks', 'control.js', 'package.json', 'sync.js']);
 });
 
-test('Two builds of the same sources are the same bytes, wherever they are written.', async () => {
+test('Two builds of the same sources are byte-identical in any folder.', async () => {
   const other = join(folder, 'somewhere', 'else');
   await build({ outDir: other });
   assert.deepEqual(await contents(other), await contents(outDir));
 });
 
-test('What a skipped tick loads holds neither the HTTP client nor the engine.', () => {
+test('A skipped tick loads neither the HTTP client nor the engine.', () => {
   const outputs = new Map(Object.entries(metafile.outputs));
   const loaded = new Set([...outputs.keys()].filter((path) => basename(path) === 'sync.js'));
   for (const path of loaded)
@@ -70,7 +70,7 @@ test('What a skipped tick loads holds neither the HTTP client nor the engine.', 
   );
 });
 
-test('What etcd3 gets in the place of its .proto files calls the same methods with the same bytes, and reads the same answers.', () => {
+test('The replacement for etcd3’s .proto files sends the same bytes to the same methods and reads the same answers.', () => {
   const etcd3 = createRequire(import.meta.url).resolve('etcd3');
   const { loadSync } = createRequire(etcd3)('@grpc/proto-loader');
   const proto = join(dirname(etcd3), '../proto/rpc.proto');
@@ -138,7 +138,7 @@ test('What etcd3 gets in the place of its .proto files calls the same methods wi
   }
 });
 
-test('What is left of undici sends and streams, and tells what breaks off, as the whole does.', async () => {
+test('The reduced undici sends, streams and reports broken answers as the whole one does.', async () => {
   const file = join(folder, 'clients.mjs');
   await bundle({
     stdin: {
@@ -173,7 +173,7 @@ test('What is left of undici sends and streams, and tells what breaks off, as th
   await assert.rejects(http.send(request), { message: 'cut' });
 });
 
-test('The build fails when etcd3 no longer loads its .proto files as it did.', async () => {
+test('The build fails if etcd3 loads its .proto files differently.', async () => {
   const lib = join(folder, 'other', 'node_modules/etcd3/lib');
   await mkdir(lib, { recursive: true });
   await writeFile(join(lib, 'connection-pool.js'), 'exports.packageDefinition = loadSync("../proto/rpc.proto");');

@@ -23,7 +23,7 @@ const user = { username: 'solotick-test', password: 'first-password' };
 
 const healthy = () => Promise.all(cluster.nodes.map((node) => node.healthy()));
 
-/** Id by name, of the members that are there to stay. */
+/** The ids of the members by name. */
 async function members() {
   const listed = JSON.parse(await cluster.etcdctl('member', 'list', '--write-out=json', '--hex'));
   return new Map((listed.members as { ID: string; name: string }[]).map(({ ID, name }) => [name, ID]));
@@ -34,7 +34,7 @@ async function clientCredentials(): Promise<EtcdCredentials> {
   return { ca, cert, key, ...user };
 }
 
-/** The project's run against the cluster, with all that the secret of a deployed one has. */
+/** Runs against the cluster with the same parts of the secret as a deployed function. */
 async function worldOnCluster(count: number) {
   const world = await startWorld({
     endpoints: cluster.endpoints,
@@ -53,7 +53,7 @@ async function worldOnCluster(count: number) {
 type Tick = { status: string; fencingToken: string; report: { written: number } };
 const tick = async (world: Awaited<ReturnType<typeof worldOnCluster>>) => (await world.tick()) as unknown as Tick;
 
-test('Three nodes form a cluster, one of them long after the others.', async () => {
+test('Three nodes form a cluster, although one starts long after the others.', async () => {
   const [first, second, late] = cluster.nodes;
   first!.start('new');
   second!.start('new');
@@ -63,7 +63,7 @@ test('Three nodes form a cluster, one of them long after the others.', async () 
   assert.deepEqual([...(await members()).keys()].sort(), ['etcd-1', 'etcd-2', 'etcd-3']);
 });
 
-test('All three switch on users at the same time, and again; a new password takes the place of the old one.', async () => {
+test('All three nodes can turn authentication on at the same time, and again; a new password replaces the old one.', async () => {
   const auth = (password: string) => cluster.auth(user.username, lockKey, statePrefix, password);
   await Promise.all(cluster.nodes.map(() => auth('first-password')));
   assert.match(await cluster.etcdctl('auth', 'status'), /Authentication Status: true/);
@@ -78,7 +78,7 @@ test('All three switch on users at the same time, and again; a new password take
   user.password = 'second-password';
 });
 
-test('Clients need the certificate and the password, and reach no more than the lock and the state.', async () => {
+test('Clients need the certificate and the password, and reach only the lock and the state.', async () => {
   const put = (key: string) => ({ success: [{ request_put: { key: Buffer.from(key), value: Buffer.from('x') } }] });
   const attempt = async (credentials: EtcdCredentials, key: string) => {
     await using etcd = connectEtcd(cluster.endpoints, credentials);
@@ -97,7 +97,7 @@ test('Clients need the certificate and the password, and reach no more than the 
   assert.ok(stranger instanceof LockServiceError, stranger.stack);
 });
 
-test("The job's certificate opens no way to the nodes' own conversation.", async () => {
+test("The job's certificate does not admit to the traffic between nodes.", async () => {
   const ask = async (certificate: string) => {
     const [ca, cert, key] = await Promise.all(['ca', certificate, `${certificate}-key`].map(cluster.pem));
     const answered = Promise.withResolvers<number | undefined>();
@@ -115,17 +115,17 @@ test("The job's certificate opens no way to the nodes' own conversation.", async
   await assert.rejects(ask('root'));
 });
 
-test('A node that is killed comes back with its data as the member that it was.', async () => {
+test('A killed node comes back with its data as the same member.', async () => {
   const before = await members();
   const [node] = cluster.nodes;
   await node!.stop();
-  // A new machine with the old disk.
+  // As a new machine with the old disk.
   node!.start('existing');
   await healthy();
   assert.deepEqual(await members(), before);
 });
 
-test('Runs go on while a node is lost with its disk and replaced by a new member.', async () => {
+test('Runs continue while a node loses its disk and is replaced by a new member.', async () => {
   await using world = await worldOnCluster(200);
   const before = await members();
   const lost = cluster.nodes[1]!;
@@ -154,14 +154,14 @@ test('Runs go on while a node is lost with its disk and replaced by a new member
   assert.equal((await tick(world)).status, 'completed');
 });
 
-test('A restored cluster goes on above all that was before: the next fencing token is accepted.', async () => {
+test('After a restore, fencing tokens continue above all earlier ones, so the target accepts the next one.', async () => {
   await using world = await worldOnCluster(20);
   await tick(world);
   const snapshot = await cluster.nodes[2]!.snapshot();
   const last = await tick(world);
 
   await Promise.all(cluster.nodes.map((node) => node.stop()));
-  // Whoever has nothing cannot begin anew by itself, and can be restored all the same.
+  // A node without data cannot start a cluster by itself, but it can be restored.
   await cluster.nodes[0]!.loseDisk();
   await assert.rejects(cluster.nodes[0]!.startOnce('existing'), /node\.sh failed/);
   for (const node of cluster.nodes) await node.restore(snapshot);

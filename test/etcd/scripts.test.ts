@@ -13,12 +13,12 @@ const run = promisify(execFile);
 const folder = join(import.meta.dirname, '../../infra/etcd');
 const scripts = (await readdir(folder)).filter((name) => name.endsWith('.sh'));
 
-test('Every script is one that bash can read.', async () => {
+test('Every script is valid bash.', async () => {
   assert.ok(scripts.length >= 7);
   for (const script of scripts) await run('bash', ['-n', join(folder, script)]);
 });
 
-test('Every script is as shellcheck wants it.', async (t) => {
+test('shellcheck finds nothing in any script.', async (t) => {
   const wanted = { variable: 'SHELLCHECK_BIN', path: 'usr/bin/shellcheck', versionArg: '--version' };
   const shellcheck = await findProgram(wanted).catch((error: Error) => {
     if (process.env.CI === 'true') throw error;
@@ -29,7 +29,7 @@ test('Every script is as shellcheck wants it.', async (t) => {
   await run(shellcheck, args).catch(({ stdout, message }) => assert.fail(stdout || message));
 });
 
-test('The nodes get the release that is pinned for the tests.', async () => {
+test('The nodes run the release that is pinned for the tests.', async () => {
   const deploy = await readFile(join(folder, 'deploy.sh'), 'utf8');
   assert.match(deploy, new RegExp(`^version=${RELEASE.version}$`, 'm'));
   assert.match(deploy, new RegExp(`^sha256=${RELEASE.archives['linux-arm64']!.sha256}$`, 'm'));
@@ -53,7 +53,7 @@ test('Certificates that are made again are signed by the same authority.', async
   await assert.rejects(verify('-verify_hostname', 'etcd-1.example.com', join(made, 'etcd-2.pem')));
 });
 
-test('Certificates are made for nodes only that have a name and an address of their own.', async (t) => {
+test('Each node needs its own name and address for a certificate.', async (t) => {
   const made = await mkdtemp(join(tmpdir(), 'solotick-certificates-'));
   t.after(() => rm(made, { recursive: true }));
   for (const wrong of [
@@ -69,16 +69,16 @@ test('Certificates are made for nodes only that have a name and an address of th
   assert.deepEqual(await readdir(made), []);
 });
 
-test('An authority that cannot sign is named.', async (t) => {
+test('The error of an authority that cannot sign names its file.', async (t) => {
   const made = await mkdtemp(join(tmpdir(), 'solotick-certificates-'));
   t.after(() => rm(made, { recursive: true }));
-  // As a redirection leaves it whose command has failed.
+  // A redirection leaves empty files if its command fails.
   for (const name of ['ca.pem', 'ca-key.pem']) await writeFile(join(made, name), '');
   const making = run(join(folder, 'certificates.sh'), [made, 'etcd-1=10.0.1.10']);
   await assert.rejects(making, { code: 1, stderr: /^etcd-1\.pem was not signed: [\s\S]*ca\.pem/ });
 });
 
-/** Runs a script of the cluster in a folder of its own, among programs that only write down how they were called. */
+/** Runs a script of the cluster with stand-ins for `programs` that only record how they are called. */
 async function runAmong(t: TestContext, programs: string[], script: string, args: string[], env = {}, input = '') {
   const made = await mkdtemp(join(tmpdir(), 'solotick-scripts-'));
   t.after(() => rm(made, { recursive: true }));
@@ -87,7 +87,7 @@ async function runAmong(t: TestContext, programs: string[], script: string, args
   const running = promisify(execFile)(join(folder, script), args, {
     env: { PATH: `${made}:${process.env.PATH}`, ...env },
   });
-  // A script that refuses what it is given does not read it.
+  // A script that refuses its arguments does not read its input.
   running.child.stdin?.on('error', () => undefined).end(input);
   const error = await running.then(
     () => undefined,
@@ -97,7 +97,7 @@ async function runAmong(t: TestContext, programs: string[], script: string, args
   return { error, calls: calls.split('\n').filter(Boolean) };
 }
 
-test('A password is taken with and without the end of its line, and none is told.', async (t) => {
+test('A password is read with or without a line break, and a missing one is reported.', async (t) => {
   const auth = (input: string) => runAmong(t, ['etcdctl'], 'auth.sh', ['job', '/lock', '/state/'], {}, input);
   for (const input of ['secret\n', 'secret']) {
     const { error, calls } = await auth(input);
@@ -107,7 +107,7 @@ test('A password is taken with and without the end of its line, and none is told
   assert.deepEqual(await auth(''), { error: { code: 2, stderr: 'no password on standard input\n' }, calls: [] });
 });
 
-test('An empty password is not kept.', async (t) => {
+test('An empty password is not stored.', async (t) => {
   const made = await mkdtemp(join(tmpdir(), 'solotick-secrets-'));
   t.after(() => rm(made, { recursive: true }));
   await writeFile(join(made, 'password'), '');
@@ -116,7 +116,7 @@ test('An empty password is not kept.', async (t) => {
   assert.deepEqual({ error, calls }, { error: { code: 2, stderr }, calls: [] });
 });
 
-test('A deployment of a node that is not one, or of another number than three, is refused before it begins.', async (t) => {
+test('A deployment of an unknown node, or of any number of nodes but three, is refused before it begins.', async (t) => {
   const hosts = [1, 2, 3, 4, 5].map((n) => `etcd-${n}=ip-10-0-${n}-10.ec2.internal`);
   const deploy = (args: string[], nodes: number) => {
     const env = { NODES: hosts.slice(0, nodes).join(), SUBNETS: ['a', 'b', 'c', 'd', 'e'].slice(0, nodes).join() };
@@ -128,7 +128,7 @@ test('A deployment of a node that is not one, or of another number than three, i
   assert.deepEqual(calls, []);
 });
 
-test('A snapshot that cannot be restored leaves the data of the node where they are.', async (t) => {
+test('A snapshot that cannot be restored leaves the node’s data in place.', async (t) => {
   const data = await mkdtemp(join(tmpdir(), 'solotick-restore-'));
   t.after(() => rm(data, { recursive: true }));
   await mkdir(join(data, 'data/member'), { recursive: true });
@@ -148,7 +148,7 @@ test('A snapshot that cannot be restored leaves the data of the node where they 
   }
 });
 
-test('The README puts secrets on no command line, into no file for others and into no commit.', async (t) => {
+test('The README’s commands put secrets neither on a command line, nor into a file that others can read, nor into a commit.', async (t) => {
   const text = await readFile(join(folder, 'README.md'), 'utf8');
   const blocks = [...text.matchAll(/^( *)```sh\n([\s\S]*?)^ *```$/gm)].map(([, , block = '']) => block);
   const [connect, renew] = ['get() {', 'mkdir'].map((word) => blocks.find((block) => block.trim().startsWith(word)));
@@ -159,7 +159,7 @@ test('The README puts secrets on no command line, into no file for others and in
   const programs = join(made, '.git/programs');
   await run('git', ['init', '-q', made]);
   await mkdir(programs);
-  // Each says how it was called, and aws what can be seen while it has the secret.
+  // Both record how they are called; aws also lists what others could see or commit while it has the secret.
   const called = `echo "$0 $*" >>${programs}/calls\n`;
   const look = `case "$2" in put-*) git status --short -uall; find . \\( -path ./.git -o -type d ! -perm /077 \\) -prune -o -type f -perm /077 -print;; esac\n`;
   await writeFile(join(programs, 'aws'), `#!/bin/sh\n${called}${look}echo '{"a": "hidden"}'\n`, { mode: 0o755 });
@@ -171,7 +171,7 @@ test('The README puts secrets on no command line, into no file for others and in
   assert.doesNotMatch(await readFile(join(programs, 'calls'), 'utf8'), /hidden/);
 });
 
-test('A machine gets its certificates under the names that etcd is told, whatever the node is called.', async (t) => {
+test('A machine stores its certificates under the names that etcd uses, with any node name.', async (t) => {
   const { stdout: found } = await run('python3', ['--version']).catch((error: Error) => {
     if (process.env.CI === 'true') throw error;
     t.skip(error.message);

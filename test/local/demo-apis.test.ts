@@ -27,7 +27,7 @@ async function readAll(url: string, query: Record<string, string>) {
   return { pages, ids: pages.flatMap((page) => page.models.map((model) => model.id)) };
 }
 
-test('the catalogue is more than 500 real models, each with an id of its own', () => {
+test('the catalogue has more than 500 real models with unique ids', () => {
   const models = catalogue();
   assert.ok(models.length > 500, `${models.length} models`);
   assert.equal(new Set(models.map((model) => model.id)).size, models.length);
@@ -49,7 +49,7 @@ test('the source serves every record once, whatever the page size', async () => 
   }
 });
 
-test('the source serves what was updated in a window that includes its begin and excludes its end', async () => {
+test('the source serves records updated in a window, its start included and its end excluded', async () => {
   const at = (day: number) => ({ id: `m${day}`, updatedAt: `2025-01-0${day}T00:00:00.000Z` });
   await using source = await startSource({ records: [1, 2, 3, 4].map(at), credentials });
   const window = { updated_since: at(2).updatedAt, updated_until: at(4).updatedAt };
@@ -57,7 +57,7 @@ test('the source serves what was updated in a window that includes its begin and
   assert.deepEqual((await readAll(source.url, { updated_since: at(4).updatedAt })).ids, ['m4']);
 });
 
-test('the source serves one record by its id, and 404 for one that it does not have', async () => {
+test('the source serves one record by its id, and answers 404 for an unknown id', async () => {
   const record = { id: 'a/b c%', name: 'A' };
   await using source = await startSource({ records: [record], credentials });
   const one = (id: string) =>
@@ -66,7 +66,7 @@ test('the source serves one record by its id, and 404 for one that it does not h
   assert.equal((await one('a')).status, 404);
 });
 
-test('the source refuses wrong credentials and queries that make no sense', async () => {
+test('the source refuses wrong credentials and malformed queries', async () => {
   await using source = await startSource({ records: [], credentials });
   const statusOf = async (query: string, headers: Record<string, string>) =>
     (await fetch(`${source.url}/v1/models${query}`, { headers })).status;
@@ -101,7 +101,7 @@ test('the target stores what it accepts, with its fencing token and idempotency 
   assert.deepEqual(target.writes, [{ id: 'a/b', scope: '/lock', token: '5', idempotencyKey: 'run:a/b' }]);
 });
 
-test('the target refuses a wrong token, an unknown region, a body that is no JSON and a write without a fence', async () => {
+test('the target refuses a wrong token, an unknown region, a body that is not JSON and a write without a fencing token', async () => {
   await using target = await startTarget({ token: 'secret', regions: ['eu'] });
   assert.equal((await put(target.url, { token: 'wrong' })).status, 401);
   assert.equal((await put(target.url, { region: 'mars' })).status, 404);
@@ -111,7 +111,7 @@ test('the target refuses a wrong token, an unknown region, a body that is no JSO
   assert.equal(target.models.size, 0);
 });
 
-test('the target refuses a fencing token lower than one it has seen, within its scope only', async () => {
+test('the target refuses a fencing token below the highest one in the same scope', async () => {
   await using target = await startTarget({ token: 'secret', regions: ['eu'] });
   const statuses: number[] = [];
   // Compared as numbers: as text, 10 would be lower than 9.
@@ -128,7 +128,7 @@ test('the target refuses a fencing token lower than one it has seen, within its 
   assert.deepEqual(statuses, [200, 200, 200, 412, 200, 412]);
 });
 
-test('the target tells how many requests were in flight at once', async () => {
+test('the target counts the requests in flight', async () => {
   await using target = await startTarget({ token: 'secret', regions: ['eu'], latencyMs: 100 });
   const arrived = target.nextRequest();
   const writes = ['a', 'b', 'c'].map((id) => put(target.url, { id }));
@@ -139,7 +139,7 @@ test('the target tells how many requests were in flight at once', async () => {
   assert.deepEqual([target.peakInFlight, target.inFlight], [3, 0]);
 });
 
-test('the secrets endpoint answers the SDK of AWS with the newest version, and as AWS does when there is none', async () => {
+test('the secrets endpoint answers AWS’s SDK with the newest version, and with AWS’s error for an unknown secret', async () => {
   await using secrets = await startSecrets({ known: { a: 1 } });
   const client = new SecretsManagerClient({
     region: 'us-east-1',

@@ -34,7 +34,7 @@ function releaseAt(baseUrl: string, sha256 = 'none') {
   return { version: 'v3.5.1', baseUrl, archives: { [platform]: { name: 'fake.tar.gz', sha256 } } };
 }
 
-/** Stands in for a program that is asked for its version. */
+/** A program that only prints a version. */
 async function fake(folder: string, program: string, version: string) {
   await mkdir(folder, { recursive: true });
   const path = join(folder, program);
@@ -90,7 +90,7 @@ test('etcd on PATH is taken', async (t) => {
   assert.deepEqual(await findEtcd({ env, release }), { ...pair, version: '3.4.0', origin: 'PATH' });
 });
 
-test('an etcd on PATH that is too old, or has no etcdctl, is passed over for a cached one', async (t) => {
+test('a cached etcd replaces one on PATH that is too old or has no etcdctl', async (t) => {
   const { folder, env, release } = await nothingHere(t);
   await fake(join(folder, 'bin'), 'etcd', '3.5.2');
   const cached = await fakePair(join(folder, 'cache/solotick', `etcd-packages-${platform}`), '3.5.16');
@@ -113,7 +113,7 @@ test('the upstream release is downloaded once, checked, and found in the cache f
   assert.equal(lines.length, 1);
 });
 
-test('a release with another checksum than the pinned one is not used', async (t) => {
+test('a release whose checksum is not the pinned one is not used', async (t) => {
   const { folder, env } = await nothingHere(t);
   const { server, release } = await serveRelease(folder);
   await using _ = server;
@@ -122,7 +122,7 @@ test('a release with another checksum than the pinned one is not used', async (t
   assert.deepEqual(await readdir(join(folder, 'cache/solotick')), []);
 });
 
-test('callers at the same time share one whole copy in the cache', async (t) => {
+test('concurrent callers share one complete copy in the cache', async (t) => {
   const { folder, env } = await nothingHere(t);
   const { server, release } = await serveRelease(folder);
   await using _ = server;
@@ -141,7 +141,7 @@ test('a cached copy that does not run is replaced', async (t) => {
   assert.equal((await findEtcd({ env, release })).version, '3.5.1');
 });
 
-test('without any way, one message tells what was tried and what helps', async (t) => {
+test('if every way fails, one message lists what was tried and what helps', async (t) => {
   const { env, release } = await nothingHere(t);
   await assert.rejects(findEtcd({ env, release }), ({ message }: Error) => {
     assert.match(message, /^No etcd was found/);
@@ -155,7 +155,7 @@ test('without any way, one message tells what was tried and what helps', async (
   });
 });
 
-test('a host that takes connections and never answers is given up', { timeout: 30_000 }, async (t) => {
+test('a host that accepts connections and never answers does not block the search', { timeout: 30_000 }, async (t) => {
   const { env } = await nothingHere(t);
   const silent = createServer().listen(0, '127.0.0.1');
   await once(silent, 'listening');
@@ -167,7 +167,7 @@ test('a host that takes connections and never answers is given up', { timeout: 3
   }
 });
 
-test('what apt complains of is in the message', async (t) => {
+test('the message contains apt’s complaint', async (t) => {
   const { folder, env, release } = await nothingHere(t);
   const apt = await fake(join(folder, 'bin'), 'apt-get', '');
   await writeFile(apt, '#!/bin/sh\necho "E: The list of sources could not be read." >&2\nexit 100\n');
@@ -197,11 +197,11 @@ for (const nodes of [1, 3] as const) {
   });
 }
 
-test('etcd that cannot start is an error with what it complained of', async () => {
+test('the error of an etcd that cannot start contains its complaint', async () => {
   await assert.rejects(startEtcd({ extraArgs: ['--no-such-flag'] }), /ended by itself[\s\S]*no-such-flag/);
 });
 
-test('A search that is ended while it downloads leaves nothing behind.', async (t) => {
+test('A search that is killed during a download leaves nothing behind.', async (t) => {
   const { folder, env, release } = await nothingHere(t);
   const begun = join(folder, 'begun');
   await writeFile(join(folder, 'bin/apt-get'), `#!/bin/sh\n: >"${begun}"\nexec /bin/sleep 10\n`, { mode: 0o755 });
@@ -211,7 +211,7 @@ test('A search that is ended while it downloads leaves nothing behind.', async (
     process.once('SIGTERM', () => process.exit(130));
     await findEtcd(${JSON.stringify({ env, release })});`;
   const args = ['--input-type=module', '--eval', script];
-  // A group of its own, so that the signal goes to all, as Ctrl-C in a terminal does.
+  // Its own process group, so that the signal reaches all its processes, as Ctrl-C in a terminal does.
   const child = spawn(process.execPath, args, {
     env: { ...process.env, TMPDIR: join(folder, 'tmp') },
     detached: true,

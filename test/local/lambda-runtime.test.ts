@@ -71,7 +71,7 @@ async function withFunction(
   }
 }
 
-test('the first invocation is a cold start, the next one finds the process warm', () =>
+test('the first invocation is a cold start, and the next one uses the warm process', () =>
   withFunction('dist/main.echo', {}, async (fn) => {
     const first = await fn.invoke({ n: 1 });
     const second = await fn.invoke({ n: 2 });
@@ -83,7 +83,7 @@ test('the first invocation is a cold start, the next one finds the process warm'
     assert.notEqual(first.requestId, second.requestId);
   }));
 
-test('the handler sees its deadline, its request and its function, and of the environment only what it was given', () =>
+test('the handler sees its deadline, its request, its function, and only the environment variables of the function', () =>
   withFunction('dist/main.echo', { timeoutMs: 30_000, memoryMb: 256, env: { GIVEN: 'yes' } }, async (fn) => {
     process.env.NOT_GIVEN = 'secret';
     const { payload, requestId } = await fn.invoke({}, { clientContext: { custom: { by: 'hand' } } });
@@ -105,7 +105,7 @@ test('the handler sees its deadline, its request and its function, and of the en
     assert.equal(env.HOME, undefined);
   }));
 
-test('an invocation that finds no idle process gets a new one', () =>
+test('an invocation without an idle process starts a new one', () =>
   withFunction('dist/main.meet', {}, async (fn) => {
     const together = await Promise.all([fn.invoke({ ms: 300 }), fn.invoke({ ms: 300 })]);
     assert.deepEqual(
@@ -117,7 +117,7 @@ test('an invocation that finds no idle process gets a new one', () =>
     assert.equal(later.coldStart, false);
   }));
 
-test('all that an invocation prints is in its logs when it ends', () => {
+test('the logs of an invocation are complete when it ends', () => {
   const seen: string[] = [];
   return withFunction('dist/main.print', { onLog: (line) => seen.push(line) }, async (fn) => {
     for (let n = 0; n < 3; n++) {
@@ -137,7 +137,7 @@ test('an error of the handler is the answer, and the process stays in use', () =
     assert.equal((await fn.invoke({})).coldStart, false);
   }));
 
-test('a result that is no JSON is an error of the invocation', () =>
+test('a result that is not JSON is an error of the invocation', () =>
   withFunction('dist/main.circular', {}, async (fn) => {
     assert.match((await fn.invoke({})).error?.errorMessage ?? '', /circular/);
   }));
@@ -174,7 +174,7 @@ test('code that cannot be loaded is an error of the invocation', async () => {
   });
 });
 
-test('draining lets a running invocation finish that reacts to SIGTERM', async () => {
+test('draining lets an invocation finish that handles SIGTERM', async () => {
   const begun = Promise.withResolvers<string>();
   await withFunction('dist/main.drains', { timeoutMs: 30_000, onLog: begun.resolve }, async (fn) => {
     const running = fn.invoke({});
@@ -185,7 +185,7 @@ test('draining lets a running invocation finish that reacts to SIGTERM', async (
   });
 });
 
-test('draining ends what does not react to SIGTERM', async () => {
+test('draining kills an invocation that ignores SIGTERM', async () => {
   const begun = Promise.withResolvers<string>();
   await withFunction('dist/main.spin', { timeoutMs: 30_000, onLog: begun.resolve }, async (fn) => {
     const running = fn.invoke({});

@@ -54,7 +54,7 @@ function seen(child: ChildProcess, lines: string[], waiting: Set<() => void>, pa
   });
 }
 
-/** The process that listens on the loopback port of this URL is gone. */
+/** Asserts that nobody listens on this URL's port. */
 async function assertGone(url: string) {
   await assert.rejects(fetch(url), url);
 }
@@ -95,16 +95,16 @@ test('npm start stops everything on Ctrl-C', { timeout: TIMEOUT_MS }, async (t) 
   assert.match(lines.join('\n'), /stopped by SIGINT/);
 });
 
-test('npm start leaves nothing behind when it is ended while it still packages', { timeout: TIMEOUT_MS }, async (t) => {
+test('npm start leaves nothing behind when it is killed while it packages', { timeout: TIMEOUT_MS }, async (t) => {
   const folder = await mkdtemp(join(tmpdir(), 'solotick-start-'));
   t.after(() => rm(folder, { recursive: true }));
   const { child, closed, seen } = start(t, 'env', `TMPDIR=${folder}`, process.execPath, 'infra/local/start.ts');
   await seen(/^etcd \S+ from /);
-  // From here on it writes.
+  // From here on, packaging writes files.
   while (!(await readdir(folder, { recursive: true })).some((path) => path.endsWith('service/dist'))) await sleep(10);
   child.kill('SIGTERM');
   assert.deepEqual(await closed, [130, null]);
-  // So long packaging would have gone on.
+  // Packaging would still be running for this long.
   await sleep(4000);
   assert.deepEqual(await readdir(folder), []);
 });
@@ -138,7 +138,7 @@ test('npm run dev ticks until Ctrl-C, answers invocations by hand, and then lets
   await assertGone(`${etcd}/health`);
 });
 
-/** A copy of the project with a `.env`, in a folder whose name has a blank. */
+/** Copies the project and adds a `.env`, in a folder whose name contains a space. */
 async function projectWith(t: TestContext, dotenv: Record<string, string>): Promise<string> {
   const folder = await mkdtemp(join(tmpdir(), 'solotick start '));
   t.after(() => rm(folder, { recursive: true }));
@@ -154,7 +154,7 @@ async function projectWith(t: TestContext, dotenv: Record<string, string>): Prom
   return folder;
 }
 
-test('npm run dev does its work and prints commands for a shell, whatever .env says of lock, region, secret, profile, stage and shards', {
+test('npm run dev works and prints valid shell commands with any lock, region, secret, profile, stage and shards in .env', {
   timeout: TIMEOUT_MS,
 }, async (t) => {
   const project = await projectWith(t, {

@@ -22,7 +22,7 @@ let cloud: LocalCloud;
 before(async () => {
   folder = await mkdtemp(join(tmpdir(), 'solotick-operate-'));
   serviceDir = await serviceFolder(folder);
-  // The function's time-out is 300 s, so a run starts nothing new after 5 s.
+  // The function's time-out is 300 s, so a run starts no new work after 5 s.
   cloud = await startCloud({ stage: 'dev', env: { DEADLINE_RESERVE_SECONDS: '295' } });
   announce(serviceDir, { url: cloud.lambdaUrl, stage: 'dev' });
 });
@@ -40,7 +40,7 @@ const refused = (args: string[], message: RegExp) =>
     return (error.cause as { code: number }).code === 1;
   });
 
-/** Serves `count` records, one for each minute of 2026, to a target that has nothing yet. */
+/** Makes the source serve `count` records, one per minute of 2026, and empties the target. */
 function serveRecords(count: number, latencyMs = 0) {
   cloud.source.records = Array.from({ length: count }, (_, index) => model(index));
   cloud.target.models.clear();
@@ -70,7 +70,7 @@ function start(t: TestContext, cwd: string, ...args: string[]) {
   return { child, lines, closed, seen };
 }
 
-test('A rehearsal says what would be written and writes nothing.', { timeout: TIMEOUT_MS }, async () => {
+test('A dry run prints what would be written and writes nothing.', { timeout: TIMEOUT_MS }, async () => {
   serveRecords(3);
   const said = await local('backfill', '--since', '2026-01-01', '--until', '2026-01-01T00:02Z', '--dry-run');
   assert.match(said, /completed, 2 read, 2 would be written/);
@@ -78,7 +78,7 @@ test('A rehearsal says what would be written and writes nothing.', { timeout: TI
   assert.equal(cloud.target.models.size, 0);
 });
 
-test('A backfill that does not fit into one invocation is continued until it is done.', {
+test('A backfill that does not fit into one invocation continues until it is complete.', {
   timeout: TIMEOUT_MS,
 }, async () => {
   serveRecords(3000, 100);
@@ -88,7 +88,7 @@ test('A backfill that does not fit into one invocation is continued until it is 
   assert.equal(cloud.target.models.size, 3000);
 });
 
-test('Ctrl-C stops a backfill after its window, and the command that it prints does the rest.', {
+test('Ctrl-C stops a backfill after its window, and the printed command copies the rest.', {
   timeout: TIMEOUT_MS,
 }, async (t) => {
   serveRecords(300, 500);
@@ -109,7 +109,7 @@ test('Ctrl-C stops a backfill after its window, and the command that it prints d
   assert.equal(cloud.target.models.size, 300);
 });
 
-test('Single records are repaired by their ids, and those that the source does not know are named.', {
+test('A backfill by ids writes single records and names the ids that the source does not know.', {
   timeout: TIMEOUT_MS,
 }, async () => {
   serveRecords(5);
@@ -119,7 +119,7 @@ test('Single records are repaired by their ids, and those that the source does n
   assert.deepEqual([...cloud.target.models.keys()], ['model-00003']);
 });
 
-test('A held lock ends a backfill with its holder, what to do, and the command that goes on.', {
+test('If the lock is held, a backfill ends with the holder, what to do, and the command to continue.', {
   timeout: TIMEOUT_MS,
 }, async () => {
   serveRecords(1);
@@ -138,11 +138,11 @@ test('A held lock ends a backfill with its holder, what to do, and the command t
   }
 });
 
-test('An error of the function is told by its type and message.', { timeout: TIMEOUT_MS }, () =>
+test('An error of the function is printed with its type and message.', { timeout: TIMEOUT_MS }, () =>
   refused(['backfill', '--all', '--resume', 'nothing'], /backfill failed: EventError: there is no partial backfill/),
 );
 
-test('Without --local the deployed functions are invoked by their names in Lambda.', {
+test('Without --local, the commands invoke the deployed functions by their names in Lambda.', {
   timeout: TIMEOUT_MS,
 }, async () => {
   const env = {
@@ -157,7 +157,7 @@ test('Without --local the deployed functions are invoked by their names in Lambd
   assert.match(await serverless(serviceDir, ['status'], env), /^job +models, stage dev$/m);
 });
 
-test('npm run dev says where its functions are, and status, pause, resume and reset work on them until it ends.', {
+test('While npm run dev runs, status, pause, resume and reset with --local work on its functions.', {
   timeout: TIMEOUT_MS,
 }, async (t) => {
   const project = await serviceFolder(join(folder, 'dev'));
@@ -178,11 +178,11 @@ test('npm run dev says where its functions are, and status, pause, resume and re
 
   child.kill('SIGINT');
   assert.deepEqual(await closed, [0, null], lines.join('\n'));
-  // That of another one, which was killed, is there again.
+  // The announcement of the earlier one, which was killed, is back.
   await assert.rejects(onDev('status'), /npm run dev is not running any more/);
 });
 
-test('Wrong options are refused before anything is invoked.', { timeout: TIMEOUT_MS }, async () => {
+test('Wrong options are refused before any function is invoked.', { timeout: TIMEOUT_MS }, async () => {
   await refused(['backfill'], /say what to copy/);
   await refused(['reset', '--what', 'everything'], /--what "everything" must be one of checkpoint, watermark, failed/);
   await refused(['reset', '--what', 'failed', '--to', '2026-01-01'], /--to belongs to --what watermark/);

@@ -11,7 +11,7 @@ before(async () => {
 });
 after(() => etcd[Symbol.asyncDispose]());
 
-test('The status of a job in shards shows each of them, and a reset names those that were not reset.', async () => {
+test('The status of a job in shards shows each shard, and a reset names the shards it skipped.', async () => {
   const records = Array.from({ length: 20 }, (_, index) => model(index));
   await using world = await startWorld({ endpoints: etcd.endpoints, records, env: { SHARDS: '2' } });
   for (const index of [0, 1]) await world.tick({ shard: { index, of: 2 } });

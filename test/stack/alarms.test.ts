@@ -51,7 +51,7 @@ interface Metric {
 
 const templates = new Map<string, Promise<Record<string, Resource>>>();
 
-/** The resources of dev's file with lines of it replaced; packaged once for the same changes. */
+/** Packages dev's file with some lines replaced, once for the same changes. */
 async function packaged(
   ...changes: [line: string, instead: string][]
 ): Promise<{ resources: Record<string, Resource> }> {
@@ -89,7 +89,7 @@ const ALARMS = [
   ...['undelivered', 'failed-invocations', 'dead-letters'],
 ];
 
-test('Every alarm is there, says what to do, and tells nobody until there is an address.', async () => {
+test('Every alarm exists, says what to do, and notifies nobody without an address.', async () => {
   const { resources } = await packaged();
   const alarms = alarmsOf(resources);
   assert.deepEqual(
@@ -106,7 +106,7 @@ test('Every alarm is there, says what to do, and tells nobody until there is an 
   );
 });
 
-test('Only the dead man’s switch goes off because nothing is heard, and it goes off after just the time in the file.', async () => {
+test('Only the no-success alarm goes off for missing data, and it does so after exactly the time in the file.', async () => {
   const { resources } = await packaged();
   for (const [name, { TreatMissingData }] of alarmsOf(resources))
     assert.equal(TreatMissingData, name === 'NoSuccessAlarm' ? 'breaching' : 'notBreaching');
@@ -116,7 +116,7 @@ test('Only the dead man’s switch goes off because nothing is heard, and it goe
   const { Period, Stat, Metric } = success!.MetricStat!;
   assert.deepEqual([Metric.MetricName, Stat], ['Success', 'Sum']);
   assert.deepEqual([alarm.ComparisonOperator, alarm.Threshold], ['LessThanThreshold', 1]);
-  // All periods have to be without a success, because no smaller number of data points is asked for.
+  // Without DatapointsToAlarm, all periods must be without a success.
   assert.equal(Period * alarm.EvaluationPeriods, 45 * 60);
   assert.equal(resources.NoSuccessAlarm!.Properties.DatapointsToAlarm, undefined);
 });
@@ -131,12 +131,12 @@ test('Thresholds follow the time-out, the reserve, the skips before a warning an
   const of = (name: string) => resources[name]!.Properties as unknown as Alarm;
   assert.equal(of('ConsecutiveSkipsAlarm').Threshold, 7);
   assert.equal(of('NearTimeoutAlarm').Threshold, 590_000);
-  // An alarm that ended before the next tick could confirm it would send two mails for each.
+  // An alarm that ended before the next tick could confirm it would send two mails per tick.
   for (const name of ['Errors', 'NearTimeout', 'LockLost', 'ConsecutiveSkips', 'FailedRecords'])
     assert.equal(of(`${name}Alarm`).Period, 35 * 60, name);
 });
 
-test('With an address all alarms go to a topic that CloudWatch may publish to, encrypted with a key that it may use.', async () => {
+test('With an address, all alarms go to an encrypted topic to which CloudWatch can publish.', async () => {
   const { resources } = await packaged(['alarms: true', 'alarms: true\nalarmAddress: on-call@example.com']);
   for (const [, { AlarmActions, OKActions }] of alarmsOf(resources))
     assert.deepEqual([AlarmActions, OKActions], [[{ Ref: 'AlarmTopic' }], [{ Ref: 'AlarmTopic' }]]);
@@ -158,7 +158,7 @@ test('With an address all alarms go to a topic that CloudWatch may publish to, e
   assert.partialDeepStrictEqual(PolicyDocument.Statement, [{ ...cloudWatch, Action: 'sns:Publish' }]);
 });
 
-test('What costs something when idle can be left out, and the dead man’s switch goes with the schedule.', async () => {
+test('Everything that costs something when idle can be left out, and a disabled schedule has no no-success alarm.', async () => {
   const bare = await packaged(['alarms: true', 'alarms: false'], ['dashboard: true', 'dashboard: false']);
   assert.deepEqual(alarmsOf(bare.resources), []);
   const idle = Object.values(bare.resources).filter(({ Type }) => /CloudWatch|SNS|KMS|EC2/.test(Type));
@@ -171,14 +171,14 @@ test('What costs something when idle can be left out, and the dead man’s switc
   assert.doesNotMatch(JSON.stringify(resources.Dashboard), /no-success/);
 });
 
-test('An interval beyond the dead man’s switch makes it wait for longer, and its mail says so.', async () => {
+test('With a longer interval, the no-success alarm waits longer, and its mail says how long.', async () => {
   const { resources } = await packaged(['expression: rate(15 minutes)', 'expression: rate(1 day)']);
   const alarm = resources.NoSuccessAlarm!.Properties as unknown as Alarm;
   assert.equal(alarm.EvaluationPeriods * alarm.Metrics![1]!.MetricStat!.Period, 25 * 3600);
   assert.match(alarm.AlarmDescription, /for 1445 minutes/);
 });
 
-test('Each shard has a dead man’s switch of its own.', async () => {
+test('Each shard has its own no-success alarm.', async () => {
   const { resources } = await packaged(['shards: 1', 'shards: 3']);
   assert.equal(resources.NoSuccessAlarm, undefined);
   for (const index of [0, 1, 2]) {
@@ -192,9 +192,9 @@ test('Each shard has a dead man’s switch of its own.', async () => {
   }
 });
 
-test('Alarms and dashboard name only metrics that runs tell of, under the dimensions under which they do.', async () => {
+test('Alarms and dashboard use only metrics that runs emit, with the same dimensions.', async () => {
   const { resources } = await packaged(['shards: 1', 'shards: 2']);
-  const told = everythingTold();
+  const emitted = everythingEmitted();
   const named: string[] = [];
   for (const [, alarm] of alarmsOf(resources))
     for (const { Namespace, MetricName, Dimensions = [] } of watched(alarm))
@@ -203,13 +203,13 @@ test('Alarms and dashboard name only metrics that runs tell of, under the dimens
   assert.equal(named.length, 5, 'two shards without success, lock lost, skips in a row, failed records');
 
   const inDashboard = dashboardMetrics(resources);
-  for (const name of [...named, ...inDashboard]) assert.ok(told.has(name), `${name} is told by no run`);
-  // Nothing that the timer tells of is kept from who looks.
-  for (const name of told)
+  for (const name of [...named, ...inDashboard]) assert.ok(emitted.has(name), `no run emits ${name}`);
+  // The dashboard shows every metric of the timer.
+  for (const name of emitted)
     if (!/shard=|kind=/.test(name)) assert.ok(inDashboard.includes(name), `${name} is not shown`);
 });
 
-test('Alarms of AWS’s own metrics name the function and the queues by the names that they have.', async () => {
+test('Alarms on AWS’s own metrics have the names of the function and the queues in the template.', async () => {
   const { resources } = await packaged();
   const called = (name: string, key: string) => resources[name]!.Properties[key];
   const foreign = alarmsOf(resources)
@@ -227,7 +227,7 @@ test('Alarms of AWS’s own metrics name the function and the queues by the name
   );
 });
 
-test('The dashboard is text as CloudWatch wants it, shows every alarm, and no widget hides another.', async () => {
+test('The dashboard is JSON text, shows every alarm, and no widget covers another.', async () => {
   const { resources } = await packaged();
   const { widgets } = dashboardOf(resources);
   const [alarms] = widgets.filter(({ type }) => type === 'alarm');
@@ -274,7 +274,7 @@ function dashboardOf(resources: Record<string, Resource>): { widgets: Widget[] }
 const nameOf = (name: string, dimensions: Record<string, string>) =>
   [name, ...Object.entries(dimensions).map(([key, value]) => `${key}=${value}`)].join(' ');
 
-/** The metrics of our namespace in the dashboard: "." there stands for what is above it. */
+/** The metrics of our namespace in the dashboard, where "." repeats the value in the row above. */
 function dashboardMetrics(resources: Record<string, Resource>): string[] {
   const names: string[] = [];
   for (const { properties } of dashboardOf(resources).widgets) {
@@ -293,9 +293,9 @@ function dashboardMetrics(resources: Record<string, Resource>): string[] {
   return names;
 }
 
-/** Every metric with its dimensions that runs tell of, by having all kinds of runs told. */
-function everythingTold(): Set<string> {
-  const told = new Set<string>();
+/** Emits the metrics of all kinds of runs. Returns each metric with its dimensions. */
+function everythingEmitted(): Set<string> {
+  const emitted = new Set<string>();
   const log = { warn: (message: string) => assert.fail(message) } as unknown as Log;
   const tell = createMetrics({ stage: 'dev', job: 'models' }, log, (line) => {
     const { _aws, ...values } = JSON.parse(line);
@@ -303,7 +303,7 @@ function everythingTold(): Set<string> {
       assert.equal(Namespace, 'solotick');
       for (const set of Dimensions as string[][])
         for (const { Name } of Metrics)
-          told.add(nameOf(Name, Object.fromEntries(set.map((key) => [key, values[key]]))));
+          emitted.add(nameOf(Name, Object.fromEntries(set.map((key) => [key, values[key]]))));
     }
   });
   const state: State = { consecutiveSkips: 0 };
@@ -321,5 +321,5 @@ function everythingTold(): Set<string> {
         tell(observed, { result: result({ status: 'skipped', reason }) });
     tell(observed, { error: new LockLostError('lost') });
   }
-  return told;
+  return emitted;
 }

@@ -37,7 +37,7 @@ const arnOf = (service: string, name: string) => `arn:aws:${service}:us-east-1:$
 const functionArn = (name: string) => arnOf('lambda', `function:solotick-dev-${name}`);
 const queueArn = (name: string) => arnOf('sqs', `solotick-dev-${name}`);
 
-// One story: what the first test has deployed is looked at, run, changed and removed by the next ones.
+// The tests are one story: the first one deploys, and the next ones read, run, change and remove what it deployed.
 describe('serverless deploy', { skip: await skipWithout('moto'), timeout: TIMEOUT_MS }, () => {
   let deployment: Awaited<ReturnType<typeof startDeployment>>;
   before(async () => {
@@ -53,7 +53,7 @@ describe('serverless deploy', { skip: await skipWithout('moto'), timeout: TIMEOU
   const queueUrl = async (name: string) =>
     (await deployment.aws.sqs.send(new GetQueueUrlCommand({ QueueName: `solotick-dev-${name}` }))).QueueUrl;
 
-  /** Sends the schedule's own input to the schedule's own target, as the scheduler does. */
+  /** Sends the schedule's input to its target, as EventBridge Scheduler does. */
   async function tick(scheduledTime: string) {
     const { Arn, Input } = (await schedule()).Target!;
     const Payload = Buffer.from(Input!.replace('<aws.scheduler.scheduled-time>', scheduledTime));
@@ -63,7 +63,7 @@ describe('serverless deploy', { skip: await skipWithout('moto'), timeout: TIMEOU
     return payload;
   }
 
-  test('It deploys the stage, whose secret is there before.', async () => {
+  test('It deploys the stage after its secret.', async () => {
     const { settings, createSecret, edit, serverless, aws } = deployment;
     await createSecret('solotick/dev');
     await edit((config) => {
@@ -82,7 +82,7 @@ describe('serverless deploy', { skip: await skipWithout('moto'), timeout: TIMEOU
     assert.equal(Stacks?.[0]?.StackStatus, 'UPDATE_COMPLETE');
   });
 
-  test('What moto knows nothing of is an error here, not left out.', async () => {
+  test('A resource that moto does not know is an error here; moto would leave it out.', async () => {
     const TemplateBody = JSON.stringify({ Resources: { Pipe: { Type: 'AWS::Pipes::Pipe', Properties: {} } } });
     const { cloudformation } = deployment.aws;
     const creation = cloudformation.send(new CreateStackCommand({ StackName: 'refused', TemplateBody }));
@@ -90,7 +90,7 @@ describe('serverless deploy', { skip: await skipWithout('moto'), timeout: TIMEOU
     await cloudformation.send(new DeleteStackCommand({ StackName: 'refused' }));
   });
 
-  test('The schedule is as the stage’s file has it, with bounded retries and a queue for what was not delivered.', async () => {
+  test('The schedule follows the stage’s file, with bounded retries and a queue for undelivered ticks.', async () => {
     const { ScheduleExpression, ScheduleExpressionTimezone, State, FlexibleTimeWindow, Target } = await schedule();
     assert.deepEqual([ScheduleExpression, ScheduleExpressionTimezone], ['rate(10 minutes)', 'Europe/Berlin']);
     assert.deepEqual([State, FlexibleTimeWindow], ['ENABLED', { Mode: 'OFF' }]);
@@ -110,7 +110,7 @@ describe('serverless deploy', { skip: await skipWithout('moto'), timeout: TIMEOU
     });
   });
 
-  test('The functions have the settings of the stage’s file, and are not repeated when they fail.', async () => {
+  test('The functions have the settings of the stage’s file, and Lambda does not retry them.', async () => {
     const { aws, settings } = deployment;
     const { TemplateBody } = await aws.cloudformation.send(new GetTemplateCommand({ StackName: 'solotick-dev' }));
     assert.equal(JSON.parse(TemplateBody!).Resources.SyncLambdaFunction.Properties.RecursiveLoop, 'Allow');
@@ -139,7 +139,7 @@ describe('serverless deploy', { skip: await skipWithout('moto'), timeout: TIMEOU
     }
   });
 
-  test('Each function has a role of its own, for what that one needs.', async () => {
+  test('Each function has its own role with only its own permissions.', async () => {
     const { aws } = deployment;
     const { ARN: secretArn } = await aws.secrets.send(new DescribeSecretCommand({ SecretId: 'solotick/dev' }));
     for (const name of FUNCTIONS) {
@@ -170,7 +170,7 @@ describe('serverless deploy', { skip: await skipWithout('moto'), timeout: TIMEOU
     }
   });
 
-  test('Every alarm is told to the address, and is on the dashboard.', async () => {
+  test('Every alarm notifies the address and is on the dashboard.', async () => {
     const { cloudwatch } = deployment.aws;
     const { MetricAlarms: alarms = [] } = await cloudwatch.send(new DescribeAlarmsCommand());
     assert.deepEqual(alarms.map(({ AlarmName }) => AlarmName?.replace('solotick-dev-', '')).sort(), [
@@ -189,7 +189,7 @@ describe('serverless deploy', { skip: await skipWithout('moto'), timeout: TIMEOU
     assert.deepEqual(first.properties.alarms.sort(), alarms.map(({ AlarmArn }) => AlarmArn).sort());
   });
 
-  test('A tick runs the deployed zip: it copies all, under a fencing token, with the secret read from Secrets Manager.', async () => {
+  test('A tick runs the deployed zip: it copies everything with a fencing token and the secret of Secrets Manager.', async () => {
     const { aws, records, source, target, run, fetchZip, etcd } = deployment;
     const { Buckets } = await aws.s3.send(new ListBucketsCommand());
     const zip = await fetchZip(Buckets![0]!.Name!);
@@ -236,7 +236,7 @@ describe('serverless deploy', { skip: await skipWithout('moto'), timeout: TIMEOU
     assert.equal(target.writes.length, written);
   });
 
-  test('A backfill by hand goes through Lambda, by the command of osls and by the project’s own.', async () => {
+  test('A backfill by hand runs through Lambda, with osls’s own command and with the project’s.', async () => {
     const { records, serverless, target } = deployment;
     const [first, second] = records.map(({ id }) => id) as [string, string];
     target.models.clear();
@@ -247,7 +247,7 @@ describe('serverless deploy', { skip: await skipWithout('moto'), timeout: TIMEOU
     assert.deepEqual([...target.models.keys()], [first, second]);
   });
 
-  test('Another schedule is one line in the stage’s file and another deploy.', async () => {
+  test('A new schedule takes one line in the stage’s file and a deploy.', async () => {
     const { aws, edit, serverless } = deployment;
     await edit((config) => {
       config.schedule.expression = 'rate(5 minutes)';
@@ -259,7 +259,7 @@ describe('serverless deploy', { skip: await skipWithout('moto'), timeout: TIMEOU
     assert.equal((await aws.lambda.send(command)).MaximumEventAgeInSeconds, 300);
   });
 
-  test('serverless remove leaves nothing but the secret, which has a stack of its own.', async () => {
+  test('serverless remove leaves only the secret, which has a stack of its own.', async () => {
     const { aws, serverless } = deployment;
     await serverless('remove');
     const { Stacks = [] } = await aws.cloudformation.send(new DescribeStacksCommand());
@@ -287,7 +287,7 @@ describe('serverless deploy', { skip: await skipWithout('moto'), timeout: TIMEOU
 
   const roleName = (arn: string) => arn.split('/').at(-1)!;
 
-  /** What each policy of a role grants: resources by actions. */
+  /** The grants of each policy of a role: resources by actions. */
   async function grantsOf(roleArn: string) {
     const { iam } = deployment.aws;
     const RoleName = roleName(roleArn);
@@ -306,7 +306,7 @@ describe('serverless deploy', { skip: await skipWithout('moto'), timeout: TIMEOU
     return grants;
   }
 
-  /** The one statement that says who may take the role. */
+  /** The one statement that says who may assume the role. */
   async function trusted(roleArn: string) {
     const { Role } = await deployment.aws.iam.send(new GetRoleCommand({ RoleName: roleName(roleArn) }));
     const { Statement } = JSON.parse(decodeURIComponent(Role!.AssumeRolePolicyDocument!));

@@ -20,7 +20,7 @@ const INTERFACES =
   'ec2:CreateNetworkInterface,ec2:DescribeNetworkInterfaces,ec2:DescribeSubnets,ec2:DeleteNetworkInterface,' +
   'ec2:AssignPrivateIpAddresses,ec2:UnassignPrivateIpAddresses';
 
-/** AWS allows nothing narrower, or the wildcard stands for no more than what is said here. */
+/** The accepted wildcards: AWS allows nothing narrower, or they match only what the reason says. */
 const REASONS: [reason: string, statement: RegExp][] = [
   ['X-Ray', /^AWS::IAM::Role: xray:PutTraceSegments,xray:PutTelemetryRecords on \*$/],
   ['interfaces in a VPC', RegExp(`^AWS::IAM::Role: ${INTERFACES} on \\*$`)],
@@ -35,7 +35,7 @@ const REASONS: [reason: string, statement: RegExp][] = [
   ],
 ];
 
-test('No statement of a packaged template allows more than it names, but for what AWS allows nothing narrower for.', async () => {
+test('No statement of a packaged template has a wildcard, except where AWS allows nothing narrower.', async () => {
   const reasons = new Set<string>();
   for (const [name, file] of templates) {
     const statements = allowances(JSON.parse(await readFile(file, 'utf8')).Resources);
@@ -49,14 +49,14 @@ test('No statement of a packaged template allows more than it names, but for wha
   assert.deepEqual([...reasons].sort(), REASONS.map(([reason]) => reason).sort());
 });
 
-test('No role has a policy that somebody else writes: all that it may do stands in the template.', async () => {
+test('No role has a managed policy: the template has all of its permissions.', async () => {
   for (const [name, file] of templates)
     assert.doesNotMatch(await readFile(file, 'utf8'), /ManagedPolic|"arn:aws[\w-]*:iam::aws:policy/, name);
 });
 
-test('A node of the etcd cluster is allowed what it names, in its own bucket, log and account.', async () => {
+test('A node of the etcd cluster may use only its own bucket, log and account.', async () => {
   const text = await readFile(join(import.meta.dirname, '../../infra/etcd/node.yml'), 'utf8');
-  // CloudFormation's own tags, such as !Sub, are left out: their text is looked at.
+  // The parser drops CloudFormation's tags, such as !Sub, and keeps their text.
   const { Resources } = parse(text, { logLevel: 'error' });
   assert.deepEqual(
     allowances(Resources).filter((statement) => /[*?]|Not/.test(statement)),
@@ -67,13 +67,13 @@ test('A node of the etcd cluster is allowed what it names, in its own bucket, lo
       'AWS::IAM::Role: s3:PutObject on arn:<AWS::Partition>:s3:::<Bucket>/snapshots/*',
       'AWS::IAM::Role: logs:CreateLogStream,logs:PutLogEvents on logs:log-group:/<Cluster>:*',
       'AWS::IAM::Role: ssm:UpdateInstanceInformation on ec2:instance/*',
-      // Sessions in the place of SSH.
+      // Sessions instead of SSH.
       'AWS::IAM::Role: ssmmessages:CreateControlChannel,ssmmessages:CreateDataChannel,ssmmessages:OpenControlChannel,ssmmessages:OpenDataChannel on *',
     ],
   );
 });
 
-/** One line for each resource of each allowing statement, wherever in a template it is. */
+/** Lists the resources of all statements that allow something, anywhere in a template. */
 function allowances(resources: { [name: string]: { [key: string]: Json } }): string[] {
   return Object.values(resources).flatMap((resource) =>
     statementsOf(resource).flatMap(({ Effect, Action, Resource = 'itself', Principal = {}, ...rest }) => {
@@ -94,7 +94,7 @@ function statementsOf(value: Json | undefined): { [key: string]: Json }[] {
 
 const isOpen = (principal: Json) => JSON.stringify(principal).includes('"*"');
 
-/** An ARN without partition, region and account, where it is in those of the stack, and <Name> for what is filled in. */
+/** Writes <Name> for a reference, and leaves out the stack's own partition, region and account. */
 function textOf(resource: Json): string {
   const { 'Fn::Sub': sub } = Object(resource);
   const text = typeof (sub ?? resource) === 'string' ? (sub ?? resource) : JSON.stringify(resource);

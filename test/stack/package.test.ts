@@ -8,7 +8,7 @@ import { serverless, serviceFolder, unpack } from '../../infra/bundle/artifact.t
 import { build } from '../../infra/bundle/build.ts';
 import { readStageConfig } from '../../infra/stage/stage-config.ts';
 
-/** A shell in which nothing of AWS is set up: no credentials, no profile, no region. */
+/** An environment without any settings of AWS: no credentials, no profile, no region. */
 const bareShell = {
   PATH: process.env.PATH,
   HOME: '/nonexistent',
@@ -29,7 +29,7 @@ beforeEach(async () => {
   serviceDir = await serviceFolder(folder);
 });
 
-test('The zip holds the bundle that infra/bundle/build.ts makes, and nothing else.', async () => {
+test('The zip contains exactly the bundle of infra/bundle/build.ts.', async () => {
   await mkdir(join(serviceDir, 'dist'));
   await writeFile(join(serviceDir, 'dist/stale.js'), '// of an earlier build');
   await serverless(serviceDir, ['package'], bareShell);
@@ -97,7 +97,7 @@ for (const stage of ['dev', 'prod']) {
   });
 }
 
-test('Permissions for a network, a key and a continuation are given to the roles only where the stage has the reason.', async () => {
+test('Roles have permissions for a network, a key and a continuation only if the stage needs them.', async () => {
   const key = 'arn:aws:kms:eu-central-1:111111111111:key/1';
   await edit('dev', (yaml) =>
     yaml
@@ -124,7 +124,7 @@ test('Permissions for a network, a key and a continuation are given to the roles
   assert.equal(resources.SecretsEndpoint, undefined);
 });
 
-test('A way to Secrets Manager from inside a network admits the functions only, which are told its address.', async () => {
+test('The endpoint of Secrets Manager admits only the functions, which receive its address.', async () => {
   const vpc = '{ subnetIds: [subnet-1], securityGroupIds: [sg-1, sg-2], secretsEndpoint: { vpcId: vpc-1 } }';
   await edit('dev', (yaml) => yaml.replace('memoryMb:', `vpc: ${vpc}\nmemoryMb:`));
   await serverless(serviceDir, ['package'], bareShell);
@@ -147,7 +147,7 @@ test('A way to Secrets Manager from inside a network admits the functions only, 
   }
 });
 
-test('A schedule that is switched off and has a window of its own is deployed so.', async () => {
+test('A disabled schedule with a flexible window is deployed as such.', async () => {
   await edit('dev', (yaml) =>
     yaml.replace(/enabled: .*/, 'enabled: false').replace(/flexibleWindowMinutes: .*/, 'flexibleWindowMinutes: 5'),
   );
@@ -157,7 +157,7 @@ test('A schedule that is switched off and has a window of its own is deployed so
   assert.deepEqual(Properties.FlexibleTimeWindow, { Mode: 'FLEXIBLE', MaximumWindowInMinutes: 5 });
 });
 
-test('A job in shards has a schedule for each, with the shard in its input.', async () => {
+test('Each shard has a schedule with the shard in its input.', async () => {
   await edit('dev', (yaml) => yaml.replace('shards: 1', 'shards: 2'));
   await serverless(serviceDir, ['package'], bareShell);
   const resources = await compiledResources();
@@ -174,7 +174,7 @@ test('A job in shards has a schedule for each, with the shard in its input.', as
   }
 });
 
-test('A wrong file of a stage stops packaging with one message that names the file and every key.', async () => {
+test('An invalid stage file stops packaging with one message that names the file and every key.', async () => {
   await edit('dev', (yaml) =>
     yaml
       .replace('timezone:', 'timezon:')
@@ -196,7 +196,7 @@ test('A wrong file of a stage stops packaging with one message that names the fi
   assert.ok(!(await readdir(serviceDir)).includes('dist'));
 });
 
-test('The secret lives in a stack of its own, which never says what it holds and never takes it along.', async () => {
+test('The secret has a stack of its own, which neither contains the value nor deletes the secret.', async () => {
   await serverless(serviceDir, ['package'], bareShell);
   const types = Object.values(await compiledResources()).map((resource) => (resource as { Type: string }).Type);
   assert.ok(!types.includes('AWS::SecretsManager::Secret'));
@@ -205,18 +205,18 @@ test('The secret lives in a stack of its own, which never says what it holds and
   assert.deepEqual(Object.keys(Secret.Properties), ['Name', 'Description']);
 });
 
-test('A stage without a file of its own is not deployed.', async () => {
+test('A stage without a file is not deployed.', async () => {
   const output = await failureOf(serverless(serviceDir, ['deploy', '--stage', 'staging'], bareShell));
   assert.match(output, /there is no infra\/config\/staging\.yml.*dev, prod/);
 });
 
-test('A setting goes into the environment as it is written, without YAML taking it for a number.', async () => {
+test('A setting keeps its text, even if it looks like a number in YAML.', async () => {
   await edit('dev', (yaml) => yaml.replace(/TARGET_REGION_ID: .*/, 'TARGET_REGION_ID: 0012'));
   const { settings } = await readStageConfig('dev', join(serviceDir, 'infra/config'));
   assert.equal(settings.TARGET_REGION_ID, '0012');
 });
 
-test('invoke local runs a fresh bundle with the settings of the shell and of .env before those of the stage.', async () => {
+test('invoke local runs a fresh bundle, and the settings of the shell and of .env override those of the stage.', async () => {
   await mkdir(join(serviceDir, 'dist'));
   await writeFile(join(serviceDir, 'dist/control.js'), 'throw new Error("this is of an earlier build")');
   await writeFile(join(serviceDir, '.env'), 'CONCURENCY=5\nTARGET_REGION_ID=\nAWS_PROFILE=none\n');
@@ -237,7 +237,7 @@ async function edit(stage: string, change: (yaml: string) => string) {
 
 const arnOf = (resource: string) => ({ 'Fn::GetAtt': [resource, 'Arn'] });
 
-/** What each policy of a role grants access to; an ARN without partition, region and account. */
+/** The resource of each policy of a role; ARNs without partition, region and account. */
 function grantsOf(role: { Properties: { Policies: Policy[] } }): Record<string, unknown> {
   return Object.fromEntries(
     role.Properties.Policies.map(({ PolicyName, PolicyDocument: { Statement } }) => {

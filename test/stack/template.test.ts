@@ -13,11 +13,11 @@ const infra = join(import.meta.dirname, '../../infra');
 
 const skip = await skipWithout('cfn-lint');
 
-/** Fails at a warning, too. */
+/** Fails at warnings as well. */
 const lint = (files: string[]) =>
   run('cfn-lint', ['--', ...files]).catch(({ stdout, stderr }) => assert.fail(`${stdout}${stderr}`));
 
-test('cfn-lint has nothing to say of the packaged templates, with and without what is optional.', {
+test('cfn-lint finds nothing in the packaged templates, with and without their optional parts.', {
   skip,
 }, async (t) => {
   const folder = await mkdtemp(join(tmpdir(), 'solotick-template-'));
@@ -25,7 +25,7 @@ test('cfn-lint has nothing to say of the packaged templates, with and without wh
   await lint([...(await packageTemplates(folder)).values()]);
 });
 
-test('cfn-lint has nothing to say of the templates that are stacks of their own.', { skip }, async () => {
+test('cfn-lint finds nothing in the templates with stacks of their own.', { skip }, async () => {
   const files = (await readdir(infra, { recursive: true }))
     .filter((name) => name.endsWith('.yml'))
     .map((name) => join(infra, name));

@@ -14,12 +14,12 @@ function ticks(expression: string, count: number, timezone = 'UTC') {
   return found;
 }
 
-test('a rate ticks at its start and then each time its length has passed', () => {
+test('a rate ticks at its start and then at each interval', () => {
   assert.deepEqual(ticks('rate(15 minutes)', 3), ['2026-11-24T12:00', '2026-11-24T12:15', '2026-11-24T12:30']);
   assert.deepEqual(ticks('rate(1 day)', 2), ['2026-11-24T12:00', '2026-11-25T12:00']);
 });
 
-test('what a rate missed is not made up for', () => {
+test('a rate does not catch up on missed ticks', () => {
   const next = every(10_000, start);
   assert.equal(next(new Date('2026-11-24T12:01:01.000Z'))?.toISOString(), '2026-11-24T12:01:10.000Z');
 });
@@ -40,13 +40,13 @@ test('a cron expression is read as EventBridge reads it', () => {
   assert.deepEqual(ticks('cron(0 0 1W * ? 2026)', 3), ['2026-12-01T00:00']);
 });
 
-test('cron and at are in their time zone, and at comes once', () => {
+test('cron and at use their time zone, and at ticks once', () => {
   assert.deepEqual(ticks('cron(0 9 * * ? *)', 1, 'Europe/Berlin'), ['2026-11-25T08:00']);
   assert.deepEqual(ticks('at(2026-12-01T10:00:00)', 2, 'America/New_York'), ['2026-12-01T15:00']);
   assert.deepEqual(ticks('at(2025-12-01T10:00:00)', 1), []);
 });
 
-test('an expression that is none is refused with its text', () => {
+test('the error for a malformed expression quotes it', () => {
   for (const wrong of [
     'rate(0 minutes)',
     'rate(5 fortnights)',

@@ -92,7 +92,7 @@ for (const [line, instead, fault] of [
   });
 }
 
-test('Log groups are kept for as long as CloudWatch can be told.', async () => {
+test('Logs are kept for a time that CloudWatch accepts.', async () => {
   const error = await edited(['logRetentionDays: 30', 'logRetentionDays: 31']).catch((error: Error) => error);
   assert.match(
     (error as Error).message,
@@ -100,7 +100,7 @@ test('Log groups are kept for as long as CloudWatch can be told.', async () => {
   );
 });
 
-test('A starting deadline has to be above the flexible window, within which a tick may come.', async () => {
+test('A starting deadline must be longer than the flexible window, within which a tick may come.', async () => {
   const withWindow = (seconds: number) =>
     edited(
       ['flexibleWindowMinutes: 0', 'flexibleWindowMinutes: 5'],
@@ -114,7 +114,7 @@ test('A starting deadline has to be above the flexible window, within which a ti
   assert.equal((await withWindow(301)).settings.STARTING_DEADLINE_SECONDS, '301');
 });
 
-test('The deadline reserve has to be below the time-out, whether it is written there or the default.', async () => {
+test('The deadline reserve must be below the time-out, whether the file sets it or not.', async () => {
   const fault = (reserve: number, timeout: number) =>
     `settings.DEADLINE_RESERVE_SECONDS is ${reserve}, but must be below timeoutSeconds, which is ${timeout}: a run ` +
     'would have no time to work';
@@ -123,7 +123,7 @@ test('The deadline reserve has to be below the time-out, whether it is written t
   assert.equal((await edited(['timeoutSeconds: 300', 'timeoutSeconds: 11'])).timeoutSeconds, 11);
 });
 
-test('What the functions would refuse together is refused already here, and so is what AWS takes in no such place.', async () => {
+test('Settings that the functions would refuse are refused here already, and so are values that AWS would refuse.', async () => {
   await refused(
     edited(['settings:', 'settings:\n  LOCK_KEY: /a/lock\n  STATE_PREFIX: /a/lock/state/']),
     'STATE_PREFIX /a/lock/state/ must not lie below LOCK_KEY /a/lock: its keys would hold the lock',
@@ -150,7 +150,7 @@ for (const expression of [
   'rate(15 seconds)',
   'cron(0/15 * * * ?)',
   'every day',
-  // These have the right shape, but AWS takes none of them.
+  // These have the right shape, but AWS refuses them.
   'cron(61 * * * ? *)',
   'cron(0 0 * * * *)',
   'cron(0 0 ? * ? *)',
@@ -169,7 +169,7 @@ for (const expression of [
   });
 }
 
-test('The time between ticks is known of any schedule: nights, weekends and months without one included.', () => {
+test('The gaps of any schedule are measured, including nights, weekends and months without a tick.', () => {
   const minutes = (expression: string, timezone = 'UTC', now = '2026-11-24T10:00:00Z') => {
     const { shortestSeconds, longestSeconds } = tickGaps(expression, timezone, new Date(now));
     return [shortestSeconds / 60, longestSeconds / 60];
@@ -179,18 +179,18 @@ test('The time between ticks is known of any schedule: nights, weekends and mont
   assert.deepEqual(minutes('cron(0/15 * * * ? *)'), [15, 15]);
   assert.deepEqual(minutes('cron(0 8-17 ? * MON-FRI *)'), [60, 63 * 60]);
   assert.deepEqual(minutes('cron(0 6 1 * ? *)'), [28 * 1440, 31 * 1440]);
-  // Free for weeks and for half a year, whatever today is.
+  // Gaps of weeks and of half a year are found on any day of the year.
   for (const now of ['2026-11-03T10:00:00Z', '2026-11-20T10:00:00Z', '2026-06-20T00:00:00Z']) {
     assert.deepEqual(minutes('cron(0/5 * 1-7 * ? *)', 'UTC', now), [5, 24 * 1440 + 5]);
     assert.deepEqual(minutes('cron(0/15 * * JAN-JUN ? *)', 'UTC', now), [15, 184 * 1440 + 15]);
   }
-  // There is no half past two on the day on which the clocks are put forward.
+  // On the day when clocks go forward, there is no half past two.
   assert.deepEqual(minutes('cron(30 2 * * ? *)', 'Europe/Berlin'), [1440, 47 * 60]);
-  // The days on which the clocks change are 23 and 25 hours long.
+  // The days when clocks change are 23 and 25 hours long.
   assert.deepEqual(minutes('cron(0 12 * * ? *)', 'Europe/Berlin'), [23 * 60, 25 * 60]);
 });
 
-test('An event waits no longer than until the next tick is due, as far as Lambda can be told.', async () => {
+test('An event expires when the next tick is due, within Lambda’s limits.', async () => {
   for (const [expression, seconds] of [
     ['rate(1 minute)', 60],
     ['rate(5 minutes)', 300],
@@ -202,7 +202,7 @@ test('An event waits no longer than until the next tick is due, as far as Lambda
   }
 });
 
-test('The dead man’s switch looks back as far as the file says, within what CloudWatch can.', async () => {
+test('The no-success alarm looks back as far as the file says, within CloudWatch’s limits.', async () => {
   for (const [minutes, periodSeconds, periods] of [
     [21, 60, 21],
     [1440, 60, 1440],
@@ -218,7 +218,7 @@ test('The dead man’s switch looks back as far as the file says, within what Cl
   );
 });
 
-test('With a longer interval it waits for a tick that is due and its run, so that another schedule is one line.', async () => {
+test('With a longer interval, the no-success alarm waits until a tick is due and has run, so that only one line changes.', async () => {
   assert.equal(alarmMinutes(await edited([EXPRESSION, 'expression: rate(40 minutes)'])), 45);
   assert.equal(alarmMinutes(await edited([EXPRESSION, 'expression: rate(44 minutes)'])), 44 + 5);
   assert.equal(alarmMinutes(await edited([EXPRESSION, 'expression: rate(45 minutes)'])), 45 + 5);
@@ -226,7 +226,7 @@ test('With a longer interval it waits for a tick that is due and its run, so tha
   assert.equal(alarmMinutes(await setting('MIN_INTERVAL_SECONDS: 3600')), 60 + 15 + 5);
 });
 
-test('A schedule that is switched off has no dead man’s switch, and one that ticks once a month cannot have one.', async () => {
+test('A disabled schedule has no no-success alarm, and a monthly schedule cannot have one.', async () => {
   assert.equal(alarmMinutes(await edited(['enabled: true', 'enabled: false'])), 0);
   assert.equal(alarmMinutes(await edited(['alarms: true', 'alarms: false'])), 0);
   assert.equal(alarmMinutes(await edited(['alarmWithoutSuccessMinutes: 45', 'alarmWithoutSuccessMinutes: 0'])), 0);
@@ -237,7 +237,7 @@ test('A schedule that is switched off has no dead man’s switch, and one that t
   );
 });
 
-test('A stage whose name is too long for what AWS names after it is refused.', async () => {
+test('A stage whose name is too long for names in AWS is refused.', async () => {
   for (const length of [39, 40]) await writeFile(join(folder, `${'s'.repeat(length)}.yml`), shipped);
   assert.ok((await readStageConfig('s'.repeat(39), folder)).settings);
   await assert.rejects(readStageConfig('s'.repeat(40), folder), /the name of a stage has at most 39 characters/);

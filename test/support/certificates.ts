@@ -1,19 +1,19 @@
 import { createSign, generateKeyPairSync, type KeyObject, randomBytes } from 'node:crypto';
 
-/** PEM. */
+/** Both in PEM. */
 export interface Certificate {
   cert: string;
   key: string;
 }
 
 export interface Authority extends Certificate {
-  /** Signs a certificate for loopback, good for servers and clients; `expired` ended yesterday. */
+  /** Signs a certificate for loopback, for servers and clients; with `expired`, it ended yesterday. */
   issue(name: string, options?: { expired?: boolean }): Certificate;
 }
 
 const DAY_MS = 86_400_000;
 
-/** An authority of its own, as small as TLS accepts: Node can read certificates, but not make them. */
+/** Makes an authority with the smallest certificates that TLS accepts: Node can read certificates, but not make them. */
 export function createAuthority(name: string): Authority {
   const own = generateKeyPairSync('ec', { namedCurve: 'P-256' });
   const sign = (subject: string, key: KeyObject, endsInMs: number, extensions: Buffer) =>

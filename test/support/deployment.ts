@@ -23,8 +23,8 @@ import { awsEnv, startMoto } from './moto.ts';
 type StageFile = { schedule: Record<string, unknown>; settings: Record<string, string>; [key: string]: unknown };
 
 /**
- * An AWS on loopback to deploy the stage dev to, and all that the deployed functions reach from there: etcd, source and
- * target, whose addresses stand in the stage's file.
+ * Starts an AWS on loopback to deploy the stage dev to, and everything that the deployed functions reach from there: etcd,
+ * source and target, whose addresses are in `settings`.
  */
 export async function startDeployment() {
   await using stack = new AsyncDisposableStack();
@@ -59,7 +59,7 @@ export async function startDeployment() {
   const serviceDir = await serviceFolder(folder);
   const shell = {
     ...{ PATH: process.env.PATH, HOME: process.env.HOME, ...awsEnv(moto.url) },
-    // moto's change sets do not bring outputs up to date.
+    // moto's change sets do not update outputs.
     DEPLOYMENT_METHOD: 'direct',
     SLS_AWS_MONITORING_FREQUENCY: '200',
   };
@@ -76,12 +76,12 @@ export async function startDeployment() {
       change(config);
       await writeFile(file, stringify(config));
     },
-    /** The settings that lead to what runs here. */
+    /** The settings with the addresses of etcd, source and target. */
     settings: {
       ...{ SOURCE_URL: source.url, TARGET_URL: target.url, TARGET_REGION_ID: 'eu-1' },
       ETCD_ENDPOINTS: etcd.endpoints.join(','),
     },
-    /** Makes the secret with its own stack, and fills it as an operator does. */
+    /** Creates the secret by its own stack, and stores its value as an operator does. */
     async createSecret(SecretId: string) {
       const TemplateBody = await readFile(join(serviceDir, 'infra/stack/secret.yml'), 'utf8');
       const Parameters = [{ ParameterKey: 'SecretId', ParameterValue: SecretId }];
@@ -91,7 +91,7 @@ export async function startDeployment() {
       const SecretString = JSON.stringify({ source: credentials, target: { token: 'writer-token' } });
       await aws.secrets.send(new PutSecretValueCommand({ SecretId, SecretString }));
     },
-    /** The zip that was uploaded last. */
+    /** The last uploaded zip. */
     async fetchZip(Bucket: string): Promise<Buffer> {
       const { Contents = [] } = await aws.s3.send(new ListObjectsV2Command({ Bucket }));
       const Key = Contents.map(({ Key }) => Key ?? '')
@@ -101,7 +101,7 @@ export async function startDeployment() {
       const { Body } = await aws.s3.send(new GetObjectCommand({ Bucket, Key }));
       return Buffer.from(await Body!.transformToByteArray());
     },
-    /** From now on invocations of the function run this zip, with what the function's configuration says. */
+    /** Makes further invocations of the function run this zip with the function's configuration. */
     async run(
       { FunctionName = '', Handler = '', Timeout = 0, MemorySize = 0, Environment }: FunctionConfiguration,
       zip: Buffer,

@@ -11,30 +11,30 @@ import { guard } from '../../infra/local/guard.ts';
 
 const scripts = join(import.meta.dirname, '../../infra/etcd');
 
-/** One node as a machine would run it: by infra/etcd/node.sh, which is started again when it fails. */
+/** One node as a machine would run it: infra/etcd/node.sh, restarted when it fails. */
 export interface ClusterNode {
   readonly name: string;
   readonly endpoint: string;
   readonly peerUrl: string;
-  /** `new` in the first life of the cluster, `existing` for every machine that comes later. */
+  /** `new` until the cluster has formed, `existing` for later machines. */
   start(state: 'new' | 'existing'): void;
-  /** Kills it, and does not start it again. */
+  /** Kills it and does not restart it. */
   stop(): Promise<void>;
-  /** Resolves once it answers for the cluster. @throws Error with what it said last, after a minute */
+  /** Resolves once it answers for the cluster. @throws Error with its last output, after a minute */
   healthy(): Promise<void>;
   loseDisk(): Promise<void>;
-  /** Puts what the node has into the bucket by infra/etcd/snapshot.sh; gives the file's path. */
+  /** Saves a snapshot in the bucket by infra/etcd/snapshot.sh; returns the file's path. */
   snapshot(): Promise<string>;
-  /** Runs node.sh for as long as it runs by itself. @throws Error with what it said, when it fails */
+  /** Runs node.sh until it ends by itself. @throws Error with its output if it fails */
   startOnce(state: 'new' | 'existing'): Promise<string>;
-  /** Makes the node's data out of a snapshot by infra/etcd/restore.sh. */
+  /** Restores the node's data from a snapshot by infra/etcd/restore.sh. */
   restore(snapshot: string): Promise<void>;
 }
 
 const START_AGAIN_MS = 500;
 const HEALTH_TIMEOUT_MS = 60_000;
 
-/** The cluster of infra/etcd on loopback: its scripts, its certificates, three nodes that are not started yet. */
+/** The cluster of infra/etcd on loopback: scripts, certificates, and three nodes that are not running yet. */
 export async function etcdCluster() {
   const folder = await mkdtemp(join(tmpdir(), 'solotick-cluster-'));
   await using stack = new AsyncDisposableStack();
@@ -69,7 +69,7 @@ export async function etcdCluster() {
   return {
     ...{ folder, tls, nodes, pem },
     endpoints: members.map(({ endpoint }) => endpoint),
-    /** As root, by certificate. @throws Error with what etcdctl complained of */
+    /** As root, by certificate. @throws Error with etcdctl's complaint */
     etcdctl: async (...args: string[]) => (await promisify(execFile)('etcdctl', args, { env, timeout: 30_000 })).stdout,
     auth: (user: string, lockKey: string, statePrefix: string, password: string) =>
       run('auth.sh', [user, lockKey, statePrefix], env, password),
@@ -77,7 +77,7 @@ export async function etcdCluster() {
   };
 }
 
-/** etcd's programs under their own names, wherever they were found. */
+/** Links etcd's programs by their own names, wherever they were found. */
 async function programs(folder: string): Promise<string> {
   const { etcd, etcdctl } = await findEtcd();
   await mkdir(folder);
@@ -88,13 +88,13 @@ async function programs(folder: string): Promise<string> {
     () => symlink(etcdutl, join(folder, 'etcdutl')),
     () => undefined,
   );
-  // All that is asked of it here is `aws s3 cp FILE s3://BUCKET/…`, and the bucket is a folder.
+  // The scripts only call `aws s3 cp FILE s3://BUCKET/…`; here, the bucket is a folder.
   const aws = '#!/bin/sh\nto=/$(echo "$4" | sed s#^s3://##)\nmkdir -p "$(dirname "$to")" && cp "$3" "$to"\n';
   await writeFile(join(folder, 'aws'), aws, { mode: 0o755 });
   return folder;
 }
 
-/** @throws Error with everything the script said, when it fails */
+/** @throws Error with the script's whole output if it fails */
 async function run(script: string, args: string[], env: NodeJS.ProcessEnv, input = ''): Promise<string> {
   const running = promisify(execFile)(join(scripts, script), args, { env, timeout: 60_000 });
   running.child.stdin?.end(`${input}\n`);
@@ -125,12 +125,12 @@ async function clusterNode(
     ETCD_LISTEN_PEER_URLS: peerUrl.replace('localhost', '127.0.0.1'),
     TLS_DIR: own,
   };
-  // etcdctl refuses a flag for what a variable says.
+  // etcdctl refuses a flag beside a variable of the same meaning.
   const etcdctl = (...args: string[]) =>
     promisify(execFile)('etcdctl', args, { env: { ...env, ETCDCTL_ENDPOINTS: endpoint }, timeout: 30_000 });
   let wanted = new AbortController();
   let keeping: Promise<void> | undefined;
-  let said = '';
+  let output = '';
 
   async function keep(state: string, { signal }: AbortController) {
     while (!signal.aborted) {
@@ -141,15 +141,15 @@ async function clusterNode(
       const ended = once(child, 'close');
       for (const stream of [child.stdout, child.stderr]) {
         stream?.setEncoding('utf8').on('data', (text) => {
-          said = (said + text).slice(-4000);
+          output = (output + text).slice(-4000);
         });
       }
-      const callOff = guard(child.pid!, folder);
+      const endGuard = guard(child.pid!, folder);
       const kill = () => child.kill('SIGKILL');
       signal.addEventListener('abort', kill);
       await ended;
       signal.removeEventListener('abort', kill);
-      callOff();
+      endGuard();
       await sleep(START_AGAIN_MS, undefined, { signal }).catch(() => undefined);
     }
   }
@@ -172,7 +172,7 @@ async function clusterNode(
           () => false,
         );
         if (answered) return;
-        if (performance.now() > giveUpAtMs) throw new Error(`${name} was not healthy in time:\n${said}`);
+        if (performance.now() > giveUpAtMs) throw new Error(`${name} was not healthy in time:\n${output}`);
         await sleep(200);
       }
     },

@@ -4,24 +4,24 @@ import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { promisify } from 'node:util';
 
-/** Without which a test cannot run, and what shows that it is there. */
+/** Tools that some tests need, and how to find out whether they are installed. */
 const TOOLS = {
-  moto: { probe: ['python3', '-c', 'import moto.server, boto3'], missing: 'python3 does not know moto' },
+  moto: { probe: ['python3', '-c', 'import moto.server, boto3'], missing: 'python3 cannot import moto' },
   'cfn-lint': { probe: ['cfn-lint', '--version'], missing: 'there is no cfn-lint on PATH' },
 } as const;
 
 /**
- * Says why a test that needs this tool is skipped, or false where the tool is there.
- * @throws Error where it is missing although `CI` is `true`: there it is required
+ * Returns why a test that needs this tool is skipped, or false if the tool is installed.
+ * @throws Error if it is missing and `CI` is `true`, where it is required
  */
 export async function skipWithout(tool: keyof typeof TOOLS): Promise<string | false> {
   const { probe, missing } = TOOLS[tool];
   const [command, ...args] = probe;
-  const there = await promisify(execFile)(command, args).then(
+  const installed = await promisify(execFile)(command, args).then(
     () => true,
     () => false,
   );
-  if (there) return false;
+  if (installed) return false;
   const reason = `${missing}: pip install -r .github/requirements.txt`;
   if (process.env.CI === 'true') throw new Error(reason);
   return reason;
@@ -31,7 +31,7 @@ export interface Moto extends AsyncDisposable {
   url: string;
 }
 
-/** The environment of whoever talks to it: its address, credentials that it does not check, and no settings from files. */
+/** The environment of its clients: its address, credentials that it does not check, and no settings from files. */
 export const awsEnv = (url: string) => ({
   AWS_ENDPOINT_URL: url,
   AWS_REGION: 'us-east-1',
@@ -43,14 +43,14 @@ export const awsEnv = (url: string) => ({
 });
 
 /**
- * Starts moto's server, taught what it would leave out: test/support/moto/server.py. It ends with this process, however that ends.
- * @param invokeUrl serves Lambda's Invoke API, to which the server hands on the invocations of deployed functions
+ * Starts moto's server with further resources: test/support/moto/server.py. It ends with this process, even after a SIGKILL.
+ * @param invokeUrl serves Lambda's Invoke API, to which the server forwards the invocations of deployed functions
  */
 export async function startMoto(invokeUrl: string): Promise<Moto> {
   const { PATH, HOME } = process.env;
   const child = spawn('python3', [join(import.meta.dirname, 'moto/server.py'), invokeUrl], {
     env: { PATH, HOME, PYTHONDONTWRITEBYTECODE: '1', ...awsEnv('') },
-    // Its tracebacks belong beside the test that they explain.
+    // Its tracebacks explain the failures of the test.
     stdio: ['pipe', 'pipe', 'inherit'],
   });
   const closed = once(child, 'close');

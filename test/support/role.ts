@@ -1,6 +1,6 @@
 /**
- * What an administrator gives etcdctl, as root, for a user that can do what a run needs and nothing else: read and write two
- * prefixes. Leases need no permission of their own. Each line is one etcdctl command:
+ * The etcdctl commands by which root gives a user exactly what a run needs: to read and write two prefixes. Leases need no
+ * permission.
  *
  *     etcdctl role add NAME
  *     etcdctl role grant-permission NAME readwrite --prefix LOCK_KEY/
@@ -19,7 +19,7 @@ export function limitedRole(options: { username: string; password: string; lockK
   ];
 }
 
-/** Makes etcd ask for a user from now on:
+/** The etcdctl commands that turn authentication on:
  *
  *     etcdctl user add root --new-user-password=PASSWORD
  *     etcdctl user grant-role root root

@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { parse, stringify } from 'yaml';
 import { serverless, serviceFolder } from '../../infra/bundle/artifact.ts';
 
-/** All that a stage's file can ask for and the shipped ones do not. */
+/** The optional keys that the shipped stage files do not use. */
 const EVERYTHING = {
   shards: 2,
   secretKeyArn: 'arn:aws:kms:us-east-1:111111111111:key/0a1b2c3d-0000-0000-0000-000000000000',
@@ -15,7 +15,7 @@ const EVERYTHING = {
   },
 };
 
-/** Packages dev, prod, and dev with everything that is optional into `folder`. @returns the paths of their templates by name */
+/** Packages dev, prod, and dev with all optional keys into `folder`. @returns the paths of their templates by name */
 export async function packageTemplates(folder: string): Promise<Map<string, string>> {
   const serviceDir = await serviceFolder(folder);
   const templates = new Map<string, string>();

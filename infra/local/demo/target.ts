@@ -1,3 +1,4 @@
+import type { IncomingMessage } from 'node:http';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { answer, bodyOf, type Served, serve } from '../serve.ts';
 
@@ -55,6 +56,30 @@ export async function startTarget(options: {
     nextRequest: () => arrival.promise,
   };
 
+  /** Checks a write as a target has to. Returns the first fault, or the write and its model. */
+  const check = ({ headers, method, url }: IncomingMessage, body: string) => {
+    const fault = (status: number, message: string) => ({ status, message });
+    if (headers.authorization !== `Bearer ${state.token}`) return fault(401, 'wrong token');
+    const [, region, id] = /^\/v1\/regions\/([^/?]+)\/models\/([^/?]+)$/.exec(url ?? '') ?? [];
+    if (!region || !id) return fault(404, 'no such path');
+    if (!regions.includes(decodeURIComponent(region))) return fault(404, 'no such region');
+    if (method !== 'PUT') return fault(405, 'this API only knows PUT');
+    const header = (name: string) => String(headers[name] ?? '');
+    const [scope, fence] = [header('x-fencing-scope'), header('x-fencing-token')];
+    if (!scope || !/^\d+$/.test(fence)) return fault(400, 'X-Fencing-Scope or X-Fencing-Token is missing or malformed');
+    if (BigInt(fence) < (fences.get(scope) ?? 0n)) return fault(412, 'a higher fencing token was seen');
+    let model: unknown;
+    try {
+      model = JSON.parse(body);
+    } catch {
+      return fault(400, 'the body is not JSON');
+    }
+    const status = state.refuse?.(model);
+    if (status !== undefined) return fault(status, 'refused for a test');
+    const write = { id: decodeURIComponent(id), scope, token: fence, idempotencyKey: header('idempotency-key') };
+    return { write, model };
+  };
+
   const served = await serve(async (request, response) => {
     state.inFlight++;
     state.peakInFlight = Math.max(state.peakInFlight, state.inFlight);
@@ -70,39 +95,19 @@ export async function startTarget(options: {
 
     const body = await bodyOf(request);
     if (state.latencyMs > 0) await sleep(state.latencyMs);
-    const refuse = (status: number, message: string) => {
-      state.refusals.push(status);
-      leave();
-      const { retryAfterSeconds } = state;
-      const headers = retryAfterSeconds === undefined ? {} : { 'retry-after': String(retryAfterSeconds) };
-      answer(response, status, { message }, headers);
-    };
     // No await from here to the answer: comparing the fencing token and storing have to be one step.
-    if (request.headers.authorization !== `Bearer ${state.token}`) return refuse(401, 'wrong token');
-    const [, region, encodedId] = /^\/v1\/regions\/([^/?]+)\/models\/([^/?]+)$/.exec(request.url ?? '') ?? [];
-    if (!region || !encodedId) return refuse(404, 'no such path');
-    if (!regions.includes(decodeURIComponent(region))) return refuse(404, 'no such region');
-    if (request.method !== 'PUT') return refuse(405, 'this API only knows PUT');
-
-    const header = (name: string) => String(request.headers[name] ?? '');
-    const scope = header('x-fencing-scope');
-    const fence = header('x-fencing-token');
-    if (!scope || !/^\d+$/.test(fence))
-      return refuse(400, 'X-Fencing-Scope or X-Fencing-Token is missing or malformed');
-    if (BigInt(fence) < (fences.get(scope) ?? 0n)) return refuse(412, 'a higher fencing token was seen');
-    let model: unknown;
-    try {
-      model = JSON.parse(body);
-    } catch {
-      return refuse(400, 'the body is not JSON');
-    }
-    const status = state.refuse?.(model);
-    if (status !== undefined) return refuse(status, 'refused for a test');
-    fences.set(scope, BigInt(fence));
-    const id = decodeURIComponent(encodedId);
-    state.models.set(id, model);
-    state.writes.push({ id, scope, token: fence, idempotencyKey: header('idempotency-key') });
+    const checked = check(request, body);
     leave();
+    if ('status' in checked) {
+      const { status, message } = checked;
+      state.refusals.push(status);
+      const { retryAfterSeconds: seconds } = state;
+      return answer(response, status, { message }, seconds === undefined ? {} : { 'retry-after': String(seconds) });
+    }
+    const { write, model } = checked;
+    fences.set(write.scope, BigInt(write.token));
+    state.models.set(write.id, model);
+    state.writes.push(write);
     answer(response, 200, {});
   });
   return Object.assign(state, served);

@@ -1,4 +1,5 @@
 import { spawn } from 'node:child_process';
+import { randomUUID } from 'node:crypto';
 import { once } from 'node:events';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -29,21 +30,23 @@ const INIT_TIMED_OUT: Outcome = {
 
 const BOOTSTRAP = join(import.meta.dirname, 'bootstrap.ts');
 
-/**
- * Starts the process.
- * @param env its whole environment, except for the variables of the Runtime API
- */
-export async function startEnvironment(options: {
+interface Options {
   folder: string;
+  handler: string;
+  name: string;
   memoryMb: number;
+  /** The function's own variables. */
   env: Record<string, string>;
   onLine: (line: string) => void;
-}): Promise<Environment> {
-  const { folder, memoryMb, env, onLine } = options;
+}
+
+/** Starts the process. It inherits nothing from this process but PATH. */
+export async function startEnvironment(options: Options): Promise<Environment> {
+  const { folder, memoryMb, onLine } = options;
   const api = await startRuntimeApi();
   const child = spawn(process.execPath, [`--max-old-space-size=${memoryMb}`, BOOTSTRAP], {
     cwd: folder,
-    env: { ...env, AWS_LAMBDA_RUNTIME_API: api.host, LAMBDA_TASK_ROOT: folder },
+    env: { ...variables(options), AWS_LAMBDA_RUNTIME_API: api.host, LAMBDA_TASK_ROOT: folder },
     stdio: ['ignore', 'pipe', 'pipe'],
     // Detached: Ctrl-C in the terminal is for the parent, which lets a run finish.
     detached: true,
@@ -99,6 +102,22 @@ export async function startEnvironment(options: {
     close: () => (closing ??= close()),
   };
 }
+
+/** The variables that Lambda sets, and the function's own. */
+const variables = ({ handler, name, memoryMb, env }: Options) => ({
+  PATH: process.env.PATH ?? '',
+  TZ: 'UTC',
+  LANG: 'en_US.UTF-8',
+  _HANDLER: handler,
+  AWS_EXECUTION_ENV: 'AWS_Lambda_nodejs24.x',
+  AWS_LAMBDA_INITIALIZATION_TYPE: 'on-demand',
+  AWS_LAMBDA_FUNCTION_NAME: name,
+  AWS_LAMBDA_FUNCTION_VERSION: '$LATEST',
+  AWS_LAMBDA_FUNCTION_MEMORY_SIZE: String(memoryMb),
+  AWS_LAMBDA_LOG_GROUP_NAME: `/aws/lambda/${name}`,
+  AWS_LAMBDA_LOG_STREAM_NAME: randomUUID(),
+  ...env,
+});
 
 const exitError = (requestId: string, how: string): Outcome => ({
   error: {

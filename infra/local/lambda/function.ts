@@ -44,15 +44,15 @@ export interface LocalFunction extends AsyncDisposable {
  * idle process again, or starts one if there is none. A process that exceeds its time is killed.
  */
 export function createFunction(options: Options): LocalFunction {
-  const { folder, name, timeoutMs = 3000, memoryMb = 128, onLog } = options;
+  const { folder, handler, name, env = {}, timeoutMs = 3000, memoryMb = 128, onLog } = options;
   const idle: Environment[] = [];
   const all = new Set<Environment>();
   const running = new Set<Promise<InvokeResult>>();
   let stopped = false;
 
   async function startCold(): Promise<Environment> {
-    const env = variables(options, memoryMb);
-    const environment = await startEnvironment({ folder, memoryMb, env, onLine: (line) => onLog?.(line) });
+    const onLine = (line: string) => onLog?.(line);
+    const environment = await startEnvironment({ folder, handler, name, memoryMb, env, onLine });
     all.add(environment);
     return environment;
   }
@@ -116,24 +116,6 @@ export function createFunction(options: Options): LocalFunction {
       await stop();
     },
     [Symbol.asyncDispose]: stop,
-  };
-}
-
-/** The variables that Lambda sets, and the function's own. */
-function variables({ handler, name, env }: Options, memoryMb: number): Record<string, string> {
-  return {
-    PATH: process.env.PATH ?? '',
-    TZ: 'UTC',
-    LANG: 'en_US.UTF-8',
-    _HANDLER: handler,
-    AWS_EXECUTION_ENV: 'AWS_Lambda_nodejs24.x',
-    AWS_LAMBDA_INITIALIZATION_TYPE: 'on-demand',
-    AWS_LAMBDA_FUNCTION_NAME: name,
-    AWS_LAMBDA_FUNCTION_VERSION: '$LATEST',
-    AWS_LAMBDA_FUNCTION_MEMORY_SIZE: String(memoryMb),
-    AWS_LAMBDA_LOG_GROUP_NAME: `/aws/lambda/${name}`,
-    AWS_LAMBDA_LOG_STREAM_NAME: randomUUID(),
-    ...env,
   };
 }
 

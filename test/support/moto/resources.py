@@ -1,6 +1,6 @@
-"""Resources that moto's CloudFormation leaves out without a word, or in part.
+"""Resources that moto's CloudFormation silently leaves out, as a whole or in part.
 
-They are created through the API of the server itself, as CloudFormation does, which refuses what it does not know.
+They are created through the server's own API, as CloudFormation does, which refuses properties that it does not know.
 """
 
 import json
@@ -10,12 +10,12 @@ from botocore.exceptions import ClientError
 
 
 class Resource:
-    """What moto's CloudFormation wants of a resource. A subclass says how one is created and deleted."""
+    """The interface of a resource in moto's CloudFormation. Subclasses create and delete one kind."""
 
     endpoint_url = ""
 
     def __init__(self, name, properties, region):
-        # Made up, for what has no name of its own.
+        # A generated name, for resources without one.
         self.name = name
         self.properties = properties
         self.region = region
@@ -47,7 +47,7 @@ class Resource:
         try:
             self.remove()
         except ClientError as error:
-            # moto deletes a stack in no particular order: it may have gone with what it belongs to.
+            # moto deletes a stack in any order: this may be gone together with its owner.
             if error.response["Error"]["Code"] not in ["ResourceNotFoundException", "NoSuchBucket"]:
                 raise
 
@@ -84,7 +84,7 @@ class Alarm(Resource):
 
 
 class Function(Resource):
-    """moto's own forgets architecture and tracing. RecursiveLoop has no API there: look for it in the template."""
+    """moto's own drops architecture and tracing. moto has no API for RecursiveLoop: tests read it in the template."""
 
     def create(self):
         self.physical_resource_id = self.properties["FunctionName"]
@@ -122,7 +122,7 @@ class BucketPolicy(Resource):
 
 
 class Queue(Resource):
-    """moto's own has another address than that of its API."""
+    """The URL of moto's own differs from that of its API."""
 
     def create(self):
         attributes = {name: json.dumps(value) for name, value in self.properties.items() if name != "QueueName"}
@@ -137,7 +137,7 @@ class Queue(Resource):
 
 
 class Role(Resource):
-    """moto's own has policies that are no JSON when they are read back."""
+    """The policies of moto's own are not JSON when they are read back."""
 
     def create(self):
         name = self.physical_resource_id = self.name
@@ -164,7 +164,7 @@ class TopicPolicy(Resource):
             self.client("sns").set_topic_attributes(TopicArn=topic, AttributeName="Policy", AttributeValue=policy)
 
     def remove(self):
-        # Goes with its topic.
+        # Deleted with its topic.
         pass
 
 

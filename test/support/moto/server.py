@@ -1,8 +1,7 @@
-"""A moto server on a free loopback port, which is printed; it ends with its standard input.
+"""A moto server on a free loopback port, whose URL is printed; it ends with its standard input.
 
-moto leaves out a resource that its CloudFormation does not know, and says that all went well. Here it is taught some more
-(resources.py), and what it still does not know is an error. The code of a function is not run in a container but by whoever
-serves Lambda's Invoke API at the first argument.
+moto's CloudFormation leaves out a resource that it does not know, and reports success. Here, resources.py adds some, and an
+unknown one is an error. Functions do not run in a container: the Invoke API at the URL in the first argument runs them.
 """
 
 import json
@@ -32,7 +31,7 @@ def resource_class_from_type(resource_type):
 
 
 def update_stack(self, *args, **kwargs):
-    """moto forgets the exports that an update brings, and cannot delete the stack then."""
+    """moto drops the exports that an update adds, and then cannot delete the stack."""
     stack = updated_by_moto(self, *args, **kwargs)
     self.exports.update({export.name: export for export in stack.exports})
     return stack
@@ -45,13 +44,13 @@ def invoke(self, event=None):
         return response.read().decode(), "x-amz-function-error" in response.headers, ""
 
 
-# Not every request; errors stay.
+# Logs errors, but not every request.
 logging.getLogger("werkzeug").setLevel(logging.ERROR)
 
 parsing.resource_class_from_type = resource_class_from_type
 CloudFormationBackend.update_stack = update_stack
 LambdaFunction._invoke_lambda = invoke
-# The policy of the deployment's bucket forbids plain HTTP, and here is nothing else.
+# The policy of the deployment's bucket forbids plain HTTP, which is all that this server has.
 FakeBucket.get_permission = lambda *_: PermissionResult.NEUTRAL
 
 server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
