@@ -7,11 +7,12 @@ import { LockServiceError } from '../../lib/errors.ts';
 import { connectEtcd } from '../../lib/lock/etcd.ts';
 import { BUDGET, failureOf } from '../support/locking.ts';
 
-// Not a real etcd: those that check the token of a keepalive (from 3.5.28 and 3.6.9 on) are not to be had everywhere, and
-// this one forgets its tokens at the moment that a test wants.
+// Not a real etcd: only versions from 3.5.28 and 3.6.9 on check the token of a keep-alive, and they are not available
+// everywhere. This one forgets its tokens whenever a test wants.
 
 interface Call {
   metadata: { get(name: string): unknown[] };
+  getDeadline(): Date | number;
   emit(event: 'error', error: object): void;
   on(event: 'data', listener: (request: { ID: string }) => void): void;
   write(answer: object): void;
@@ -31,6 +32,8 @@ const credentials = { username: 'user', password: 'password' };
 const tokens = new Set<unknown>();
 let given = 0;
 let silent = false;
+/** How long clients would wait for a token, as their requests say. */
+let patienceMs: number[] = [];
 let endpoint: string;
 const server = new Server();
 
@@ -40,7 +43,9 @@ const checked = (answer: object) => (call: Call, reply: Answer) => (knows(call) 
 
 before(async () => {
   server.addService(etcdserverpb.Auth.service, {
-    Authenticate(_: Call, reply: Answer) {
+    Authenticate(call: Call, reply: Answer) {
+      patienceMs.push(Number(call.getDeadline()) - Date.now());
+      if (silent) return;
       const token = `token-${++given}`;
       tokens.add(token);
       reply(null, { token });
@@ -64,10 +69,11 @@ before(async () => {
 after(() => server.forceShutdown());
 beforeEach(() => {
   silent = false;
+  patienceMs = [];
   tokens.clear();
 });
 
-test('A keepalive whose token etcd has forgotten asks for a new one, as every other call does.', async () => {
+test('A keep-alive whose token etcd has forgotten asks for a new one, as every other call does.', async () => {
   await using etcd = connectEtcd([endpoint], credentials);
   assert.equal(await etcd.grant('1', 60, BUDGET), 60);
   tokens.clear();
@@ -78,9 +84,19 @@ test('A keepalive whose token etcd has forgotten asks for a new one, as every ot
   assert.deepEqual(await Promise.all([etcd.keepAlive('1', BUDGET), etcd.keepAlive('1', BUDGET)]), [60, 60]);
 });
 
-test('A keepalive that is ended without an answer is asked again, and then given up.', async () => {
+test('To authenticate takes no longer than the call may take.', async () => {
   silent = true;
   await using etcd = connectEtcd([endpoint], credentials);
+  const error = await failureOf(etcd.timeToLive('1', { attemptMs: 500, totalMs: 1200 }));
+  assert.ok(error instanceof LockServiceError, error.stack);
+  assert.ok(patienceMs.length > 0);
+  for (const ms of patienceMs) assert.ok(ms <= 500, `the server may take ${ms} ms of an attempt of 500 ms`);
+});
+
+test('A keep-alive that is ended without an answer is asked again, and then given up.', async () => {
+  await using etcd = connectEtcd([endpoint], credentials);
+  await etcd.grant('1', 60, BUDGET);
+  silent = true;
   const error = await failureOf(etcd.keepAlive('1', { attemptMs: 500, totalMs: 1000 }));
   assert.ok(error instanceof LockServiceError, error.stack);
   assert.match(error.message, /the stream ended without an answer/);

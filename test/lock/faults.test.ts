@@ -3,11 +3,21 @@ import { describe, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { type LocalEtcd, startEtcd } from '../../infra/local/etcd/etcd.ts';
 import { LockLostError, LockServiceError } from '../../lib/errors.ts';
-import { connectEtcd, type Etcd } from '../../lib/lock/etcd.ts';
+import type { Etcd } from '../../lib/lock/etcd.ts';
 import { type Lock, tryLock } from '../../lib/lock/mutex.ts';
-import { openSession, type Session } from '../../lib/lock/session.ts';
+import type { Session } from '../../lib/lock/session.ts';
 import { leaderOf } from '../support/leader.ts';
-import { BUDGET, failureOf, keysOf, leasesOf, nothing, openClient, until } from '../support/locking.ts';
+import {
+  BUDGET,
+  failureOf,
+  keysOf,
+  leasesOf,
+  nothing,
+  openClient,
+  SHORT_BUDGET,
+  steppedClock,
+  until,
+} from '../support/locking.ts';
 import { startTcpProxy } from '../support/tcp-proxy.ts';
 
 const run = { request_put: { key: Buffer.from('/state/run'), value: Buffer.from('last') } };
@@ -21,7 +31,7 @@ async function take(client: { etcd: Etcd; session: Session }): Promise<Lock> {
   return taken.lock;
 }
 
-/** At once, or when the lease of somebody who could not say goodbye has ended. */
+/** At once, or when the lease of a client that was cut off has ended. */
 async function nothingIsLeft(server: LocalEtcd) {
   await until('no lease is left', async () => (await leasesOf(server)).length === 0);
   assert.deepEqual(await keysOf(server, '/lock'), []);
@@ -29,7 +39,7 @@ async function nothingIsLeft(server: LocalEtcd) {
 
 async function lossOf(session: Session) {
   await until('the session is lost', () => session.signal.aborted);
-  return { reason: session.signal.reason, atMs: performance.now() };
+  return session.signal.reason;
 }
 
 /** An etcd with a network to it that can fail. */
@@ -45,12 +55,12 @@ async function startNetwork() {
   return { server, proxy, heal, [Symbol.asyncDispose]: () => owned.disposeAsync() };
 }
 
-// Each has an etcd of its own, and most of their time is waiting for leases: side by side they take as long as the longest.
+// Each test has an etcd of its own and mostly waits for leases, so side by side they take as long as the longest.
 describe('the lock when etcd or the way to it fails', { concurrency: true }, () => {
   test('Etcd that is down when a run begins has failed: an error within the budget, and nothing is left.', async () => {
     await using server = await startEtcd();
     await server.nodes[0]!.kill();
-    assert.ok((await failureOf(openClient(server.endpoints))) instanceof LockServiceError);
+    assert.ok((await failureOf(openClient(server.endpoints, { acquire: SHORT_BUDGET }))) instanceof LockServiceError);
     await server.nodes[0]!.restart();
     await nothingIsLeft(server);
   });
@@ -59,7 +69,8 @@ describe('the lock when etcd or the way to it fails', { concurrency: true }, () 
     test(`A ${mode} when a run begins is an error within the budget, and nothing is left.`, async () => {
       await using network = await startNetwork();
       network.proxy.mode = mode;
-      assert.ok((await failureOf(openClient([network.proxy.url]))) instanceof LockServiceError);
+      const opening = openClient([network.proxy.url], { acquire: SHORT_BUDGET });
+      assert.ok((await failureOf(opening)) instanceof LockServiceError);
       network.heal();
       await nothingIsLeft(network.server);
     });
@@ -83,9 +94,11 @@ describe('the lock when etcd or the way to it fails', { concurrency: true }, () 
       await using witness = await openClient(network.server.endpoints);
       const held = await take(us);
       network.proxy.mode = mode;
-      const { reason } = await lossOf(us.session);
+      // Whoever gets the lock because the lease has expired finds the session lost already.
+      await until('the lease has expired', async () => 'lock' in (await attempt(witness)));
+      assert.throws(() => us.session.check(), LockLostError);
+      const { reason } = us.session.signal;
       assert.ok(reason instanceof LockLostError);
-      assert.ok('heldBy' in (await attempt(witness)), 'the lease outlives the session');
       assert.equal(await failureOf(held.save([run], us.session.budget())), reason);
       network.heal();
     });
@@ -93,13 +106,13 @@ describe('the lock when etcd or the way to it fails', { concurrency: true }, () 
 
   test('A network that comes back in time ends nothing: the session lives and the unlock works.', async () => {
     await using network = await startNetwork();
-    await using us = await openClient([network.proxy.url], { ttlSeconds: 6 });
+    await using us = await openClient([network.proxy.url], { ttlSeconds: 30 });
     const held = await take(us);
     network.proxy.mode = 'black-hole';
     const saved = held.save([run], us.session.budget());
     saved.catch(() => undefined);
-    // The first attempt is given up after a sixth of the TTL.
-    await sleep(1500);
+    // An attempt is given up after 2 s.
+    await sleep(2500);
     network.proxy.mode = 'pass';
     await saved;
     us.session.check();
@@ -110,11 +123,11 @@ describe('the lock when etcd or the way to it fails', { concurrency: true }, () 
 
   test('Connections that fall silent while the lock is held are replaced in time by the keepalive.', async () => {
     await using network = await startNetwork();
-    await using us = await openClient([network.proxy.url], { ttlSeconds: 8 });
+    await using us = await openClient([network.proxy.url], { ttlSeconds: 24 });
     const held = await take(us);
+    const before = us.renewals();
     network.proxy.forget();
-    // Longer than the session without a keepalive.
-    await sleep(9000);
+    await until('etcd has answered a keep-alive on a new connection', () => us.renewals() > before);
     us.session.check();
     assert.equal(await held.isOwner(BUDGET), true);
     await held.unlock([run], BUDGET);
@@ -124,10 +137,10 @@ describe('the lock when etcd or the way to it fails', { concurrency: true }, () 
 
   test('Etcd that is restarted with its data keeps the lock, and the session lives on.', async () => {
     await using server = await startEtcd();
-    await using us = await openClient(server.endpoints, { ttlSeconds: 15 });
+    await using us = await openClient(server.endpoints, { ttlSeconds: 60 });
     const held = await take(us);
     await server.nodes[0]!.restart();
-    assert.equal(await us.etcd.keepAlive(us.session.leaseId, BUDGET), 15);
+    assert.equal(await us.etcd.keepAlive(us.session.leaseId, BUDGET), 60);
     us.session.check();
     await held.unlock([run], us.session.budget());
     await us.session[Symbol.asyncDispose]();
@@ -136,15 +149,19 @@ describe('the lock when etcd or the way to it fails', { concurrency: true }, () 
 
   test('A session survives the loss of the leader, whichever endpoint it uses, and the unlock works.', async () => {
     await using server = await startEtcd({ nodes: 3 });
-    // With which endpoint each begins is drawn, so some of them talk to the leader.
-    const clients = await Promise.all(Array.from({ length: 8 }, () => openClient(server.endpoints, { ttlSeconds: 8 })));
+    // Each begins with a random endpoint, so some of them talk to the leader.
+    const clients = await Promise.all(
+      Array.from({ length: 8 }, () => openClient(server.endpoints, { ttlSeconds: 24 })),
+    );
     await using stack = new AsyncDisposableStack();
     for (const client of clients) stack.use(client);
     const holder = await take(clients[0]!);
     const lost = await leaderOf(server);
     await lost.kill();
-    // Longer than a session without a keepalive.
-    await sleep(9000);
+    const before = clients.map(({ renewals }) => renewals());
+    await until('each lease is kept alive without that node', () =>
+      clients.every(({ renewals }, index) => renewals() > before[index]!),
+    );
     for (const { session } of clients) session.check();
     await holder.unlock([run], clients[0]!.session.budget());
     await stack.disposeAsync();
@@ -154,24 +171,15 @@ describe('the lock when etcd or the way to it fails', { concurrency: true }, () 
 
   test('Without two of three nodes the session is lost before its lease can have expired.', async () => {
     await using server = await startEtcd({ nodes: 3 });
-    await using etcd = connectEtcd(server.endpoints);
-    let renewedMs = 0;
-    const watched: Etcd = {
-      ...etcd,
-      async keepAlive(...call) {
-        const sentMs = performance.now();
-        const ttl = await etcd.keepAlive(...call);
-        renewedMs = sentMs;
-        return ttl;
-      },
-    };
-    await using session = await openSession(watched, { ttlSeconds: 8, acquire: BUDGET });
-    const held = await take({ etcd, session });
-    await until('a keepalive was answered', () => renewedMs > 0);
+    const clock = steppedClock();
+    await using us = await openClient(server.endpoints, { ttlSeconds: 9, clock });
+    const held = await take(us);
+    await until('a keep-alive was answered', () => us.renewals() > 0);
     await Promise.all(server.nodes.slice(1).map((node) => node.kill()));
-    const { reason, atMs } = await lossOf(session);
+    // On this clock, which stands still from now on, the lease has more than 2 s left when the session is lost.
+    clock.step({ monotonicMs: 6500 });
+    const reason = await lossOf(us.session);
     assert.ok(reason instanceof LockLostError);
-    assert.ok(atMs < renewedMs + 8000, `lost ${atMs - renewedMs} ms after the last keepalive`);
-    assert.equal(await failureOf(held.save([run], session.budget())), reason);
+    assert.equal(await failureOf(held.save([run], us.session.budget())), reason);
   });
 });

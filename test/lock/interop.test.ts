@@ -35,7 +35,7 @@ test('While etcdctl holds the lock it is not ours, and once it has let go it is.
     const key = await terminal.acquired;
     const attempt = await take(us, '/interop/theirs');
     assert.ok('heldBy' in attempt, 'the lock was taken twice');
-    // The value that etcdctl leaves is empty, so this is all there is to tell.
+    // etcdctl puts an empty value, so this is all that is known of the holder.
     assert.deepEqual(Object.keys(attempt.heldBy).sort(), ['createRevision', 'key', 'leaseId']);
     assert.equal(attempt.heldBy.key, key);
     assert.equal(`/interop/theirs/${attempt.heldBy.leaseId}`, key);
@@ -98,7 +98,7 @@ test('etcdctl and we queue together, and get the lock in the order of arrival.',
 test('An etcdctl that is killed while it holds the lock, or waits in the queue, blocks it until its lease ends.', async () => {
   await using us = await openClient(server.endpoints);
   const lockKey = '/interop/theirs-killed';
-  const args = ['lock', '--ttl=3', lockKey];
+  const args = ['lock', '--ttl=10', lockKey];
   const [holder, waiter] = [server.spawnEtcdctl(args), server.spawnEtcdctl(args)];
   try {
     await until('one holds and one waits', async () => (await keys(lockKey)).length === 2);
@@ -115,7 +115,7 @@ test('An etcdctl that is killed while it holds the lock, or waits in the queue, 
 });
 
 test('A holder of ours that is killed blocks etcdctl until its lease ends, and not for longer.', async () => {
-  await using racer = await startRacer(server.endpoints, { clients: 1, ttlSeconds: 3 });
+  await using racer = await startRacer(server.endpoints, { clients: 1, ttlSeconds: 10 });
   const lockKey = '/interop/ours-killed';
   assert.equal((await racer.race(lockKey)).filter(({ won }) => won).length, 1);
   await using terminal = lockByHand(server, lockKey);

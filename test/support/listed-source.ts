@@ -6,8 +6,8 @@ import { openSource } from '../../lib/read/source.ts';
 import { openCredentials } from '../../lib/settings/secrets.ts';
 import { secretStoreOf } from './pipeline.ts';
 
-/** A source listed by `list`, put together as a run does it. */
-export async function listSource(list: SourceJob['list'], baseUrl: string, timeoutMs = 10_000) {
+/** A source listed by `list`, assembled as a run does it. */
+export async function listSource(list: SourceJob['list'], baseUrl: string, timeoutMs = 60_000) {
   await using stack = new AsyncDisposableStack();
   const closing = new AbortController();
   const cut = new AbortController();
@@ -19,7 +19,7 @@ export async function listSource(list: SourceJob['list'], baseUrl: string, timeo
   const owned = stack.move();
   return {
     ...{ source, cut },
-    /** Reads the list to its end, which has to come within a thousand pages; `seen` gets the pages before an error too. */
+    /** Reads the list to its end, at most a thousand pages; `seen` receives the pages before an error as well. */
     async readAll(cursor: string | null = null, window: Window = {}, seen: Page[] = []) {
       for await (const page of source.pages(window, cursor)) {
         seen.push(page);
@@ -31,7 +31,7 @@ export async function listSource(list: SourceJob['list'], baseUrl: string, timeo
   };
 }
 
-/** The same, behind a server of its own that answers with `handle`. `below` is the path that the source's URL ends with. */
+/** The same, with a server of its own that answers with `handle`. The source's URL ends with the path `below`. */
 export async function openListed(
   list: SourceJob['list'],
   handle: (request: IncomingMessage, response: ServerResponse) => Promise<void> | void,
@@ -50,7 +50,7 @@ export async function openListed(
   return { ...listed, url: server.url, requests, [Symbol.asyncDispose]: () => owned.disposeAsync() };
 }
 
-/** Writes `next()` for as long as the client reads; gives how many bytes that were. */
+/** Writes `next()` for as long as the client reads, and counts the bytes. */
 export function writeEndlessly(response: ServerResponse, next: () => string) {
   const written = { bytes: 0 };
   const more = () => {

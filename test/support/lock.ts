@@ -11,26 +11,26 @@ export interface Terminal extends AsyncDisposable {
 
 /** Takes the lock, or queues for it, as somebody in a terminal would. */
 export function lockByHand(etcd: LocalEtcd, lockKey: string): Terminal {
-  const child = etcd.spawnEtcdctl(['lock', '--ttl=5', lockKey]);
+  const child = etcd.spawnEtcdctl(['lock', '--ttl=30', lockKey]);
   const exited = once(child, 'exit');
   const line = once(createInterface({ input: child.stdout! }), 'line').then(([key]) => String(key));
   const ended = exited.then(([code]) => Promise.reject(new Error(`etcdctl lock ended early with ${code}`)));
   const acquired = Promise.race([line, ended]);
-  // Whoever does not wait for the lock need not hear how it ended.
+  // A caller that does not wait for the lock leaves both unhandled.
   for (const promise of [ended, acquired]) promise.catch(() => undefined);
   return {
     acquired,
     async [Symbol.asyncDispose]() {
       child.kill('SIGTERM');
       await exited;
-      // etcdctl deletes its key on the way out, but leaves the lease to its end.
+      // etcdctl deletes its key when it ends, but does not revoke its lease.
       const key = await acquired.catch(() => undefined);
       if (key) await etcd.etcdctl(['lease', 'revoke', key.slice(lockKey.length + 1)]);
     },
   };
 }
 
-/** The keys under the lock: its holder and those who queue for it. */
+/** The keys under the lock: the holder's and those of its queue. */
 export async function lockKeys(etcd: LocalEtcd, lockKey: string): Promise<string[]> {
   const keys = await etcd.etcdctl([
     'get',
@@ -45,7 +45,8 @@ export async function lockKeys(etcd: LocalEtcd, lockKey: string): Promise<string
 
 /** Resolves with the keys under the lock once there are `count` of them. */
 export async function untilKeys(etcd: LocalEtcd, lockKey: string, count: number): Promise<string[]> {
-  for (let tries = 0; tries < 200; tries++) {
+  const giveUpAtMs = performance.now() + 60_000;
+  while (performance.now() < giveUpAtMs) {
     const keys = await lockKeys(etcd, lockKey);
     if (keys.length === count) return keys;
     await sleep(50);

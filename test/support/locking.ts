@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { LocalEtcd } from '../../infra/local/etcd/etcd.ts';
 import type { EtcdCredentials } from '../../lib/lock/endpoint.ts';
-import { type Budget, connectEtcd } from '../../lib/lock/etcd.ts';
+import { type Budget, connectEtcd, type Etcd } from '../../lib/lock/etcd.ts';
 import type { Query } from '../../lib/lock/query.ts';
 import { type Clock, openSession } from '../../lib/lock/session.ts';
 import type { TcpProxy } from './tcp-proxy.ts';
@@ -10,23 +10,35 @@ import type { TcpProxy } from './tcp-proxy.ts';
 /** The query of a contender that reads nothing along with the lock. */
 export const nothing: Query<undefined> = { operations: [], decode: () => undefined };
 
-/** As long as a run gives etcd before it has the lock. */
-export const BUDGET: Budget = { attemptMs: 2000, totalMs: 5000 };
+/** An attempt takes as long as in a run. The total only keeps a test from hanging: on a busy machine attempts may fail. */
+export const BUDGET: Budget = { attemptMs: 2000, totalMs: 30_000 };
 
-/** A connection with a session on it, both ended by disposal. */
+/** A run's own budget before it has the lock, for tests in which etcd never answers. */
+export const SHORT_BUDGET: Budget = { attemptMs: 2000, totalMs: 5000 };
+
+/** A connection with a session on it; disposal ends both. `renewals` counts the keep-alives that etcd has answered. */
 export async function openClient(
   endpoints: string[],
-  options: { ttlSeconds?: number; clock?: Clock; credentials?: EtcdCredentials } = {},
+  options: { ttlSeconds?: number; clock?: Clock; credentials?: EtcdCredentials; acquire?: Budget } = {},
 ) {
   await using stack = new AsyncDisposableStack();
-  const etcd = stack.use(connectEtcd(endpoints, options.credentials));
-  const { ttlSeconds = 60, clock } = options;
-  const session = stack.use(await openSession(etcd, { ttlSeconds, acquire: BUDGET, ...(clock && { clock }) }));
+  const connection = stack.use(connectEtcd(endpoints, options.credentials));
+  const { ttlSeconds = 60, clock, acquire = BUDGET } = options;
+  let renewals = 0;
+  const etcd: Etcd = {
+    ...connection,
+    async keepAlive(...call) {
+      const ttl = await connection.keepAlive(...call);
+      renewals++;
+      return ttl;
+    },
+  };
+  const session = stack.use(await openSession(etcd, { ttlSeconds, acquire, ...(clock && { clock }) }));
   const owned = stack.move();
-  return { etcd, session, [Symbol.asyncDispose]: () => owned.disposeAsync() };
+  return { etcd, session, renewals: () => renewals, [Symbol.asyncDispose]: () => owned.disposeAsync() };
 }
 
-/** A clock that stands still until it is stepped. */
+/** A clock that stands still until the test steps it. */
 export function steppedClock() {
   const at = { monotonicMs: 1_000_000, wallMs: 2_000_000_000_000 };
   return {
@@ -54,9 +66,9 @@ export async function keysOf(server: LocalEtcd, prefix: string, flags: string[] 
   return (await server.etcdctl(args)).split('\n').filter((line) => line !== '');
 }
 
-/** Asks until it holds; whoever asks for longer than half a minute asks in vain. */
+/** Polls until it holds. @throws after a minute, so that a test that hangs ends */
 export async function until(what: string, holds: () => boolean | Promise<boolean>): Promise<void> {
-  const giveUpAtMs = performance.now() + 30_000;
+  const giveUpAtMs = performance.now() + 60_000;
   while (!(await holds())) {
     assert.ok(performance.now() < giveUpAtMs, `waited in vain: ${what}`);
     await sleep(20);
@@ -64,8 +76,8 @@ export async function until(what: string, holds: () => boolean | Promise<boolean
 }
 
 /**
- * Makes a call of which etcd's answer is lost on the way back: holds back what etcd says, waits until the call has
- * `landed` there, and resets the connection. It must be open already: a new one would wait for etcd's greeting.
+ * Makes a call whose answer is lost on the way back: holds back what etcd sends, waits until the call has `landed` there,
+ * and resets the connection. The connection must be open already, because a new one waits for etcd's greeting.
  */
 export async function loseAnswer<T>(proxy: TcpProxy, call: () => Promise<T>, landed: () => Promise<boolean>) {
   proxy.mode = 'half-open';

@@ -22,7 +22,7 @@ export const records = (count: number, first = 0) =>
 export const pagesOf = <T>(list: T[], size: number) =>
   Array.from({ length: Math.ceil(list.length / size) }, (_, page) => list.slice(page * size, (page + 1) * size));
 
-/** A source that serves these pages; the cursor of each is its number. `before` may answer a request in its own way. */
+/** A source that serves these pages; each page's cursor is its number. `before` may send an answer of its own. */
 export async function servePages(
   pages: unknown[][],
   before: (page: number, response: ServerResponse) => Promise<void> | void = () => {},
@@ -51,13 +51,13 @@ export interface Arrival {
 
 export interface Target extends Served {
   arrivals: Arrival[];
-  /** What the accepted writes left behind: names by id. */
+  /** What the accepted writes stored: names by id. */
   stored: Map<string, string>;
   inFlight: number;
   peakInFlight: number;
 }
 
-/** A target that accepts every write, after `before`, which may answer in its own way. */
+/** A target that accepts every write after `before`, which may send an answer of its own. */
 export async function serveTarget(
   before: (arrival: Arrival, response: ServerResponse) => Promise<void> | void = () => {},
 ): Promise<Target> {
@@ -66,7 +66,8 @@ export async function serveTarget(
   const server = await serve(async (request, response) => {
     state.peakInFlight = Math.max(state.peakInFlight, ++state.inFlight);
     let here = true;
-    // Left just before the answer or its breaking off, which let the client go on, or when the client gives up.
+    // A request leaves just before its answer ends or breaks off, because the client goes on then, or when the client
+    // gives up.
     const leave = () => {
       if (here) state.inFlight--;
       here = false;
@@ -93,10 +94,11 @@ export async function serveTarget(
   return Object.assign(state, server);
 }
 
-/** Waits until `condition` holds. @throws after ten seconds, so that a test ends */
+/** Waits until `condition` holds. @throws after a minute, so that a test that hangs ends */
 export async function until(condition: () => boolean) {
-  for (let waits = 0; !condition(); waits++) {
-    if (waits > 2000) throw new Error(`${condition} did not come true`);
+  const giveUpAtMs = performance.now() + 60_000;
+  while (!condition()) {
+    if (performance.now() > giveUpAtMs) throw new Error(`${condition} did not come true`);
     await sleep(5);
   }
 }
@@ -111,7 +113,7 @@ export const secretVersion = (version: number) => ({
   readAtMs: 0,
 });
 
-/** A store that gives these versions, one a reading, and the last one for ever after. */
+/** A store that gives these versions, one for each reading, and from then on the last one. */
 export function secretStoreOf(...versions: number[]) {
   const store = {
     readings: 0,
@@ -121,7 +123,7 @@ export function secretStoreOf(...versions: number[]) {
   return store;
 }
 
-/** The data path of a run, put together as a run does it, with everything that a test may look at or pull. */
+/** The data path of a run, assembled as a run does it, with everything that a test may inspect or change. */
 export async function pipeline(options: {
   source: Served;
   target: Served;
@@ -138,7 +140,7 @@ export async function pipeline(options: {
   outcomes?: Partial<SyncOptions<ReturnType<typeof record>>['outcomes']>;
   schema?: Acceptance<ReturnType<typeof record>>['schema'];
 }) {
-  const { concurrency = 50, timeoutMs = 10_000 } = options;
+  const { concurrency = 50, timeoutMs = 60_000 } = options;
   const closing = new AbortController();
   const cut = new AbortController();
   const guard = {
@@ -182,7 +184,7 @@ export async function pipeline(options: {
         failuresBeforeStop: options.failuresBeforeStop ?? 1000,
         ...options.sync,
       }),
-    /** The counts that have to add up, and do. */
+    /** The counts that have to add up. */
     counts() {
       const { read, written, invalid, failed, unsettled } = report;
       return { read, written, invalid, failed, unsettled };
