@@ -7,7 +7,8 @@ import { serve } from '../../infra/local/serve.ts';
 import { leftBehind, NOTHING } from '../support/lock.ts';
 import { model, startWorld } from '../support/world.ts';
 
-const SECONDS = { timeout: 20_000 };
+/** Only against hanging: the budgets of the calls are much shorter. */
+const SECONDS = { timeout: 60_000 };
 
 let etcd: LocalEtcd;
 before(async () => {

@@ -38,7 +38,7 @@ test('The status tells who holds the lock, since when, and for how long its leas
   const { runId, fencingToken } = await tick;
   assert.partialDeepStrictEqual(heldBy, { runId, kind: 'tick', host: hostname(), createRevision: fencingToken });
   assert.ok(heldBy?.startedAt && heldBy.startedAt >= before && heldBy.startedAt <= new Date().toISOString());
-  assert.ok(heldBy.leaseRemainingSeconds! > 0 && heldBy.leaseRemainingSeconds! <= 5);
+  assert.ok(heldBy.leaseRemainingSeconds! > 0 && heldBy.leaseRemainingSeconds! <= 30);
   assert.deepEqual([advice, lastRun], [undefined, undefined]);
   assert.equal((await world.control({ action: 'status' })).lastRun?.runId, runId);
 });

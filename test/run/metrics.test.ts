@@ -6,6 +6,7 @@ import type { Log } from '../../lib/log.ts';
 import { newReport } from '../../lib/report.ts';
 import { createMetrics, metricUnits } from '../../lib/run/metrics.ts';
 import { lockByHand, lockKeys } from '../support/lock.ts';
+import { until } from '../support/pipeline.ts';
 import { untilWriting } from '../support/running.ts';
 import { model, startWorld } from '../support/world.ts';
 
@@ -110,8 +111,14 @@ test('A skip tells its reason and is no success, and those at a held lock are co
 });
 
 test('A partial tick that moved forward is a success; its pass gets older until it is completed.', async () => {
-  await using world = await worldOf(40, { latencyMs: 100, pageSize: 10, env: { CONCURRENCY: '1' } });
-  assert.equal((await world.tick({}, 3000)).status, 'partial');
+  const env = { CONCURRENCY: '1', DEADLINE_RESERVE_SECONDS: '20' };
+  await using world = await worldOf(40, { latencyMs: 100, pageSize: 10, env });
+  const stop = new AbortController();
+  const running = world.tick({}, 60_000, stop.signal);
+  // 15 writes, one after the other, take at least 1.5 s.
+  await until(() => world.target.writes.length >= 15);
+  stop.abort();
+  assert.equal((await running).status, 'partial');
   assert.partialDeepStrictEqual(lastOf(world), { Partial: 1, Success: 1, SecondsSinceSuccess: 0, Throttles: 0 });
   assert.ok(lastOf(world).CheckpointAgeSeconds! >= 1);
   world.target.latencyMs = 0;
@@ -152,7 +159,9 @@ test('A tick that fails says so, with what it had done by then, and the time sin
 });
 
 test('A tick whose lock is lost tells of that, and of what it had written.', async () => {
-  await using world = await worldOf(400, { latencyMs: 200, env: { CONCURRENCY: '2' } });
+  // The revocation is noticed at the next keep-alive, a third of the TTL later at most.
+  const env = { CONCURRENCY: '2', LOCK_TTL_SECONDS: '5' };
+  await using world = await worldOf(400, { latencyMs: 200, env });
   const tick = world.tick();
   await untilWriting(world, tick);
   const [key] = await lockKeys(etcd, world.env.LOCK_KEY!);

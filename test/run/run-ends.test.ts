@@ -11,7 +11,7 @@ let lockKey = '';
 before(async () => {
   etcd = await startEtcd();
 });
-// However a test's runs have ended: neither key nor lease outlives them.
+// Neither key nor lease outlives a run, however it ended.
 afterEach(async () => assert.deepEqual(await leftBehind(etcd, lockKey), NOTHING));
 after(() => etcd[Symbol.asyncDispose]());
 
@@ -57,8 +57,9 @@ test('A target that refuses the newest token ends the run before anything was wr
   assert.equal(world.secrets.reads, 2);
 });
 
-test('A run that is told to stop finishes what is in flight, saves, unlocks and is partial.', async () => {
-  await using world = await worldOf(600, { latencyMs: 300, env: { CONCURRENCY: '10' } });
+test('A run that receives a stop finishes what is in flight, saves, unlocks and is partial.', async () => {
+  const env = { CONCURRENCY: '10', DEADLINE_RESERVE_SECONDS: '20' };
+  await using world = await worldOf(600, { latencyMs: 300, env });
   const stop = new AbortController();
   const tick = world.tick({}, 60_000, stop.signal);
   await untilWriting(world, tick);
@@ -73,19 +74,24 @@ test('A run that is told to stop finishes what is in flight, saves, unlocks and 
 });
 
 test('A run whose last writes outlast the deadline counts them as unsettled, and writes no more.', async () => {
-  await using world = await worldOf(1500, { env: { CONCURRENCY: '10' } });
+  await using world = await worldOf(1500, { env: { CONCURRENCY: '10', DEADLINE_RESERVE_SECONDS: '4' } });
+  const stop = new AbortController();
   world.target.refuse = () => {
-    if (world.target.writes.length >= 600) world.target.latencyMs = 10_000;
+    if (world.target.writes.length >= 600 && world.target.latencyMs === 0) {
+      world.target.latencyMs = 10_000;
+      // The last writes are in flight by then, and half the reserve of 4 s is over before they end.
+      setTimeout(() => stop.abort(), 100);
+    }
     return undefined;
   };
-  const { status, reason, report } = await world.tick({}, 4000);
+  const { status, reason, report } = await world.tick({}, 60_000, stop.signal);
   assert.deepEqual([status, reason], ['partial', 'deadline']);
   assert.ok(report.unsettled >= 10);
   assert.equal(report.read, report.written + report.unsettled);
   assert.equal(world.target.writes.length, report.written);
 });
 
-/** A write of somebody who holds a later token of the same scope. */
+/** A write by a holder of a later token of the same scope. */
 async function writeWithToken(url: string, token: string) {
   const response = await fetch(`${url}/v1/regions/eu/models/from-elsewhere`, {
     method: 'PUT',
@@ -95,7 +101,7 @@ async function writeWithToken(url: string, token: string) {
   assert.equal(response.status, 200);
 }
 
-test('A target that has seen a higher token although the lock is ours tells of an etcd that went back.', async () => {
+test('A target that has seen a higher token although the lock is ours means that etcd went back.', async () => {
   await using world = await worldOf(100);
   await writeWithToken(world.target.url, '1000000000');
   await assert.rejects(world.tick(), { name: 'FenceAheadError', code: 'FENCE_AHEAD' });
@@ -122,14 +128,16 @@ test('A run whose lock was taken over meanwhile is superseded, and does not touc
 });
 
 test('A run whose lease was revoked ends with a lost lock, writes no more and does not touch the state.', async () => {
-  await using world = await worldOf(2000, { latencyMs: 100, env: { CONCURRENCY: '10' } });
+  // The revocation is noticed at the next keep-alive, a third of the TTL later at most.
+  const env = { CONCURRENCY: '10', LOCK_TTL_SECONDS: '5' };
+  await using world = await worldOf(2000, { latencyMs: 100, env });
   const before = await stored(etcd, world.prefix);
   const tick = assert.rejects(world.tick(), { name: 'LockLostError', code: 'LOCK_LOST' });
   await untilWriting(world, tick);
   const [key] = await lockKeys(etcd, lockKey);
   await etcd.etcdctl(['lease', 'revoke', key!.slice(lockKey.length + 1)]);
   await tick;
-  // What the target had in hand when the connections were closed has come to its end by then.
+  // The target finishes what it had received before the connections were closed.
   await sleep(200);
   const writes = world.target.writes.length;
   assert.ok(writes > 0 && writes < 2000);
