@@ -4,12 +4,14 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { leaderOf } from '../support/leader.ts';
 import { type Stage, startStage } from './stage.ts';
 
-const TTL_SECONDS = 5;
+/** Longer than a busy machine takes from a kill to the next tick's look at the lock. */
+const TTL_SECONDS = 10;
 
-/** etcd ends a lease up to a few seconds after its TTL; whoever waits longer waits in vain. */
+/** etcd ends a lease up to a few seconds after its TTL; the bound is only against hanging. */
 async function untilFree(stage: Stage, lockKey: string) {
-  for (let tries = 0; !(await stage.isFree(lockKey)); tries++) {
-    assert.ok(tries < 200, `${lockKey} was never freed`);
+  const giveUpAtMs = performance.now() + 60_000;
+  while (!(await stage.isFree(lockKey))) {
+    assert.ok(performance.now() < giveUpAtMs, `${lockKey} was never freed`);
     await sleep(100);
   }
 }
@@ -52,7 +54,7 @@ test('A holder that was stopped past its lease writes nothing more when it wakes
 });
 
 test('A run survives the loss of the leader of three nodes, and leaves neither lock nor lease.', async () => {
-  await using stage = await startStage({ records: 200, latencyMs: 50, ttlSeconds: TTL_SECONDS, nodes: 3 });
+  await using stage = await startStage({ records: 200, latencyMs: 50, ttlSeconds: 3 * TTL_SECONDS, nodes: 3 });
   const contender = await stage.startContender('/leader');
   const writing = stage.target.nextRequest();
   const outcome = contender.tick();

@@ -4,10 +4,11 @@ import type { Write } from '../../infra/local/demo/target.ts';
 import { mulberry32 } from '../support/random.ts';
 import { type Contender, type Outcome, type Stage, startStage } from './stage.ts';
 
-const TTL_SECONDS = 5;
+/** Longer than a busy machine keeps a healthy contender from renewing its lease. */
+const TTL_SECONDS = 10;
 const RECORDS = 40;
-/** Longer than any lease, any stop and any partition together; whoever takes longer hangs. */
-const BOUND_MS = 60_000;
+/** Longer than any lease, stop and partition together: only a run that hangs takes longer. */
+const BOUND_MS = 120_000;
 
 const faults = ['none', 'none', 'kill', 'stop', 'partition', 'half-open'] as const;
 type Fault = (typeof faults)[number];
@@ -49,7 +50,7 @@ export async function playRounds(options: { rounds: number; lanes: number; seed:
     ),
   );
   summary.fenced = stage.target.refusals.filter((status) => status === 412).length;
-  for (let tries = 0; tries < 40 && (await stage.leases()) > 0; tries++) await sleep(500);
+  for (let tries = 0; tries < 120 && (await stage.leases()) > 0; tries++) await sleep(500);
   const left = await stage.leases();
   if (left > 0) summary.violations.push(`${left} leases are left`);
   const keys = await stage.etcd.etcdctl(['get', '/faults/lock-', '--prefix', '--keys-only']);

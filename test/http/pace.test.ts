@@ -22,7 +22,7 @@ test('A first throttling only pauses, a repeated one halves the limit, and succe
   const before = performance.now() - 1000;
   pace.throttled(performance.now(), 0);
   assert.deepEqual(allowed, [4]);
-  // Sent before the server said so: it tells nothing new.
+  // It was sent before the server first refused, so it says nothing new.
   pace.throttled(before, 0);
   assert.deepEqual(allowed, [4]);
   pace.throttled(performance.now(), 0);
@@ -68,7 +68,7 @@ test('A target that throttles gets everything in the end, with fewer writes at a
   assert.equal(status, 'completed');
   assert.equal(report.written + report.failed, 300);
   assert.ok(world.target.refusals.includes(429));
-  // What others got the better of in each of its attempts is in the list of failed records, which later ticks read again.
+  // A record that lost to others in each of its attempts is in the list of failed records, which later ticks read again.
   for (let ticks = 0; world.target.models.size < 300 && ticks < 4; ticks++) await world.tick();
   assert.equal(world.target.models.size, 300);
 });
@@ -83,7 +83,7 @@ test('A target that takes nothing for a while fails no record, although each is 
   assert.equal(world.target.refusals.length, 60);
 });
 
-test('A record that alone is refused as too much is not tried for ever.', async () => {
+test('A record that is the only one refused with 429 is not tried for ever.', async () => {
   await using world = await startWorld({ endpoints: etcd.endpoints, records: models(200), latencyMs: 20 });
   world.target.refuse = (body) => ((body as { name: string }).name === 'Model 0' ? 429 : undefined);
   world.target.retryAfterSeconds = 0;
@@ -91,7 +91,7 @@ test('A record that alone is refused as too much is not tried for ever.', async 
   assert.deepEqual([status, report.written, report.failed], ['completed', 199, 1]);
 });
 
-test('A lowered limit holds for retries as well: those that have started already wait for their turn.', async () => {
+test('A lowered limit holds for retries as well: requests that have started already wait for their turn.', async () => {
   const pace = createPace({ concurrency: 2 });
   const never = new AbortController().signal;
   assert.equal(pace.turn(never), undefined);
@@ -112,41 +112,74 @@ test('A lowered limit holds for retries as well: those that have started already
 });
 
 test('MAX_WRITES_PER_SECOND holds writes back.', async () => {
-  const env = { MAX_WRITES_PER_SECOND: '100' };
+  const env = { MAX_WRITES_PER_SECOND: '1', DEADLINE_RESERVE_SECONDS: '20' };
   await using world = await startWorld({ endpoints: etcd.endpoints, records: models(60), env });
-  const { report } = await world.tick();
-  assert.equal(report.written, 60);
-  // 59 gaps of 10 ms are a lower bound, however slow the machine is.
-  assert.ok(report.durationMs >= 580, `${report.durationMs} ms`);
+  const stop = new AbortController();
+  const writing = world.target.nextRequest();
+  const running = world.tick({}, 60_000, stop.signal);
+  await writing;
+  stop.abort();
+  const { report } = await running;
+  // Without the limit 50 would have started with the first one.
+  assert.ok(report.written >= 1 && report.written < 25, `${report.written} writes`);
+  assert.equal(report.unsettled, 60 - report.written);
 });
 
-test('MAX_WRITES_PER_SECOND holds for those too who have waited because fewer were allowed.', async () => {
+test('Each write waits until its own moment on the clock.', async (context) => {
+  let nowMs = 1_000_000;
+  context.mock.method(performance, 'now', () => nowMs);
+  const pace = createPace({ concurrency: 60, perSecond: 100 });
+  const never = new AbortController().signal;
+  const starts: number[] = [];
+  const turns = Array.from({ length: 60 }, async () => {
+    await pace.turn(never);
+    starts.push(nowMs - 1_000_000);
+  });
+  for (let steps = 1; starts.length < 60; steps++) {
+    await sleep(5);
+    assert.ok(starts.length <= steps, `${starts.length} writes after ${steps - 1} steps of 10 ms`);
+    nowMs += 10;
+  }
+  await Promise.all(turns);
+  for (const [index, startMs] of starts.entries()) assert.ok(startMs >= index * 10, `write ${index} at ${startMs} ms`);
+});
+
+test('MAX_WRITES_PER_SECOND holds for requests that have waited because fewer were allowed as well.', async (context) => {
+  let nowMs = 1_000_000;
+  context.mock.method(performance, 'now', () => nowMs);
   const pace = createPace({ concurrency: 20, perSecond: 50 });
   const never = new AbortController().signal;
-  const started = performance.now();
+  assert.equal(pace.turn(never), undefined);
+  // One request at a time is allowed from now on.
+  for (let times = 0; times < 6; times++) pace.throttled(nowMs, 0);
   const starts: number[] = [];
-  const turns = Array.from({ length: 20 }, async () => {
+  const turns = Array.from({ length: 19 }, async () => {
+    nowMs += 20;
     await pace.turn(never);
-    starts.push(performance.now() - started);
+    starts.push(nowMs);
   });
-  // One of them is allowed at a time, and it ends long after the moments that were given to the others.
-  for (let times = 0; times < 6; times++) pace.throttled(performance.now(), 0);
-  await sleep(600);
-  const before = starts.length;
+  // It ends long after the moments that the others were given.
+  nowMs += 1000;
+  const freedMs = nowMs;
   for (let ended = 0; ended < 20; ended++) {
     pace.over();
     pace.succeeded();
   }
-  await sleep(100);
-  assert.ok(starts.length - before <= 7, `${starts.length - before} writes within 100 ms at 50 a second`);
-  for (let ended = 0; ended < 20; ended++) pace.over();
-  for (let successes = 0; successes < 400; successes++) pace.succeeded();
+  for (let steps = 1; starts.length < 19; steps++) {
+    await sleep(30);
+    assert.ok(starts.length <= steps, `${starts.length} writes after ${steps - 1} steps of 20 ms`);
+    nowMs += 20;
+    // What has started ends, so that only the rate holds the others back.
+    for (let ended = 0; ended < starts.length; ended++) pace.succeeded();
+  }
   await Promise.all(turns);
+  for (const [index, startMs] of starts.entries())
+    assert.ok(startMs - freedMs >= index * 20, `write ${index} at ${startMs - freedMs} ms`);
 });
 
-test('A Retry-After that the run would not outlast ends it as a partial one, throttled, once a page is settled.', async () => {
+test('A Retry-After beyond the end of the run makes it partial, throttled, once a page is settled.', async () => {
   await using world = await startWorld({ endpoints: etcd.endpoints, records: models(1200) });
-  // By record, not by count: the first record of a lane may come after many of the others, because it waits for a connection.
+  // By record, not by count: a lane's first record waits for a connection and may come after many of the others.
   const number = (body: unknown) => Number((body as { name: string }).name.replace('Model ', ''));
   world.target.refuse = (body) => (number(body) >= 600 ? 429 : undefined);
   world.target.retryAfterSeconds = 3600;

@@ -23,7 +23,7 @@ async function open(handle: (request: IncomingMessage, response: ServerResponse)
   const { signal } = new AbortController();
   const credentials = await openCredentials(secretStoreOf(1), signal);
   const guard = { check() {}, closing: signal, closesInMs: () => 60_000, signal };
-  const source = stack.use(openSource(job.source, { url: server.url, timeoutMs: 10_000, credentials, guard }));
+  const source = stack.use(openSource(job.source, { url: server.url, timeoutMs: 60_000, credentials, guard }));
   const owned = stack.move();
   return {
     ...{ source, requests },

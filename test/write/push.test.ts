@@ -5,7 +5,7 @@ import { type LocalEtcd, startEtcd } from '../../infra/local/etcd/etcd.ts';
 import { answer, bodyOf, serve } from '../../infra/local/serve.ts';
 import { TargetError } from '../../lib/errors.ts';
 import type { Push } from '../../lib/job.ts';
-
+import { until } from '../support/pipeline.ts';
 import { model, startWorld } from '../support/world.ts';
 
 let etcd: LocalEtcd;
@@ -122,12 +122,15 @@ test('Calls that a push does not wait for are made one after the other, and belo
 
 test('A push that gives up while its calls are under way is over only when they are, and makes no further ones.', async () => {
   const late: unknown[] = [];
+  const afterwards: (() => void)[] = [];
   await using shop = await startShop({
     count: 3,
     env: { CONCURRENCY: '1' },
     status: ({ path }) => (path.startsWith('/a/') ? 422 : 200),
     async push({ id }, { send }) {
-      setTimeout(() => send({ method: 'PUT', path: `/late/${id}`, body: {} }).catch((error) => late.push(error)), 500);
+      // One record at a time, so the push before this one is over.
+      for (const sendLate of afterwards.splice(0)) sendLate();
+      afterwards.push(() => send({ method: 'PUT', path: `/late/${id}`, body: {} }).catch((error) => late.push(error)));
       await Promise.all(['a', 'b'].map((part) => send({ method: 'PUT', path: `/${part}/${id}`, body: {} })));
     },
   });
@@ -140,8 +143,8 @@ test('A push that gives up while its calls are under way is over only when they 
     shop.calls.map(({ path }) => path),
     paths,
   );
-  for (let tries = 0; late.length < 3 && tries < 400; tries++) await sleep(5);
-  assert.equal(late.length, 3);
+  for (const sendLate of afterwards) sendLate();
+  await until(() => late.length === 3);
   assert.equal(shop.calls.length, 6);
 });
 
@@ -166,7 +169,7 @@ test('A push that tries again until it is told to stop is told so when the fence
       }
     },
   });
-  await assert.rejects(shop.world.tick({}, 4000), { name: 'FenceAheadError' });
+  await assert.rejects(shop.world.tick({}, 30_000), { name: 'FenceAheadError' });
 });
 
 test('A target that is down is noticed although the job throws an error of its own for each record.', async () => {
@@ -202,7 +205,7 @@ test('A push that never ends is given up at the deadline, and its record stays u
     env: { CONCURRENCY: '3', DEADLINE_RESERVE_SECONDS: '1' },
     push: (record, target) => (record.id === 'model-00019' ? new Promise<void>(() => {}) : putBoth(record, target)),
   });
-  await assert.rejects(shop.world.tick({}, 3000), { name: 'NoProgressError' });
+  await assert.rejects(shop.world.tick({}, 8000), { name: 'NoProgressError' });
   const { lastRun } = await shop.world.control({ action: 'status' });
   assert.deepEqual([lastRun?.report.written, lastRun?.report.unsettled], [19, 1]);
 });

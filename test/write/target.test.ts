@@ -37,7 +37,7 @@ async function open(options: {
     ...{ token: '42', scope: options.scope ?? '/locks/a' },
     refused: options.refused ?? (async () => new Error('not expected')),
   };
-  const server = { url: served.url, timeoutMs: 10_000, credentials, guard, concurrency: 50, perSecond: undefined };
+  const server = { url: served.url, timeoutMs: 60_000, credentials, guard, concurrency: 50, perSecond: undefined };
   const { prepare } = stack.use(
     openTarget<Model>({ request }, { id, regionId: 'eu west/1', runId: 'run-1' }, fence, server),
   );
