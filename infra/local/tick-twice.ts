@@ -1,5 +1,5 @@
 import { isDeepStrictEqual } from 'node:util';
-import type { Result } from '../../lib/run/run.ts';
+import type { Result } from '../../lib/run/result.ts';
 import type { LocalCloud } from './cloud.ts';
 import type { InvokeResult } from './lambda/function.ts';
 

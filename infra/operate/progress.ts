@@ -1,4 +1,4 @@
-import type { Result } from '../../lib/run/run.ts';
+import type { Result } from '../../lib/run/result.ts';
 import { addCounts, type Counts, formatCounts, noCounts } from './counts.ts';
 import { idsOption } from './resume-command.ts';
 import type { Part } from './windows.ts';

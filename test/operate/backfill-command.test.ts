@@ -7,7 +7,7 @@ import { Refusal } from '../../infra/operate/refusal.ts';
 import { resumeCommand } from '../../infra/operate/resume-command.ts';
 import { cut } from '../../infra/operate/windows.ts';
 import { newReport } from '../../lib/report.ts';
-import type { Result } from '../../lib/run/run.ts';
+import type { Result } from '../../lib/run/result.ts';
 
 const now = new Date('2026-03-01T12:30:00Z');
 const read = (options: BackfillOptions) => readBackfillOptions(options, now);
