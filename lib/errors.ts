@@ -14,19 +14,19 @@ export class SettingsError extends SolotickError {
   override readonly code = 'SETTINGS';
 }
 
-/** The event is of no known shape; nothing was read, locked or written. */
+/** The event has no known shape; nothing was read, locked or written. */
 export class EventError extends SolotickError {
   override readonly name = 'EventError';
   override readonly code = 'EVENT';
 }
 
-/** The secret could not be read or is not of the documented shape. */
+/** The secret could not be read or does not have the documented shape. */
 export class SecretError extends SolotickError {
   override readonly name = 'SecretError';
   override readonly code = 'SECRET';
 }
 
-/** Source, target or etcd refuses the credentials of the current secret. */
+/** Source, target or etcd refused the credentials of the current secret. */
 export class CredentialsError extends SolotickError {
   override readonly name = 'CredentialsError';
   override readonly code = 'CREDENTIALS';
@@ -38,19 +38,19 @@ export class LockServiceError extends SolotickError {
   override readonly code = 'LOCK_SERVICE';
 }
 
-/** The lease can have expired, was revoked, or our key is gone: somebody else may hold the lock now. */
+/** The lease may have expired, was revoked, or our key is gone: another run may hold the lock now. */
 export class LockLostError extends SolotickError {
   override readonly name = 'LockLostError';
   override readonly code = 'LOCK_LOST';
 }
 
-/** The target has seen a higher fencing token, and the lock is no longer ours: a later run has taken over. */
+/** The target has seen a higher fencing token and we no longer hold the lock: a later run has taken over. */
 export class SupersededError extends SolotickError {
   override readonly name = 'SupersededError';
   override readonly code = 'SUPERSEDED';
 }
 
-/** The target has seen a higher fencing token although the lock is ours: etcd's revisions went back (a restored snapshot). */
+/** The target has seen a higher fencing token although we hold the lock: etcd's revisions went back (a restored snapshot). */
 export class FenceAheadError extends SolotickError {
   override readonly name = 'FenceAheadError';
   override readonly code = 'FENCE_AHEAD';
@@ -62,7 +62,7 @@ export class SourceError extends SolotickError {
   override readonly code = 'SOURCE';
   /** HTTP status of the last answer, where that was the reason. */
   readonly status: number | undefined;
-  /** Whether only the place to go on from is to blame, so that the list can be read from its beginning. */
+  /** Whether only the cursor is to blame, so that the list can be read from its beginning. */
   readonly cursorRefused: boolean;
 
   constructor(message: string, options?: ErrorOptions & { status?: number; cursorRefused?: boolean }) {
@@ -72,7 +72,7 @@ export class SourceError extends SolotickError {
   }
 }
 
-/** One write was given up: the target refused the record, or all attempts failed. */
+/** A write failed for good: the target refused the record, or all attempts failed. */
 export class TargetError extends SolotickError {
   override readonly name = 'TargetError';
   override readonly code = 'TARGET';
@@ -94,21 +94,21 @@ export class StateError extends SolotickError {
   override readonly code = 'STATE';
 }
 
-/** So many records in a row failed that the target must be down; what failed in that row is read again. */
+/** `FAILURES_BEFORE_STOP` records in a row failed: the target must be down, and these records are read again. */
 export class TargetDownError extends SolotickError {
   override readonly name = 'TargetDownError';
   override readonly code = 'TARGET_DOWN';
 }
 
-/** The run reached its deadline without settling a single page or record: it would never get on. */
+/** The run reached its deadline before it settled a page or a record, so another run would get no further. */
 export class NoProgressError extends SolotickError {
   override readonly name = 'NoProgressError';
   override readonly code = 'NO_PROGRESS';
 }
 
 /**
- * The run has to stop half-way without anybody's fault; what it had not finished is unsettled, not failed. A run that holds
- * the lock ends as a partial one then; one that does not ends with this.
+ * The run stops half-way and nobody is to blame; the records that it did not finish are unsettled, not failed. A run that
+ * holds the lock then ends as partial; one without it throws this.
  */
 export class Interrupted extends SolotickError {
   override readonly name = 'Interrupted';
@@ -121,10 +121,10 @@ export class Interrupted extends SolotickError {
   }
 }
 
-/** There was no complete answer. */
+/** No complete answer arrived. */
 export class HttpError extends Error {
   override readonly name = 'HttpError';
-  /** Whether the same request may fare better later. */
+  /** Whether the same request may succeed later. */
   readonly transient: boolean;
 
   constructor(message: string, transient: boolean, options?: ErrorOptions) {

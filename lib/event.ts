@@ -11,14 +11,14 @@ const shard = v.pipe(
 
 const tick = v.strictObject({
   kind: v.optional(v.literal('tick'), 'tick'),
-  /** Without it, a tick is neither a duplicate nor stale. */
+  /** A tick without it is never a duplicate or stale. */
   scheduledTime: v.optional(utcInstant),
   shard: v.optional(shard),
 });
 
 /** A tick of the timer. */
 export type Tick = v.InferOutput<typeof tick> & {
-  /** Sent by the function to itself after a partial run: the first run of the chain, and how many have followed it. */
+  /** Set when a partial run has invoked the function again: the chain's first run, and the number of runs since. */
   continues?: { root: string; hop: number };
 };
 
@@ -38,7 +38,7 @@ const scheduledEvent = v.object({
 
 const seconds = v.pipe(v.number(), v.integer('must be a whole number of seconds'), v.minValue(0), v.maxValue(900));
 
-/** What can be asked for in the path of a URL: its normalisers eat `.` and `..`, and a lone surrogate has no encoding. */
+/** The id becomes part of a URL's path: normalising drops `.` and `..`, and a lone surrogate has no encoding. */
 const recordId = v.pipe(
   v.string(),
   v.nonEmpty('must not be empty'),
@@ -57,7 +57,7 @@ const backfill = v.pipe(
     shard: v.optional(shard),
     /** Read and check only: no lock, nothing written. */
     dryRun: v.optional(v.boolean(), false),
-    /** Of a partial one that is to be continued. */
+    /** Continues the partial backfill with this id. */
     backfillId: v.optional(v.pipe(v.string(), v.regex(/^[\w-]{1,64}$/, 'must be an id from an earlier result'))),
     concurrency: v.optional(v.pipe(v.number(), v.integer(), v.minValue(1), v.maxValue(10_000))),
   }),
@@ -95,8 +95,8 @@ const control = v.variant(
 export type Control = v.InferOutput<typeof control>;
 
 /**
- * Reads the timer's event: our own, EventBridge's, a continuation, or `{}` from a hand.
- * @throws EventError that says what is wrong where.
+ * Parses a timer's event: our own, EventBridge's, a continuation, or `{}` sent by hand.
+ * @throws EventError that names each fault and its place
  */
 export function parseTick(event: unknown): Tick {
   if (v.is(v.object({ source: v.string(), 'detail-type': v.string() }), event)) {
@@ -109,18 +109,14 @@ export function parseTick(event: unknown): Tick {
   return parse('tick', tick, event);
 }
 
-/** @throws EventError that says what is wrong where. */
-export function parseBackfill(event: unknown): Backfill {
-  return parse('backfill', backfill, event);
-}
+/** @throws EventError that names each fault and its place */
+export const parseBackfill = (event: unknown): Backfill => parse('backfill', backfill, event);
 
-/** @throws EventError that says what is wrong where. */
-export function parseControl(event: unknown): Control {
-  return parse('control', control, event);
-}
+/** @throws EventError that names each fault and its place */
+export const parseControl = (event: unknown): Control => parse('control', control, event);
 
 function parse<T>(name: string, schema: v.GenericSchema<unknown, T>, event: unknown): T {
-  // To valibot an array is an object.
+  // valibot takes an array for an object.
   if (Array.isArray(event)) throw new EventError(`the ${name} event was refused: it is a list, not an object`);
   const parsed = v.safeParse(schema, event, { abortPipeEarly: true });
   if (parsed.success) return parsed.output;

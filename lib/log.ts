@@ -1,14 +1,14 @@
 import { Logger } from '@aws-lambda-powertools/logger';
 
-/** Where a module writes its lines: one JSON object each, and never a secret, a token or a record's body. */
+/** Writes one JSON object a line, never with a secret, a token or a record's body. */
 export type Log = Pick<Logger, 'info' | 'warn' | 'error' | 'appendKeys'>;
 
-/** The process's logger. Each line carries the job's name; keys appended later hold for one invocation. */
+/** The process's logger. Each line carries the job's name; keys appended later last for one invocation. */
 export function createLog(job: string): Logger {
   return new Logger({
     serviceName: 'solotick',
     persistentKeys: { job },
-    // Parsers of HTTP hang what they could not read onto their error, and that may be a record, or a secret.
+    // HTTP parsers attach the bytes that they could not read to their error: perhaps a record, perhaps a secret.
     jsonReplacerFn: (key, value) => (key === 'data' || key === 'rawPacket' ? 'left out' : value),
   });
 }

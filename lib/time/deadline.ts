@@ -1,24 +1,24 @@
 import { Interrupted, SettingsError } from '../errors.ts';
 
-/** Kept of the invocation's time to revoke the lease, which takes at most 1 s, and to answer. */
+/** The time that is left for revoking the lease, which takes at most 1 s, and for the answer. */
 export const TO_REVOKE_AND_ANSWER_MS = 1250;
 
-/** The two moments at which a run is made to end before Lambda ends it. */
+/** The two moments at which a run ends by itself before Lambda ends it. */
 export interface Deadline extends Disposable {
-  /** The reserve is reached: nothing new starts, retries included; what is in flight goes on. */
+  /** Aborts when the reserve is reached: nothing new starts, retries included; what is in flight goes on. */
   closing: AbortSignal;
-  /** How long that is from now, unless the process is asked to end before. */
+  /** The time until `closing`, unless the process is asked to end earlier. */
   closesInMs(): number;
-  /** How long until Lambda ends the invocation, or, once the process was asked to end, until the reserve is used up. */
+  /** The time until Lambda ends the invocation or, once the process was asked to end, until the reserve is used up. */
   endsInMs(): number;
-  /** Half the reserve is used up: what is still in flight is aborted, and the rest is for saving and unlocking. */
+  /** Aborts when half the reserve is used up: what is in flight is aborted, and the rest is for saving and unlocking. */
   cut: AbortSignal;
 }
 
 /**
  * Sets both moments from the time that the invocation has left.
- * @param stop the process was asked to end: the run closes at once, and has the reserve from then on.
- * @throws SettingsError when the function's time-out is not above the reserve.
+ * @param options.stop aborts when the process is asked to end: the run closes at once and has the reserve from then on
+ * @throws SettingsError when the function's time-out is not above the reserve
  */
 export function setDeadline(options: { remainingMs: number; reserveSeconds: number; stop: AbortSignal }): Deadline {
   const { remainingMs, reserveSeconds, stop } = options;
