@@ -12,24 +12,24 @@ export interface EtcdCredentials {
   key?: string | undefined;
 }
 
-/** An expired auth token is renewed this often within one attempt of a call, then the call fails: etcd3 itself would go on for ever. */
+/** The most tokens that one attempt of a call may fetch before it fails; etcd3 itself would fetch them without end. */
 const MAX_AUTHENTICATIONS = 3;
 
 /**
- * One endpoint: its client, and how often it has authenticated within the call under way.
- * @throws CredentialsError when a certificate or a key is none
+ * Opens one endpoint: its client, and the number of tokens that the attempt under way has fetched.
+ * @throws CredentialsError when a certificate or a key cannot be read
  */
 export function openMember(endpoint: string, { username, password, ca, cert, key }: EtcdCredentials) {
   const options = {
     hosts: endpoint,
     faultHandling: { host: () => noop, global: noop },
     grpcOptions: {
-      // A node that comes back is found at the next attempt, not after gRPC's default of up to two minutes.
+      // Finds a node that comes back at the next attempt; gRPC's default backoff goes up to two minutes.
       'grpc.initial_reconnect_backoff_ms': 100,
       'grpc.max_reconnect_backoff_ms': 500,
-      // A client that replaces another one must not share its connection, which may have fallen silent.
+      // A client that replaces another must not share its connection, which may have fallen silent.
       'grpc.use_local_subchannel_pool': 1,
-      // Nobody gives etcd a service configuration in DNS, and to ask for one takes a lookup.
+      // etcd has no service configuration in DNS, and asking for one costs a lookup.
       'grpc.service_config_disable_resolution': 1,
     },
     ...(endpoint.startsWith('https:') && (ca || cert) ? { credentials: tlsCredentials(ca, cert, key) } : {}),
@@ -39,7 +39,7 @@ export function openMember(endpoint: string, { username, password, ca, cert, key
       throw new EtcdInvalidAuthTokenError(`${MAX_AUTHENTICATIONS} tokens were refused one after another`);
     return { deadline: Math.min(Date.now() + 2000, member.deadline) };
   };
-  /** The client, and the gate that gets its tokens where there is a user. */
+  /** Opens the client and, where there is a user, the gate that fetches its tokens. */
   const open = (): [Etcd3, Etcd3?] => {
     try {
       if (username === undefined || password === undefined) return [new Etcd3(options)];
@@ -57,7 +57,7 @@ export function openMember(endpoint: string, { username, password, ca, cert, key
   const member = {
     endpoint,
     authentications: 0,
-    /** Of the attempt under way, which authenticating is a part of; in ms since 1970. */
+    /** When the attempt under way has to end, its authentication included; in ms since 1970. */
     deadline: 0,
     get client() {
       return clients[0];
@@ -74,16 +74,16 @@ export function openMember(endpoint: string, { username, password, ca, cert, key
 }
 
 /**
- * For each token etcd3 opens a channel that does not have our options and that nobody closes: a warm process would collect
- * connections, and take one that has fallen silent again and again. `gate`, which needs no token, is closed and replaces
- * its connection like any other client.
+ * Makes `client` fetch its tokens through `gate`, which needs none itself. etcd3 would open a channel for each token, without
+ * our options, and never close it: a warm process would collect connections and reuse one that has fallen silent. `gate` is
+ * closed and reconnects like any other client.
  */
 function authenticateThrough(client: Etcd3, gate: Etcd3) {
   authenticatorOf(client).getCredentialsFromHost = async (_host, name, password, callOptions) =>
     (await gate.auth.authenticate({ name, password }, callOptions)).token;
 }
 
-/** The next call asks for a new one. */
+/** Makes the next call fetch a new token. */
 export function forgetToken(client: Etcd3) {
   authenticatorOf(client).invalidateMetadata();
 }
@@ -91,7 +91,7 @@ export function forgetToken(client: Etcd3) {
 const authenticatorOf = (client: Etcd3) =>
   (client as unknown as { pool: { authenticator: Authenticator } }).pool.authenticator;
 
-/** What etcd3 does not declare of its Authenticator. */
+/** The part of etcd3's Authenticator that its types hide. */
 interface Authenticator {
   invalidateMetadata(): void;
   getCredentialsFromHost(
@@ -104,13 +104,13 @@ interface Authenticator {
 
 function tlsCredentials(ca?: string, cert?: string, key?: string) {
   return {
-    // gRPC takes null for "the system's authorities"; etcd3's type does not say so.
+    // To gRPC null means the system's authorities, although etcd3's type does not allow it.
     rootCertificate: (ca === undefined ? null : Buffer.from(ca)) as Buffer,
     ...(cert !== undefined && key !== undefined ? { privateKey: Buffer.from(key), certChain: Buffer.from(cert) } : {}),
   };
 }
 
-/** OpenSSL's complaints, which gRPC passes on, have several lines, and a note of its resolver is mostly empty. */
+/** The message on one line: OpenSSL's errors have several, and gRPC adds a resolution note that is mostly empty. */
 export const oneLine = ({ message }: Error) =>
   message
     .replaceAll(/\s+/g, ' ')

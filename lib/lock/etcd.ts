@@ -17,39 +17,39 @@ import { CredentialsError, LockLostError, LockServiceError } from '../errors.ts'
 import { orAborted } from '../time/abort.ts';
 import { type EtcdCredentials, forgetToken, oneLine, openMember } from './endpoint.ts';
 
-/** How long one attempt and all attempts of a call may take, and what ends it sooner. */
+/** The time for one attempt and for all attempts of a call, and the signal that ends it earlier. */
 export interface Budget {
   attemptMs: number;
   totalMs: number;
   signal?: AbortSignal | undefined;
 }
 
-/** The few calls that a lock and its state need. Each obeys its budget and tries the endpoints in turn. */
+/** The calls that a lock and its state need. Each keeps to its budget and tries the endpoints in turn. */
 export interface Etcd extends AsyncDisposable {
   txn(operation: string, request: ITxnRequest, budget: Budget): Promise<ITxnResponse>;
-  /** Grants the lease `id` for `ttlSeconds`, or for longer if etcd's minimum is longer; gives the granted TTL in seconds. */
+  /** Grants the lease `id` for `ttlSeconds`, or for etcd's minimum if that is longer. @returns the granted TTL in seconds */
   grant(id: string, ttlSeconds: number, budget: Budget): Promise<number>;
-  /** Gives the lease's new TTL in seconds; 0 when etcd does not know the lease (any more). */
+  /** @returns the lease's new TTL in seconds; 0 when etcd does not know the lease (any more) */
   keepAlive(id: string, budget: Budget): Promise<number>;
   revoke(id: string, budget: Budget): Promise<void>;
-  /** Seconds until the lease ends unless it is kept alive; negative when etcd does not know it. */
+  /** @returns the seconds until the lease expires unless it is kept alive; negative when etcd does not know it */
   timeToLive(id: string, budget: Budget): Promise<number>;
 }
 
-/** What etcd says while it has no leader, or has lost one with our request in hand. */
+/** etcd's errors while it has no leader, or when it loses the leader during our request. */
 const LEADERLESS = /etcdserver: (no leader|leader changed|request timed out|too many requests|server stopped)/;
 
 const OUT_OF_TIME = /DEADLINE_EXCEEDED/;
 
-/** etcd3 leaves these two to the caller: the users or roles were changed while we held a token. */
+/** The users or roles were changed while we held a token; etcd3 leaves these two errors to its caller. */
 const STALE_AUTH = /etcdserver: revision of auth store is old|etcdserver: user name is empty/;
 
-/** etcd has no code for it, and what has none etcd3 takes for transient: the user can only come with a certificate. */
+/** The user can log in only with a certificate. etcd sends no code for it, and etcd3 takes any error without one for transient. */
 const NO_PASSWORD_USER = /password was given for no password user/;
 
 /**
- * Opens a connection per endpoint, lazily, and stays with the one that answers. etcd3's own retries and circuit breakers
- * are off: they can visit the one dead node again and again, and they know nothing of our deadlines.
+ * Opens a connection to each endpoint, lazily, and stays with the one that answers. etcd3's own retries and circuit breakers
+ * are off: they can try the one dead node again and again, and they do not know our deadlines.
  */
 export function connectEtcd(endpoints: readonly string[], credentials: EtcdCredentials = {}): Etcd {
   const members = endpoints.map((endpoint) => openMember(endpoint, credentials));
@@ -58,7 +58,7 @@ export function connectEtcd(endpoints: readonly string[], credentials: EtcdCrede
   async function call<T>(operation: string, budget: Budget, send: (client: Etcd3, deadline: number) => Promise<T>) {
     const { attemptMs, totalMs, signal } = budget;
     const giveUpAtMs = performance.now() + totalMs;
-    /** The last complaint that says more than that the time was up. */
+    /** The last error that says more than that the time was up. */
     let complaint: Error | undefined;
     for (let attempt = 1; ; attempt++) {
       signal?.throwIfAborted();
@@ -71,14 +71,14 @@ export function connectEtcd(endpoints: readonly string[], credentials: EtcdCrede
       } catch (error) {
         signal?.throwIfAborted();
         const cause = error as Error;
-        // Another call may have replaced the client, and with it ours.
+        // Another call may have reopened the member and so closed our client.
         const replaced = member.client !== client;
         if (STALE_AUTH.test(cause.message) && credentials.username !== undefined) {
           if (!replaced) member.reopen();
         } else if (!isTransient(cause) && !(replaced && cause instanceof ClientClosedError))
           throw refusal(operation, member.endpoint, cause);
         if (!complaint || !OUT_OF_TIME.test(cause.message)) complaint = cause;
-        // Two calls that fail at once must not step over the one that works.
+        // Two calls that fail at the same time must not skip the member that works.
         if (members[current] === member) current = (current + 1) % members.length;
         const pauseMs = Math.min(50 * 2 ** attempt, 500);
         if (performance.now() + pauseMs >= giveUpAtMs) {
@@ -103,7 +103,7 @@ export function connectEtcd(endpoints: readonly string[], credentials: EtcdCrede
           const granted = await client.leaseClient.leaseGrant({ ID: id, TTL: ttlSeconds }, { deadline });
           return Number(granted.TTL);
         } catch (error) {
-          // We chose the id, so a lease that exists is our own first attempt whose answer was lost.
+          // We chose the id, so our own first attempt made the lease and its answer was lost.
           if (/lease already exists/.test((error as Error).message)) return keepAliveOnce(client, id, deadline);
           throw error;
         }
@@ -133,7 +133,7 @@ export function connectEtcd(endpoints: readonly string[], credentials: EtcdCrede
   };
 }
 
-/** etcd3 renews a refused token for all calls but streams. */
+/** Renews a refused token, as etcd3 does for all calls but streams. */
 async function keepAliveOnce(client: Etcd3, id: string, deadline: number): Promise<number> {
   try {
     return await askToKeepAlive(client, id, deadline);
@@ -144,7 +144,7 @@ async function keepAliveOnce(client: Etcd3, id: string, deadline: number): Promi
   }
 }
 
-/** A stream for each keepalive, so that it has a deadline and moves to another endpoint like every other call. */
+/** Opens a stream for each keep-alive, so that it has a deadline and moves to another endpoint like any other call. */
 async function askToKeepAlive(client: Etcd3, id: string, deadline: number): Promise<number> {
   // The stream is a Node Duplex, which etcd3's narrower type hides.
   const stream = (await client.leaseClient.leaseKeepAlive({ deadline })) as unknown as Duplex;
@@ -154,7 +154,7 @@ async function askToKeepAlive(client: Etcd3, id: string, deadline: number): Prom
     if (!answer) throw new GRPCUnavailableError('the stream ended without an answer');
     return Number(answer.TTL);
   } catch (error) {
-    // etcd3 does this for all calls but streams; without it, no error of a keepalive would count as transient.
+    // etcd3 does this for all calls but streams; without it, no error of a keep-alive would count as transient.
     throw castGrpcError(error as Error);
   } finally {
     stream.end();
@@ -165,9 +165,9 @@ async function askToKeepAlive(client: Etcd3, id: string, deadline: number): Prom
 const isTransient = (error: Error) =>
   (isRecoverableError(error) && !NO_PASSWORD_USER.test(error.message)) || LEADERLESS.test(error.message);
 
-/** An answer that no repetition will change. */
+/** Makes the error for an answer that no retry would change. */
 function refusal(operation: string, endpoint: string, cause: Error) {
-  // Only a put of ours names a lease.
+  // The only requests that name a lease are puts of our own keys.
   if (/requested lease not found/.test(cause.message)) {
     return new LockLostError(`etcd no longer knows the lease of "${operation}": it expired or was revoked`, { cause });
   }

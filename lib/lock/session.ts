@@ -3,37 +3,47 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { LockLostError } from '../errors.ts';
 import type { Budget, Etcd } from './etcd.ts';
 
-/** Where the session reads the time; given to it, so that a test can step it. */
+/** The clocks that a session reads; a test can step them. */
 export interface Clock {
-  /** Never goes back, but may stand still while the machine sleeps. */
+  /** Never goes back, but may stop while the machine sleeps. */
   monotonicMs(): number;
-  /** Goes on while the machine sleeps, but may be set. */
+  /** Goes on while the machine sleeps, but may be set back or forth. */
   wallMs(): number;
 }
 
 const systemClock: Clock = { monotonicMs: () => performance.now(), wallMs: () => Date.now() };
 
-/** A lease that is kept alive, and an expiry of our own that comes before etcd's. */
+/**
+ * A lease that is kept alive, with an expiry of our own that comes before etcd's.
+ *
+ *   alive ── every third of the TTL, etcd answers the keep-alive ──▶ alive
+ *     ├── etcd does not know the lease, cannot be reached, or our expiry passes ──▶ lost: `signal` aborts, for good
+ *     └── disposed of: the keep-alives stop, the lease is revoked ──▶ closed
+ *
+ *   await using session = await openSession(etcd, { ttlSeconds: 15, acquire: { attemptMs: 2000, totalMs: 5000 } });
+ *   session.check();
+ *   await etcd.txn('save', request, session.budget());
+ */
 export interface Session extends AsyncDisposable {
   /** Decimal, as etcd's API writes an int64. */
   readonly leaseId: string;
-  /** Aborts with a LockLostError when the lease is lost or can have expired; never otherwise. */
+  /** Aborts with a LockLostError when the lease is lost or may have expired; never otherwise. */
   readonly signal: AbortSignal;
-  /** @throws LockLostError once the lease can have expired. Cheap enough to call before every attempt of every write. */
+  /** @throws LockLostError once the lease may have expired. Cheap enough to call before every attempt of every write. */
   check(): void;
-  /** The budget of a call that has to end while the lease is certainly ours. */
+  /** A budget that ends a call while the lease is certainly ours. */
   budget(): Budget;
 }
 
 /**
- * Grants a lease and keeps it alive every third of its granted TTL until it is disposed of, which revokes it.
+ * Grants a lease and keeps it alive every third of its granted TTL until it is disposed of.
  *
- * The session expires at *last keepalive sent* + granted TTL − margin, where the margin is the larger of 1 s and a fifth
- * of the TTL; time counts on whichever of the two clocks has advanced further. etcd started the TTL after that keepalive
- * was sent, so nothing that `check()` let through starts after etcd can have given the lock away. An expired session
- * stays expired, whatever etcd answers later.
+ * The session expires at *last keep-alive sent* + granted TTL − margin; the margin is the larger of 1 s and a fifth of the
+ * TTL, and time counts on the clock that has advanced further. etcd started the TTL after that keep-alive was sent, so
+ * whatever `check()` lets through starts before etcd can give the lock away. An expired session stays expired, whatever
+ * etcd answers later.
  *
- * @throws LockServiceError, CredentialsError; no lease is left behind then.
+ * @throws LockServiceError, CredentialsError; no lease is left behind then
  */
 export async function openSession(
   etcd: Etcd,
@@ -43,20 +53,12 @@ export async function openSession(
   const lost = new AbortController();
   const closed = new AbortController();
   const stopped = AbortSignal.any([lost.signal, closed.signal]);
-  // Our own choice of id (63 random bits) makes the grant repeatable, and revocable when its answer never came.
+  // Our own choice of id (63 random bits) makes the grant repeatable, and revocable when its answer is lost.
   const leaseId = (randomBytes(8).readBigUInt64BE() >> 1n || 1n).toString();
-
   let sent = now(clock);
-  let grantedMs: number;
-  try {
-    grantedMs = (await etcd.grant(leaseId, ttlSeconds, acquire)) * 1000;
-    if (grantedMs <= 0) throw new LockLostError('etcd lost the lease while it was being granted');
-  } catch (error) {
-    await etcd.revoke(leaseId, { attemptMs: 500, totalMs: 500 }).catch(() => undefined);
-    throw error;
-  }
+  const grantedMs = (await grant(etcd, leaseId, ttlSeconds, acquire)) * 1000;
   const validMs = grantedMs - Math.max(1000, grantedMs / 5);
-  // A short TTL leaves time for several attempts, and so does a long one: a silent node is given up after 2 s.
+  // Leaves time for several attempts: a silent node is given up after 2 s even if the TTL is long.
   const attemptMs = Math.min(grantedMs / 6, 2000);
   const remainingMs = () => validMs - elapsedMs(sent, now(clock));
 
@@ -91,7 +93,7 @@ export async function openSession(
     }
   }
 
-  // Looks at both clocks often, because a timer alone follows the monotonic one.
+  // Polls both clocks, because a timer alone follows the monotonic one.
   const watch = setInterval(expire, Math.min(250, validMs / 10));
   watch.unref();
   const keptAlive = keepAlive().catch(() => undefined);
@@ -110,6 +112,18 @@ export async function openSession(
       await etcd.revoke(leaseId, { attemptMs: 500, totalMs: 1000 }).catch(() => undefined);
     },
   };
+}
+
+/** @returns the granted TTL in seconds */
+async function grant(etcd: Etcd, leaseId: string, ttlSeconds: number, acquire: Budget): Promise<number> {
+  try {
+    const grantedSeconds = await etcd.grant(leaseId, ttlSeconds, acquire);
+    if (grantedSeconds <= 0) throw new LockLostError('etcd lost the lease while it was being granted');
+    return grantedSeconds;
+  } catch (error) {
+    await etcd.revoke(leaseId, { attemptMs: 500, totalMs: 500 }).catch(() => undefined);
+    throw error;
+  }
 }
 
 interface Moment {
