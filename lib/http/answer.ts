@@ -1,10 +1,12 @@
 import type { IncomingHttpHeaders } from 'node:http';
 import { type Dispatcher, errors } from 'undici';
-import type { HttpAnswer } from './client.ts';
+
+/** Receives an answer; its body is empty if the status is not 2xx and the body could not be read. */
+type Answered = (answer: { status: number; headers: IncomingHttpHeaders; body: Uint8Array }) => void;
 
 /**
- * To be called when a server says that its answer takes time (1xx), with which undici's time-out starts anew.
- * @throws errors.HeadersTimeoutError once that has gone on for `timeoutMs`
+ * Returns a function to call for each interim answer (1xx), because undici restarts its time-out with it. That function throws
+ * errors.HeadersTimeoutError once interim answers have come for `timeoutMs`.
  */
 export function patience(timeoutMs: number) {
   let dueMs = 0;
@@ -14,13 +16,13 @@ export function patience(timeoutMs: number) {
   };
 }
 
-/** Takes an answer to its end; what closes the connection before is an error, unless the answer is not a 2xx. */
+/** Collects a whole answer. A connection that closes earlier is an error, unless the status is not 2xx. */
 export class WholeAnswer implements Dispatcher.DispatchHandler {
   readonly #limits: { timeoutMs: number; maxBytes: number };
-  readonly #answered: (answer: HttpAnswer) => void;
+  readonly #answered: Answered;
   readonly #failed: (error: Error) => void;
   readonly #parts: Buffer[] = [];
-  /** Those that came last, until there are many: each piece, however small, holds on to what arrived with it. */
+  /** The latest pieces, joined at every thousand: each piece, however small, keeps the whole buffer that it arrived in. */
   #pieces: Buffer[] = [];
   #bytes = 0;
   #bodyDueMs = 0;
@@ -28,12 +30,8 @@ export class WholeAnswer implements Dispatcher.DispatchHandler {
   #headers: IncomingHttpHeaders = {};
   #wait?: () => void;
 
-  /** One of the two is called, once. */
-  constructor(
-    limits: { timeoutMs: number; maxBytes: number },
-    answered: (answer: HttpAnswer) => void,
-    failed: (error: Error) => void,
-  ) {
+  /** Calls either `answered` or `failed`, once. */
+  constructor(limits: { timeoutMs: number; maxBytes: number }, answered: Answered, failed: (error: Error) => void) {
     this.#limits = limits;
     this.#answered = answered;
     this.#failed = failed;
@@ -54,7 +52,7 @@ export class WholeAnswer implements Dispatcher.DispatchHandler {
   onResponseData(controller: Dispatcher.DispatchController, part: Buffer) {
     this.#bytes += part.length;
     if (this.#bytes > this.#limits.maxBytes) controller.abort(new errors.ResponseExceededMaxSizeError());
-    // undici's time-out starts anew with each piece, so a body that trickles would never meet it.
+    // undici restarts its time-out with each piece, so a body that trickles in would never reach it.
     else if (performance.now() > this.#bodyDueMs) controller.abort(new errors.BodyTimeoutError());
     else if (this.#pieces.push(part) === 1000) {
       this.#parts.push(Buffer.concat(this.#pieces));
@@ -69,7 +67,7 @@ export class WholeAnswer implements Dispatcher.DispatchHandler {
   }
 
   onResponseError(_: unknown, error: Error) {
-    // Who refuses has said all that is needed, whatever becomes of the rest.
+    // The status of a refusal is all that is needed.
     if (this.#status > 299) this.#answered({ status: this.#status, headers: this.#headers, body: NO_BODY });
     else this.#failed(error);
   }

@@ -1,3 +1,4 @@
+import { addAbortListener } from 'node:events';
 import type { IncomingHttpHeaders } from 'node:http';
 import { Client, errors } from 'undici';
 import { HttpError } from '../errors.ts';
@@ -13,8 +14,8 @@ export interface HttpRequest {
 }
 
 /**
- * An answer whose body was read to its end. Any status is an answer, a redirect too: none is followed. One that is not a 2xx
- * has no body where that could not be read.
+ * An answer whose body was read to its end. Redirects are answers too; none is followed. The body of an answer other than 2xx
+ * is empty if it could not be read.
  */
 export interface HttpAnswer {
   status: number;
@@ -22,29 +23,29 @@ export interface HttpAnswer {
   body: Uint8Array;
 }
 
-/** An answer whose body is still arriving. Disposing of it gives up what has not arrived. */
+/** An answer whose body is still arriving. Disposing of it drops the rest. */
 export interface HttpStream extends Disposable {
   status: number;
   headers: IncomingHttpHeaders;
-  /** Taken from the connection no faster than it is read here. @throws HttpError, or the signal's reason */
+  /** Taken from the connection no faster than it is consumed. @throws HttpError, or the signal's reason */
   body: AsyncIterable<Uint8Array>;
 }
 
 /** A client for one server. */
 export interface Http extends AsyncDisposable {
-  /** @throws HttpError, or the signal's reason once it has fired */
+  /** @throws HttpError, or the signal's reason once it has aborted */
   send(request: HttpRequest): Promise<HttpAnswer>;
   /**
-   * As `send`, for a body of any length, on a connection that ends with it: where one was to be kept and the server closes
-   * it, undici drops what of the body was not read yet. The body of an answer other than 2xx is given up.
+   * Like `send`, for a body of any length. The connection ends with the body: when the server closes one that is to be kept
+   * alive, undici drops the unread part of the body. The body of an answer other than 2xx is dropped.
    */
   stream(request: HttpRequest): Promise<HttpStream>;
 }
 
 /**
- * Opens a client with as many connections as exchanges are under way at a time; they are kept alive. `timeoutMs` holds for
- * the connection, for the headers of an answer, and for a whole body (of a stream: between two pieces of it); `maxBytes` is
- * the most that a whole body may have. When `signal` fires, everything in flight is aborted and nothing is sent any more.
+ * Opens a client with one keep-alive connection for each exchange in flight. `timeoutMs` bounds connecting, the wait for the
+ * headers, and the whole body (of a stream: the wait for the next piece); `maxBytes` bounds the whole body. When `signal`
+ * aborts, everything in flight is aborted and nothing more is sent.
  */
 export function createHttp(
   baseUrl: string,
@@ -55,15 +56,15 @@ export function createHttp(
   const basePath = pathname.replace(/\/$/, '');
   const { connect, giveUp } = createConnecting({ timeoutMs });
   const connections: Client[] = [];
-  /** Not undici's Pool, whose search for a free connection and whose events cost a fifth of a write. */
+  /** Used instead of undici's Pool, whose search for a free connection and whose events cost a fifth of a write. */
   const free: Client[] = [];
-  /** Why nothing is sent any more. */
+  /** Why nothing more is sent. */
   let ended: Error | undefined = signal.aborted ? signal.reason : undefined;
 
   function takeConnection(): Client {
     const taken = free.pop();
     if (taken) return taken;
-    // One exchange at a time on a connection, so that a slow one holds up no other.
+    // One exchange at a time on a connection, so that a slow one does not hold up another.
     const opened = new Client(origin, { connect, allowH2: false, headersTimeout: timeoutMs, bodyTimeout: timeoutMs });
     connections.push(opened);
     return opened;
@@ -75,11 +76,10 @@ export function createHttp(
     await Promise.all(connections.map((connection) => connection.destroy(reason)));
   }
 
-  // Once for the client, because a listener for each request costs more than the engine.
-  const abort = () => void end(signal.reason);
-  signal.addEventListener('abort', abort, { once: true });
+  // One listener for the client, because one for each request costs more than the engine.
+  const aborting = addAbortListener(signal, () => void end(signal.reason));
 
-  /** What `error` is to the caller. */
+  /** What the caller gets for `error`. */
   const reasonOf = (error: Error) => ended ?? describe(error, maxBytes);
 
   async function* arriving(body: AsyncIterable<Uint8Array>) {
@@ -103,7 +103,7 @@ export function createHttp(
           free.push(connection);
           reject(reasonOf(error));
         };
-        // Dispatched directly, because the stream that undici's `request` makes of each body costs a fifth of a write.
+        // Dispatched directly, because the stream that undici's `request` makes for each body costs a fifth of a write.
         const request = { method, path: basePath + path, headers, body };
         connection.dispatch(request, new WholeAnswer(options, answered, failed));
       });
@@ -119,7 +119,7 @@ export function createHttp(
           throw error;
         });
         answer.body.once('close', giveBack);
-        // It reports its being given up as an error, which nobody waits for.
+        // A body that is dropped emits an error, which nobody waits for.
         answer.body.on('error', () => undefined);
         if (answer.statusCode < 200 || answer.statusCode > 299) answer.body.destroy();
         return {
@@ -133,7 +133,7 @@ export function createHttp(
       }
     },
     async [Symbol.asyncDispose]() {
-      signal.removeEventListener('abort', abort);
+      aborting[Symbol.dispose]();
       await end(new HttpError('the client is closed', false));
     },
   };
@@ -143,7 +143,7 @@ function describe(cause: Error & { code?: string }, maxBytes: number): HttpError
   if (cause instanceof errors.ResponseExceededMaxSizeError) {
     return new HttpError(`the answer is larger than ${maxBytes} bytes`, false, { cause });
   }
-  // What undici's parser says of it would be taken for a server that speaks no HTTP.
+  // The message of undici's parser reads as if the server did not speak HTTP.
   if (/Invalid EOF state/.test(cause.message)) return new HttpError('the answer broke off', true, { cause });
   const refused = cause instanceof errors.InvalidArgumentError || cause instanceof errors.NotSupportedError;
   return new HttpError(`${cause.code ?? cause.name}: ${cause.message}`, !refused, { cause });

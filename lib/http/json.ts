@@ -1,7 +1,7 @@
-/** How deep arrays and objects may nest: each level costs memory, a hundred times what it costs the sender. */
+/** How deep arrays and objects may nest: a level costs us a hundred times the memory that it costs the sender. */
 export const MAX_DEPTH = 100;
 
-/** @throws where the bytes are not JSON in UTF-8; not to be passed on, because the parser's message quotes them */
+/** @throws when the bytes are not JSON in UTF-8; do not pass this error on, because its message quotes the bytes */
 export const parseJson = (bytes: Uint8Array): unknown =>
   JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(bytes));
 

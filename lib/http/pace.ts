@@ -1,59 +1,68 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { orAborted } from '../time/abort.ts';
 
-/** How fast a server wants to be called: what all requests to it share. */
+/**
+ * The rate at which a server takes requests, shared by all requests to it.
+ *
+ *   full speed ── throttled ──▶ paused ── its Retry-After is over ──▶ on probation
+ *   on probation ── throttled ──▶ the limit halves, paused again
+ *     └── `limit` successes in a row: the limit rises by one; at the full limit ──▶ full speed
+ *
+ *   const pace = createPace({ concurrency: 50, perSecond: 100 });
+ *   await pace.turn(signal);
+ *   await send().finally(pace.over);
+ */
 export interface Pace {
   /**
-   * Resolves when the next request may start; undefined where that is now. Each turn ends with `over`.
+   * Resolves when the next request may start; undefined when that is now. `over` ends each turn.
    * @throws the signal's reason
    */
   turn(signal: AbortSignal): Promise<void> | undefined;
-  /** The request of a turn is answered, or has failed. */
+  /** The request of a turn was answered or has failed. */
   over(): void;
   /**
-   * The server has answered that it is called too fast, to a request that started at `startedMs`: everybody pauses for as
-   * long as it asks, and when this goes on after the pause, fewer requests at a time are made.
-   * @returns for how long it has taken nothing, in ms; 0 where it took another request since `startedMs`
+   * The server throttled a request that started at `startedMs`: every request pauses for as long as the server asks.
+   * @returns for how long the server has taken nothing, in ms; 0 when it took another request since `startedMs`
    */
   throttled(startedMs: number, retryAfterMs: number): number;
-  /** The server has taken a request; so many in a row as are allowed at a time allow one more. */
+  /** The server took a request. */
   succeeded(): void;
-  /** Is told how many requests at a time are allowed from now on. */
+  /** Receives each new limit of requests in flight. */
   onChange: (concurrency: number) => void;
 }
 
-/** Longer than any pause between two attempts that nobody has asked for. */
+/** Longer than any backoff of ours. */
 const IDLE_MS = 5000;
 
 /**
- * Starts at `concurrency` requests at a time, halves that when the server throttles again after a pause, and goes back up
- * step by step (additive increase, multiplicative decrease, as TCP does: RFC 5681).
- * @param options.perSecond the most requests that start within a second; no limit where it is undefined
+ * Starts at full speed: `concurrency` requests in flight. The limit falls and rises as TCP's window does, by additive
+ * increase and multiplicative decrease (RFC 5681).
+ * @param options.perSecond the most requests that start within a second; undefined sets no limit
  */
 export function createPace(options: { concurrency: number; perSecond?: number | undefined }): Pace {
   const { concurrency, perSecond } = options;
   const gapMs = perSecond === undefined ? 0 : 1000 / perSecond;
-  /** Retries wait here when fewer are allowed than have started. */
+  /** Turns that wait because the limit fell below what is in flight. */
   const waiting: (() => void)[] = [];
   let active = 0;
-  let allowed = concurrency;
+  let limit = concurrency;
   let successes = 0;
   let pausedUntilMs = 0;
   let throttledAtMs = Number.NEGATIVE_INFINITY;
-  let throttledBefore = false;
+  let onProbation = false;
   let throttledSinceMs: number | undefined;
   let succeededAtMs = Number.NEGATIVE_INFINITY;
   let nextMs = 0;
 
-  function allow(wanted: number) {
+  function setLimit(wanted: number) {
     successes = 0;
-    if (wanted === allowed) return;
-    allowed = wanted;
-    pace.onChange(allowed);
+    if (wanted === limit) return;
+    limit = wanted;
+    pace.onChange(limit);
     waiting.shift()?.();
   }
 
-  /** The first moment from `earliestMs` on at which one more may start; it is taken then. */
+  /** Takes the first free moment from `earliestMs` on. */
   function reserve(earliestMs: number) {
     if (gapMs === 0) return earliestMs;
     const startMs = Math.max(earliestMs, nextMs);
@@ -65,12 +74,12 @@ export function createPace(options: { concurrency: number; perSecond?: number | 
     for (let startMs = untilMs; ; ) {
       const waitMs = startMs - performance.now();
       if (waitMs > 0) await sleep(waitMs, undefined, { signal }).catch(() => signal.throwIfAborted());
-      else if (active >= allowed) {
+      else if (active >= limit) {
         await orAborted(new Promise<void>((resolve) => waiting.push(resolve)), signal);
-        // The moment that was reserved is long over, and with it those of all who waited.
+        // The reserved moment has passed, so all waiting turns would start at once.
         startMs = reserve(performance.now());
       }
-      // A pause may have begun or been prolonged meanwhile; those who waited do not all start at its end.
+      // A pause may have begun or grown meanwhile; the waiting turns must not all start at its end.
       else if (pausedUntilMs > performance.now()) startMs = reserve(pausedUntilMs);
       else break;
     }
@@ -81,36 +90,36 @@ export function createPace(options: { concurrency: number; perSecond?: number | 
     turn(signal) {
       const nowMs = performance.now();
       const startMs = reserve(Math.max(nowMs, pausedUntilMs));
-      // Timers count in whole milliseconds; a shorter wait is made up for by the next one.
-      if (startMs - nowMs >= 1 || active >= allowed) return waitFor(startMs, signal);
+      // Timers count in whole milliseconds; the next turn makes up for a shorter wait.
+      if (startMs - nowMs >= 1 || active >= limit) return waitFor(startMs, signal);
       active++;
       return;
     },
     over() {
       active--;
-      if (active < allowed) waiting.shift()?.();
+      if (active < limit) waiting.shift()?.();
     },
     throttled(startedMs, retryAfterMs) {
       const nowMs = performance.now();
-      // Where nobody called for a while, the server has refused nothing meanwhile.
+      // After a while without requests, the time without success counts from now.
       if (startedMs > Math.max(throttledAtMs, pausedUntilMs) + IDLE_MS) throttledSinceMs = undefined;
       pausedUntilMs = Math.max(pausedUntilMs, nowMs + retryAfterMs);
       successes = 0;
       throttledSinceMs ??= nowMs;
-      // What was under way when the server first said so tells nothing new.
+      // A request that was already in flight at the last throttling says nothing new.
       if (startedMs >= throttledAtMs) {
         throttledAtMs = nowMs;
-        if (throttledBefore) allow(Math.max(1, Math.floor(allowed / 2)));
-        throttledBefore = true;
+        if (onProbation) setLimit(Math.max(1, Math.floor(limit / 2)));
+        onProbation = true;
       }
       return succeededAtMs >= startedMs ? 0 : nowMs - throttledSinceMs;
     },
     succeeded() {
       throttledSinceMs = undefined;
       succeededAtMs = performance.now();
-      if (++successes < allowed) return;
-      if (allowed === concurrency) throttledBefore = false;
-      allow(Math.min(concurrency, allowed + 1));
+      if (++successes < limit) return;
+      if (limit === concurrency) onProbation = false;
+      setLimit(Math.min(concurrency, limit + 1));
     },
     onChange() {},
   };
