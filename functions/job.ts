@@ -2,23 +2,22 @@ import * as v from 'valibot';
 import { basicAuth } from '../lib/http/auth.ts';
 import type { Job } from '../lib/job.ts';
 import { cursorPages } from '../lib/read/cursor-pages.ts';
-
 import { instant } from '../lib/time/instant.ts';
 
 const count = v.pipe(v.number(), v.integer(), v.minValue(0));
 const price = v.pipe(v.number(), v.finite(), v.minValue(0));
 
-/** An id goes into a URL's path: lone surrogates cannot be encoded, and path normalisers eat `.` and `..`. */
+/** An id becomes part of a URL's path: a lone surrogate cannot be encoded, and normalising drops `.` and `..`. */
 const id = v.pipe(
   v.string(),
   v.nonEmpty(),
   v.check((text) => text.isWellFormed(), 'must be well-formed Unicode'),
-  // Not maxBytes(), which makes a copy of each id to measure it.
+  // Not maxBytes(), which copies each id to measure it.
   v.check((text) => Buffer.byteLength(text) <= 512, 'must be at most 512 bytes long'),
   v.notValues(['.', '..']),
 );
 
-/** What the source must send for each record; fields that are not named here are dropped. */
+/** What the source must send for each record; other fields are dropped. */
 const model = v.object({
   id,
   name: v.pipe(v.string(), v.nonEmpty()),

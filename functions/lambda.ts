@@ -10,16 +10,16 @@ import { job } from './job.ts';
 
 const log = createLog(job.name);
 
-/** Aborts when the process is asked to end: the run then drains, saves and unlocks as it does at its deadline. */
+/** Aborts when the process is asked to end: the run then drains, saves and unlocks as at its deadline. */
 const stop = new AbortController();
 for (const signal of ['SIGTERM', 'SIGINT'] as const) process.once(signal, () => stop.abort());
 
-/** What a warm execution environment keeps: read at the first invocation, so that an error is that invocation's answer. */
+/** Kept by a warm execution environment. The first invocation fills it, so that an error is that invocation's answer. */
 let warm: { settings: Settings; secrets: SecretStore; metrics: ReportMetrics } | undefined;
 
-/** Wraps `handle` as a Lambda handler: settings and the secret's cache, log lines with the request, errors logged. */
+/** Makes a Lambda handler of `handle`: it passes settings and secrets, adds the request's id to log lines and logs errors. */
 export function lambda<T>(handle: (event: unknown, invocation: Invocation) => Promise<T>) {
-  // middy's early time-out answers without waiting for the clean-up: the run keeps a deadline of its own.
+  // middy's early time-out answers without waiting for the clean-up; the run has a deadline of its own.
   return middy({ timeoutEarlyInMillis: 0 })
     .use(injectLambdaContext(log, { resetKeys: true }))
     .onError(({ error }) => log.error('the invocation failed', { error }))

@@ -44,7 +44,7 @@ const OUT_OF_TIME = /DEADLINE_EXCEEDED/;
 /** The users or roles were changed while we held a token; etcd3 leaves these two errors to its caller. */
 const STALE_AUTH = /etcdserver: revision of auth store is old|etcdserver: user name is empty/;
 
-/** The user can log in only with a certificate. etcd sends no code for it, and etcd3 takes any error without one for transient. */
+/** The user logs in only with a certificate. etcd sends no code for it, and etcd3 takes an error without one for transient. */
 const NO_PASSWORD_USER = /password was given for no password user/;
 
 /**

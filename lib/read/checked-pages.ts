@@ -1,13 +1,12 @@
 import { SourceError } from '../errors.ts';
 import type { Page } from '../job.ts';
 
-/** The characters that a cursor may have: it goes into a URL, into errors and into etcd, which takes no unlock with a huge one. */
+/** A cursor goes into a URL, into errors and into etcd, which would refuse an unlock with a huge one. */
 const MAX_CURSOR_LENGTH = 64 * 1024;
 
 /**
- * Passes on what a listing gives, page by page, once it is checked.
- * @throws SourceError for what is no page, and when cursors run in a circle: Brent's algorithm, so that it costs one cursor of
- * memory
+ * Passes on the pages of a listing, each once it is checked.
+ * @throws SourceError for a page of another shape, and when cursors run in a circle (Brent's algorithm, which keeps one cursor)
  */
 export async function* checkedPages(pages: AsyncIterable<Page>): AsyncGenerator<Page> {
   let remembered: Page['cursor'] = null;
@@ -27,14 +26,15 @@ export async function* checkedPages(pages: AsyncIterable<Page>): AsyncGenerator<
   }
 }
 
-/** What a job's own listing passes on comes from outside, whatever its type says, and a cursor is kept in etcd. */
+/** A job's own listing passes on data from outside, whatever its type says. */
 function checkPage({ records, cursor }: Page) {
   if (!Array.isArray(records)) throw new SourceError('source.list of the job gave a page whose records are no array');
-  if (cursor != null && typeof cursor !== 'string') {
+  if (cursor == null) return;
+  if (typeof cursor !== 'string') {
     throw new SourceError(
       `source.list of the job gave a cursor that is a ${typeof cursor}: it has to be a string or null`,
     );
   }
-  if (cursor != null && cursor.length > MAX_CURSOR_LENGTH)
+  if (cursor.length > MAX_CURSOR_LENGTH)
     throw new SourceError(`the source gave a cursor of ${cursor.length} characters, more than ${MAX_CURSOR_LENGTH}`);
 }

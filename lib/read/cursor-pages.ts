@@ -2,10 +2,10 @@ import { SourceError } from '../errors.ts';
 import type { List, Listing, Page, Query, Window } from '../job.ts';
 
 /**
- * Lists a source that answers each page with the cursor of the next one in its body.
- * @param options.query the parameters of a page, without the cursor; undefined ones are left out
- * @param options.records the name of the field that holds the records
- * @param options.next the name of the field that holds the next cursor, or null at the end
+ * Lists a source whose pages hold the cursor of the next page.
+ * @param options.query the parameters of each page, without the cursor; undefined ones are left out
+ * @param options.records the field that holds the records
+ * @param options.next the field that holds the next cursor; null on the last page
  */
 export function cursorPages(options: {
   path: string;

@@ -2,21 +2,21 @@ import { JSONParser, TokenType } from '@streamparser/json';
 import { SourceError } from '../errors.ts';
 import { MAX_DEPTH } from '../http/json.ts';
 
-/** One JSON array of records, or a record a line (https://github.com/ndjson/ndjson-spec). */
+/** One JSON array of records, or one record a line (https://github.com/ndjson/ndjson-spec). */
 export type StreamFormat = 'json-array' | 'ndjson';
 
-/** Takes a stream apart as it comes. Both functions give the records that are complete by then. @throws SourceError */
+/** Parses a stream as it arrives. Both functions return the records that are complete by then. @throws SourceError */
 interface JsonRecords {
   write(bytes: Uint8Array): unknown[];
   end(): unknown[];
 }
 
-/** The bytes that one record may have, give or take what arrives at once. */
+/** The most bytes of one record; the bound is exact to one piece of the stream. */
 const MAX_RECORD_BYTES = 4 * 1024 * 1024;
 
 /**
  * Makes a parser that holds one record at a time.
- * @param name of the stream, for its errors; they tell where it is wrong, but nothing of what it holds
+ * @param name the stream in error messages, which say where it is wrong but quote nothing of it
  */
 export function jsonRecords(format: StreamFormat, name: string): JsonRecords {
   const parser = new JSONParser(
@@ -52,7 +52,7 @@ export function jsonRecords(format: StreamFormat, name: string): JsonRecords {
     try {
       step();
     } catch (error) {
-      // No cause: the parser's message quotes the text.
+      // Without a cause, because the parser's message quotes the text.
       throw error instanceof SourceError ? error : fault(trouble);
     }
     return records;
@@ -73,7 +73,7 @@ export function jsonRecords(format: StreamFormat, name: string): JsonRecords {
   };
 }
 
-/** Where a string begins with U+FEFF, the parser's own decoder takes it for a byte order mark and drops it. */
+/** The parser's own decoder takes a U+FEFF at the start of a string for a byte order mark and drops it. */
 function keepByteOrderMarks(parser: JSONParser) {
   const { tokenizer } = parser as unknown as { tokenizer: { bufferedString: { decoder: unknown } } };
   tokenizer.bufferedString.decoder = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });

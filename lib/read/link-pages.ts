@@ -3,11 +3,11 @@ import { SourceError } from '../errors.ts';
 import type { List, Listing, Page, Query, Window } from '../job.ts';
 
 /**
- * Lists a source that answers each page with a header `Link: <…>; rel="next"` (RFC 8288); a page without one is the last.
+ * Lists a source whose pages name the next one in a header `Link: <…>; rel="next"` (RFC 8288); a page without it is the last.
  * The cursor is the next page's path and query. A link that leads out of the source's base URL is an error, because the
- * credentials belong there and nowhere else.
+ * credentials belong nowhere else.
  * @param options.query the parameters of the first page; undefined ones are left out
- * @param options.records the name of the field that holds the records; without it, the page itself is the array
+ * @param options.records the field that holds the records; without it, the page itself is the array
  */
 export function linkPages(options: { path: string; query: (window: Window) => Query; records?: string }): List {
   const { path, query, records: field } = options;
@@ -28,7 +28,7 @@ export function linkPages(options: { path: string; query: (window: Window) => Qu
   return Object.assign(list, { style: 'link' });
 }
 
-/** undici takes a header for Latin-1. A URL should have nothing beyond ASCII; where it has, most servers mean UTF-8. */
+/** undici decodes a header as Latin-1. A URL should be ASCII; where it is not, most servers mean UTF-8. */
 function decoded(header: string): string {
   const bytes = Buffer.from(header, 'latin1');
   return isUtf8(bytes) ? bytes.toString() : header;
@@ -39,8 +39,9 @@ const PARAMETER = /;\s*(?:([^\s=;,"<>]+)\s*(?:=\s*(?:"((?:[^"\\]|\\.)*)"|([^\s;,
 const END = /,|$/y;
 
 /**
- * What the first link of relation `next` points to.
- * @throws SourceError when that cannot be told: taking the page for the last one would lose the rest
+ * Returns the target of the first link of relation `next`. Parsed by hand, because http-link-header loses a link that follows
+ * a flag or a blank before the comma, and accepts unclosed quotes.
+ * @throws SourceError when the header cannot be read to its end: taking the page for the last one would lose the rest
  */
 function nextLink(header: string): string | undefined {
   let at = 0;
@@ -53,7 +54,7 @@ function nextLink(header: string): string | undefined {
   let next: string | undefined;
   while (/[^\s,]/.test(header.slice(at))) {
     const link = read(LINK);
-    // Of a parameter that comes twice, the first counts.
+    // The first of two parameters with the same name counts.
     const parameters = new Map<string, string>();
     for (let found = link && read(PARAMETER); found; found = read(PARAMETER)) {
       const [, name = '', quoted, token = ''] = found;
@@ -62,14 +63,13 @@ function nextLink(header: string): string | undefined {
     if (!link || !read(END)) throw new SourceError(`the source sent a malformed Link header (at character ${at + 1})`);
     const relations = (parameters.get('rel') ?? '').toLowerCase().split(/\s+/);
     if (!relations.includes('next')) continue;
-    if (parameters.has('anchor'))
-      throw new SourceError('the source sent a Link header that tells what is next to an anchor');
+    if (parameters.has('anchor')) throw new SourceError('the source sent a Link header whose rel=next has an anchor');
     next ??= link[1];
   }
   return next;
 }
 
-/** Where `link`, found at `path`, leads to, as path and query below `baseUrl`. @throws SourceError when it leads elsewhere */
+/** Resolves `link`, found at `path`, to a path and query below `baseUrl`. @throws SourceError when it leads elsewhere */
 function pathBelow(baseUrl: string, path: string, link: string): string {
   const base = new URL(baseUrl);
   const next = URL.parse(link, baseUrl + path);

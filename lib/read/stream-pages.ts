@@ -2,20 +2,20 @@ import { SourceError } from '../errors.ts';
 import type { List, Listing, Page, Query, Window } from '../job.ts';
 import { jsonRecords, type StreamFormat } from './json-records.ts';
 
-/** A page ends with so many records, or when about so many bytes have come for it. */
+/** A page ends at PAGE_RECORDS records, or earlier once about PAGE_BYTES bytes have arrived for it. */
 const PAGE_RECORDS = 500;
 const PAGE_BYTES = 4 * 1024 * 1024;
 
 /**
- * Lists a source that answers once with everything, parsed as it streams: memory does not grow with the list, and the
- * connection is read no faster than the records are written. There is no trying again in the middle: a stream that breaks
- * off ends the run.
+ * Lists a source that answers once with all records, parsed as they arrive: memory does not grow with the list, and the
+ * connection is read no faster than the records are written. Nothing is retried in the middle: a stream that breaks off ends
+ * the run.
  *
- * A stream has no cursor of its own. Ours is `<ETag>#<records>`: while the ETag is the same, a resumed run reads the stream
- * again and skips so many records. With another ETag, or none (`#<records>`), it starts over, so a list without an ETag has
- * to be copied within one run.
+ * A stream has no cursor, so ours is `<ETag>#<records>`: while the ETag is the same, a resumed run reads the stream again and
+ * skips that number of records. With another ETag, or none (`#<records>`), it starts over, so a list without an ETag has to
+ * be copied within one run.
  *
- * NDJSON has no end of its own: without Content-Length or chunks, one that is cut between two lines looks complete.
+ * NDJSON does not mark its end: without Content-Length or chunked encoding, a stream cut between two lines looks complete.
  * @param options.query the parameters; undefined ones are left out
  */
 export function streamPages(options: { path: string; query: (window: Window) => Query; format: StreamFormat }): List {
@@ -49,7 +49,7 @@ export function streamPages(options: { path: string; query: (window: Window) => 
     }
     take(parser.end());
     if (toSkip > 0) throw refusal(`the stream at ${path} has fewer records than were read of it before`);
-    // What comes last says that nothing comes after it, even where there is nothing left.
+    // The last page ends the list, even if it is empty.
     yield { ...page(), cursor: null };
   }
   return Object.assign(list, { style: 'stream' });
@@ -57,7 +57,7 @@ export function streamPages(options: { path: string; query: (window: Window) => 
 
 function placeOf(cursor: string, path: string) {
   const [, etag, count] = /^(.+)#(\d+)$/s.exec(cursor) ?? [];
-  if (!etag) throw refusal(`the stream at ${path} had no ETag, so that nobody can tell whether it is still the same`);
+  if (!etag) throw refusal(`the stream at ${path} had no ETag, so it may be another one by now`);
   return { etag, count: Number(count) };
 }
 

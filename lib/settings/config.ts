@@ -4,7 +4,7 @@ import { utcInstant } from '../time/instant.ts';
 
 const text = v.pipe(v.string(), v.trim(), v.nonEmpty('must not be empty'));
 
-/** A whole number of at least `least` and at most `most`; setTimeout's limit keeps seconds and milliseconds sane. */
+/** A whole number from `least` to `most`; by default at most the seconds that setTimeout can wait for. */
 const wholeNumber = (least: number, most = 2_147_483) =>
   v.pipe(
     v.string(),
@@ -30,7 +30,7 @@ const baseUrl = v.pipe(
 
 const ENDPOINT = /^(https?):\/\/(\[[\da-f:.]+\]|[^\s/?#@:[\]]+)(?::(\d+))?\/?$/i;
 
-/** gRPC takes them apart in its own way, and without a port it takes 443 for `http://`, too. */
+/** Checked and completed here, because gRPC parses URLs in its own way and without a port uses 443 even for `http://`. */
 const endpoints = v.pipe(
   v.string(),
   v.transform((list) => list.split(',').map((endpoint) => endpoint.trim())),
@@ -51,8 +51,8 @@ const lockKey = v.pipe(text, v.regex(/[^/]$/, 'must not end with a slash'));
 const statePrefix = v.pipe(text, v.regex(/\/$/, 'must end with a slash'));
 
 /**
- * Every setting by the name of its environment variable: how it is checked and what it is when it is absent. The one
- * place where defaults live; a stage's configuration file is checked against it before anything is deployed.
+ * Every setting by the name of its environment variable, with its check and its default. Defaults live only here, and a
+ * stage's configuration file is checked against this table before anything is deployed.
  */
 export const settingsTable = {
   STAGE: text,
@@ -81,15 +81,15 @@ export const settingsTable = {
   WATERMARK_OVERLAP_SECONDS: v.optional(wholeNumber(0), '60'),
 };
 
-// Strict, although nothing unknown gets here: settings are mostly absent, and once V8 has met that in `v.object`, it compiles
-// and discards its code for the records a thousand times in a run.
+// Strict although nothing unknown gets here: most settings are absent, and once V8 has seen that in `v.object`, it optimises
+// and deoptimises its code for the records a thousand times a run.
 const schema = v.strictObject(settingsTable);
 
 export type Settings = ReturnType<typeof readSettings>;
 
 /**
  * Reads the settings of one job from the environment's variables; an empty variable counts as absent.
- * @throws SettingsError that lists every missing or malformed setting by name; nothing has been touched by then.
+ * @throws SettingsError that lists every missing or malformed setting by name
  */
 export function readSettings(env: Readonly<Record<string, string | undefined>>, job: string) {
   const given = Object.fromEntries(
@@ -107,7 +107,7 @@ export function readSettings(env: Readonly<Record<string, string | undefined>>, 
   const root = `/solotick/${table.STAGE}/${job}`;
   const lockKey = table.LOCK_KEY ?? `${root}/lock`;
   const statePrefix = table.STATE_PREFIX ?? `${root}/state/`;
-  // Any key under the lock blocks it for good.
+  // Any key below the lock's key blocks the lock for good.
   if (statePrefix.startsWith(`${lockKey}/`) || statePrefix.startsWith(`${lockKey}.shards/`)) {
     throw new SettingsError(
       `STATE_PREFIX ${statePrefix} must not lie below LOCK_KEY ${lockKey}: its keys would hold the lock`,
@@ -123,7 +123,7 @@ export function readSettings(env: Readonly<Record<string, string | undefined>>, 
     source: { url: table.SOURCE_URL, timeoutMs: table.SOURCE_TIMEOUT_MS },
     target: { url: table.TARGET_URL, regionId: table.TARGET_REGION_ID, timeoutMs: table.TARGET_TIMEOUT_MS },
     etcdEndpoints: table.ETCD_ENDPOINTS,
-    /** The lock and the state of the whole job; those of a shard are derived, see `placesOf`. */
+    /** The lock and the state of the whole job; `placesOf` derives those of a shard. */
     lockKey,
     lockTtlSeconds: table.LOCK_TTL_SECONDS,
     statePrefix,

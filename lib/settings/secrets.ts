@@ -4,7 +4,7 @@ import { CredentialsError, SecretError } from '../errors.ts';
 
 const text = v.pipe(v.string(), v.nonEmpty('must not be empty'));
 
-/** Goes into a header as it is; a line break at its end is a slip that is easily made. */
+/** Goes into a header as it is; a line break at its end is an easy mistake. */
 const token = v.pipe(text, v.regex(/^[\x21-\x7e]+$/, 'must be ASCII without blanks and line breaks'));
 
 const schema = v.strictObject({
@@ -34,18 +34,18 @@ interface Version {
   readAtMs: number;
 }
 
-/** The secret as it is known in this execution environment. */
+/** The secret, cached for this execution environment. */
 export interface SecretStore {
-  /** The cached version while it is younger than the maximum age, else a new reading. */
+  /** Returns the cached version while it is young enough, else reads the secret. */
   read(signal: AbortSignal): Promise<Version>;
-  /** A new reading, whatever is cached. */
+  /** Reads the secret, whatever is cached. */
   readAgain(signal: AbortSignal): Promise<Version>;
 }
 
-/** As long as AWS's own Parameters and Secrets extension keeps one: SECRETS_MANAGER_TTL. */
+/** The default of AWS's own Parameters and Secrets extension (SECRETS_MANAGER_TTL). */
 const MAX_AGE_MS = 300_000;
 
-/** Gives access to one secret of Secrets Manager, read at first use. */
+/** Opens one secret of Secrets Manager, which is read at its first use. */
 export function secretStore(secretId: string): SecretStore {
   const client = new SecretsManagerClient({
     maxAttempts: 3,
@@ -58,7 +58,7 @@ export function secretStore(secretId: string): SecretStore {
       .send(new GetSecretValueCommand({ SecretId: secretId }), { abortSignal: signal })
       .catch((cause: Error) => {
         signal.throwIfAborted();
-        // No cause: the parser's message quotes the answer.
+        // Without a cause, because the parser's message quotes the answer.
         if (cause instanceof SyntaxError) throw new SecretError(`secret ${secretId} could not be read: no JSON came`);
         throw new SecretError(`secret ${secretId} could not be read: ${cause.name}: ${cause.message}`, { cause });
       });
@@ -83,7 +83,7 @@ function parseSecret(secretId: string, json: string | undefined): Secret {
   try {
     value = JSON.parse(json ?? '');
   } catch {
-    // No cause: the parser's message quotes the text.
+    // Without a cause, because the parser's message quotes the text.
     throw new SecretError(`secret ${secretId} is not JSON text`);
   }
   const parsed = v.safeParse(schema, value, { abortPipeEarly: true });
@@ -92,7 +92,7 @@ function parseSecret(secretId: string, json: string | undefined): Secret {
     const path = v.getDotPath(issue) ?? 'the value';
     if (issue.expected === 'never') return `unknown key ${path}`;
     if (issue.received === 'undefined' && issue.message.startsWith('Invalid key')) return `${path} is missing`;
-    // Only what was expected: the full message would quote the value.
+    // Only the expected type, because the full message would quote the value.
     return issue.kind === 'schema' ? `${path} must be ${issue.expected ?? 'valid'}` : `${path} ${issue.message}`;
   });
   throw new SecretError(`secret ${secretId} is not of the documented shape: ${faults.join('; ')}`);
@@ -102,16 +102,16 @@ function parseSecret(secretId: string, json: string | undefined): Secret {
 export interface Credentials {
   current(): Secret;
   /**
-   * To be called when `refused` was answered with a 401. Gives the version to go on with: the current one if it is no
-   * longer the refused one, else a new reading, made once a run and once for all who wait.
-   * @throws CredentialsError when the new reading is the same version, or was refused as well.
+   * Called when a server answered 401 to `refused`. Returns the secret to go on with: the current one if it is newer, else
+   * a new reading, which is made once a run and shared by all callers.
+   * @throws CredentialsError when the new reading is the same version, or was refused as well
    */
   renew(refused: Secret, signal: AbortSignal, cause?: Error): Promise<Secret>;
 }
 
 const refusal = (cause?: Error) => `the credentials were refused${cause ? ` (${cause.message})` : ''}`;
 
-/** Starts a run with the cached secret. @throws SecretError */
+/** Opens a run's view with the cached secret. @throws SecretError */
 export async function openCredentials(store: SecretStore, signal: AbortSignal): Promise<Credentials> {
   let version = await store.read(signal);
   let renewal: Promise<Secret> | undefined;
