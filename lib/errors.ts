@@ -3,63 +3,43 @@
  * operation failed on what, and never contains a secret.
  */
 export abstract class SolotickError extends Error {
-  // Written out in each class, because a bundler may rename the class.
   abstract override readonly name: string;
   abstract readonly code: string;
 }
 
+/** The name is written out, because a bundler may rename the class. */
+const named = <N extends string, C extends string>(name: N, code: C) =>
+  class extends SolotickError {
+    override readonly name = name;
+    override readonly code = code;
+  };
+
 /** Settings are missing or malformed; the message lists all of them by name. */
-export class SettingsError extends SolotickError {
-  override readonly name = 'SettingsError';
-  override readonly code = 'SETTINGS';
-}
+export class SettingsError extends named('SettingsError', 'SETTINGS') {}
 
 /** The event has no known shape; nothing was read, locked or written. */
-export class EventError extends SolotickError {
-  override readonly name = 'EventError';
-  override readonly code = 'EVENT';
-}
+export class EventError extends named('EventError', 'EVENT') {}
 
 /** The secret could not be read or does not have the documented shape. */
-export class SecretError extends SolotickError {
-  override readonly name = 'SecretError';
-  override readonly code = 'SECRET';
-}
+export class SecretError extends named('SecretError', 'SECRET') {}
 
 /** Source, target or etcd refused the credentials of the current secret. */
-export class CredentialsError extends SolotickError {
-  override readonly name = 'CredentialsError';
-  override readonly code = 'CREDENTIALS';
-}
+export class CredentialsError extends named('CredentialsError', 'CREDENTIALS') {}
 
 /** No etcd endpoint answered in time, or etcd answered with an error. Never a skip: whether the lock is free is unknown. */
-export class LockServiceError extends SolotickError {
-  override readonly name = 'LockServiceError';
-  override readonly code = 'LOCK_SERVICE';
-}
+export class LockServiceError extends named('LockServiceError', 'LOCK_SERVICE') {}
 
 /** The lease may have expired, was revoked, or our key is gone: another run may hold the lock now. */
-export class LockLostError extends SolotickError {
-  override readonly name = 'LockLostError';
-  override readonly code = 'LOCK_LOST';
-}
+export class LockLostError extends named('LockLostError', 'LOCK_LOST') {}
 
 /** The target has seen a higher fencing token and we no longer hold the lock: a later run has taken over. */
-export class SupersededError extends SolotickError {
-  override readonly name = 'SupersededError';
-  override readonly code = 'SUPERSEDED';
-}
+export class SupersededError extends named('SupersededError', 'SUPERSEDED') {}
 
 /** The target has seen a higher fencing token although we hold the lock: etcd's revisions went back (a restored snapshot). */
-export class FenceAheadError extends SolotickError {
-  override readonly name = 'FenceAheadError';
-  override readonly code = 'FENCE_AHEAD';
-}
+export class FenceAheadError extends named('FenceAheadError', 'FENCE_AHEAD') {}
 
 /** The source did not answer, or answered with something that is not a page of the declared shape. */
-export class SourceError extends SolotickError {
-  override readonly name = 'SourceError';
-  override readonly code = 'SOURCE';
+export class SourceError extends named('SourceError', 'SOURCE') {
   /** HTTP status of the last answer, where that was the reason. */
   readonly status: number | undefined;
   /** Whether only the cursor is to blame, so that the list can be read from its beginning. */
@@ -73,9 +53,7 @@ export class SourceError extends SolotickError {
 }
 
 /** A write failed for good: the target refused the record, or all attempts failed. */
-export class TargetError extends SolotickError {
-  override readonly name = 'TargetError';
-  override readonly code = 'TARGET';
+export class TargetError extends named('TargetError', 'TARGET') {
   /** HTTP status of the last answer, where there was one. */
   readonly status: number | undefined;
   /** Whether the record is to blame and not the state of the target. */
@@ -89,30 +67,19 @@ export class TargetError extends SolotickError {
 }
 
 /** What etcd holds under the state prefix is not what this version writes there. */
-export class StateError extends SolotickError {
-  override readonly name = 'StateError';
-  override readonly code = 'STATE';
-}
+export class StateError extends named('StateError', 'STATE') {}
 
 /** `FAILURES_BEFORE_STOP` records in a row failed: the target must be down, and these records are read again. */
-export class TargetDownError extends SolotickError {
-  override readonly name = 'TargetDownError';
-  override readonly code = 'TARGET_DOWN';
-}
+export class TargetDownError extends named('TargetDownError', 'TARGET_DOWN') {}
 
 /** The run reached its deadline before it settled a page or a record, so another run would get no further. */
-export class NoProgressError extends SolotickError {
-  override readonly name = 'NoProgressError';
-  override readonly code = 'NO_PROGRESS';
-}
+export class NoProgressError extends named('NoProgressError', 'NO_PROGRESS') {}
 
 /**
  * The run stops half-way and nobody is to blame; the records that it did not finish are unsettled, not failed. A run that
  * holds the lock then ends as partial; one without it throws this.
  */
-export class Interrupted extends SolotickError {
-  override readonly name = 'Interrupted';
-  override readonly code = 'INTERRUPTED';
+export class Interrupted extends named('Interrupted', 'INTERRUPTED') {
   readonly reason: 'deadline' | 'throttled';
 
   constructor(reason: 'deadline' | 'throttled', message: string) {
