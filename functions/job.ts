@@ -1,8 +1,8 @@
 import * as v from 'valibot';
 import { basicAuth } from '../lib/http/auth.ts';
+import { instant } from '../lib/instant.ts';
 import type { Job } from '../lib/job.ts';
 import { cursorPages } from '../lib/read/cursor-pages.ts';
-import { instant } from '../lib/time/instant.ts';
 
 const count = v.pipe(v.number(), v.integer(), v.minValue(0));
 const price = v.pipe(v.number(), v.finite(), v.minValue(0));

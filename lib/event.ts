@@ -1,6 +1,6 @@
 import * as v from 'valibot';
 import { EventError } from './errors.ts';
-import { utcInstant } from './time/instant.ts';
+import { utcInstant } from './instant.ts';
 
 const natural = v.pipe(v.number(), v.integer(), v.minValue(0));
 

@@ -1,5 +1,6 @@
 import type { Ending } from '../engine/ending.ts';
 import { sync } from '../engine/engine.ts';
+import { msOf } from '../instant.ts';
 import type { Job } from '../job.ts';
 import type { Log } from '../log.ts';
 import { openSource, type SourceServer } from '../read/source.ts';
@@ -8,7 +9,6 @@ import type { Report, SettledPage } from '../report.ts';
 import type { Shard } from '../shard.ts';
 import type { PassUnderWay } from '../state/pass-under-way.ts';
 import { guardWith, type Stops } from '../time/guard.ts';
-import { msOf } from '../time/instant.ts';
 import { type Fence, openRehearsal, openTarget, type TargetServer } from '../write/target.ts';
 import { readPages } from './reading.ts';
 

@@ -1,10 +1,10 @@
+import { instantAt, instantOf } from '../instant.ts';
 import type { Job } from '../job.ts';
 import type { Log } from '../log.ts';
 import type { RecordOutcomes } from '../record-outcomes.ts';
 import type { Problem } from '../report.ts';
 import type { Failures } from '../state/failures.ts';
 import type { PassUnderWay } from '../state/pass-under-way.ts';
-import { instantAt, instantOf } from '../time/instant.ts';
 import type { DeadLetters } from './dead-letters.ts';
 
 /**

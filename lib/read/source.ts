@@ -2,9 +2,9 @@ import { HttpError, SourceError } from '../errors.ts';
 import { createHttp, type HttpAnswer, type HttpStream } from '../http/client.ts';
 import { MAX_DEPTH, nestsTooDeep, parseJson } from '../http/json.ts';
 import { type Credentials, createSend, type Send } from '../http/send.ts';
+import { instantOf } from '../instant.ts';
 import type { Page, Query, SourceJob, Window } from '../job.ts';
 import type { Guard } from '../time/guard.ts';
-import { instantOf } from '../time/instant.ts';
 import { checkedPages } from './checked-pages.ts';
 
 export interface Source extends AsyncDisposable {

@@ -1,8 +1,8 @@
 import type { Backfill, Tick } from '../event.ts';
+import { instantAt } from '../instant.ts';
 import type { Holder } from '../lock/holder.ts';
 import { nameOfShard } from '../shard.ts';
 import type { State } from '../state/state.ts';
-import { instantAt } from '../time/instant.ts';
 
 /** Why a run does nothing. A value, not an error: a skip is a success for Lambda. */
 export interface Skip {

@@ -1,6 +1,6 @@
 import * as v from 'valibot';
 import { SettingsError } from '../errors.ts';
-import { utcInstant } from '../time/instant.ts';
+import { utcInstant } from '../instant.ts';
 
 const text = v.pipe(v.string(), v.trim(), v.nonEmpty('must not be empty'));
 

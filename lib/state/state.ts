@@ -1,12 +1,12 @@
 import type { IKeyValue, IRequestOp } from 'etcd3';
 import * as v from 'valibot';
 import { StateError } from '../errors.ts';
+import { utcInstant } from '../instant.ts';
 import type { Budget, Etcd } from '../lock/etcd.ts';
 import { describeHolder, type Holder } from '../lock/holder.ts';
 import type { Put } from '../lock/mutex.ts';
 import type { Query } from '../lock/query.ts';
 import { reportSchema } from '../report.ts';
-import { utcInstant } from '../time/instant.ts';
 import { allLocks, isOtherDivision, type Places } from './places.ts';
 
 const count = v.pipe(v.number(), v.integer(), v.minValue(0));

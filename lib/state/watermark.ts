@@ -1,4 +1,4 @@
-import { instantAt } from '../time/instant.ts';
+import { instantAt } from '../instant.ts';
 import type { Pass, State } from './state.ts';
 
 /**
