@@ -5,7 +5,7 @@ import type { StageConfig } from '../stage/stage-config.ts';
 const MIN_EVENT_AGE_SECONDS = 60;
 const MAX_EVENT_AGE_SECONDS = 21_600;
 
-/** An alarm of one period can look back a day. */
+/** The longest period of an alarm. */
 const MAX_PERIOD_SECONDS = 86_400;
 
 /** With periods shorter than an hour, CloudWatch looks back a day at most. */
