@@ -1,5 +1,5 @@
 /**
- * Every error a run can end with. `name` and `code` are stable and listed in the README; the message says which
+ * Every error a run can end with. `name` and `code` are stable and listed in infra/README.md; the message says which
  * operation failed on what, and never contains a secret.
  */
 export abstract class SolotickError extends Error {

@@ -1,9 +1,13 @@
 import type { IKeyValue, IRequestOp, IResponseOp } from 'etcd3';
 import type { Budget, Etcd } from './etcd.ts';
 
+/** The types of etcd's API that other rooms write down. */
+export type Operation = IRequestOp;
+export type KeyValue = IKeyValue;
+
 /** Reads of etcd that can go along with any transaction, and what their answers mean. */
 export interface Query<T> {
-  operations: IRequestOp[];
+  operations: Operation[];
   /** Decodes the answers to `operations`, which come in their order. */
   decode(answers: readonly IResponseOp[]): T;
 }
@@ -23,7 +27,7 @@ export async function ask<T>(etcd: Etcd, operation: string, query: Query<T>, bud
 }
 
 /** Reads one key; undefined where there is none. */
-export const keyValue = (key: Buffer): Query<IKeyValue | undefined> => ({
+export const keyValue = (key: Buffer): Query<KeyValue | undefined> => ({
   operations: [{ request_range: { key } }],
   decode: ([answer]) => answer?.response_range.kvs[0],
 });

@@ -1,5 +1,5 @@
-import type { IRequestOp } from 'etcd3';
 import type { Put } from '../lock/mutex.ts';
+import type { Operation } from '../lock/query.ts';
 import type { Failure } from './failures.ts';
 import { deleteBackfill, deleteState, type Pass, putBackfill, putState, type RunRecord, type State } from './state.ts';
 import { watermarkAfter } from './watermark.ts';
@@ -16,7 +16,7 @@ export interface Leaving {
   /** As long as its pass has not ended. */
   progress(reached: Reached): Put;
   /** In the transaction that unlocks. */
-  final(last: RunRecord, reached: Reached): [Put, ...IRequestOp[]];
+  final(last: RunRecord, reached: Reached): [Put, ...Operation[]];
 }
 
 /** A backfill leaves the timer's own state as it is. */
@@ -43,7 +43,7 @@ export function leavingOfTick(
   const noSkips = deleteState(prefix, 'skips');
   const progress = (reached: Reached) => putState(prefix, 'checkpoint', reached);
 
-  function completed(last: RunRecord, { pass, failed, deadLettered }: Reached): [Put, ...IRequestOp[]] {
+  function completed(last: RunRecord, { pass, failed, deadLettered }: Reached): [Put, ...Operation[]] {
     // A completed time in the future was sent by hand: it must not make duplicates of the ticks before it.
     const due = completedScheduledTime && completedScheduledTime <= last.endedAt ? completedScheduledTime : '';
     const latest = scheduledTime > due ? scheduledTime : completedScheduledTime;

@@ -1,11 +1,10 @@
-import type { IKeyValue, IRequestOp } from 'etcd3';
 import * as v from 'valibot';
 import { StateError } from '../errors.ts';
 import { utcInstant } from '../instant.ts';
 import type { Budget, Etcd } from '../lock/etcd.ts';
 import { describeHolder, type Holder } from '../lock/holder.ts';
 import type { Put } from '../lock/mutex.ts';
-import type { Query } from '../lock/query.ts';
+import type { KeyValue, Operation, Query } from '../lock/query.ts';
 import { reportSchema } from '../report.ts';
 import { allLocks, isOtherDivision, type Places } from './places.ts';
 
@@ -138,7 +137,7 @@ export function putState<N extends Name>(prefix: string, name: N, value: v.Infer
 }
 
 /** The operation that removes one part of the state, whether it is there or not. */
-export function deleteState(prefix: string, name: Name): IRequestOp {
+export function deleteState(prefix: string, name: Name): Operation {
   return { request_delete_range: { key: Buffer.from(prefix + name) } };
 }
 
@@ -150,7 +149,7 @@ export function putBackfill(prefix: string, id: string, value: v.InferOutput<typ
 }
 
 /** The operation that forgets a backfill. */
-export function deleteBackfill(prefix: string, id: string): IRequestOp {
+export function deleteBackfill(prefix: string, id: string): Operation {
   return { request_delete_range: { key: Buffer.from(backfillKey(prefix, id)) } };
 }
 
@@ -178,7 +177,7 @@ export async function countSkip(
 }
 
 /** @throws StateError that names the key */
-function decodeValue<T>(found: IKeyValue, schema: v.GenericSchema<unknown, T>): T {
+function decodeValue<T>(found: KeyValue, schema: v.GenericSchema<unknown, T>): T {
   const key = found.key.toString();
   let value: unknown;
   try {

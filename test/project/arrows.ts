@@ -6,12 +6,11 @@ export const FOLDERS = ['functions', 'lib', 'infra'];
 /** The files of one room import files of another: from where, in the order of the files. */
 export type Arrow = { from: string; to: string; imports: string[] };
 
-/** The folder below `lib` or `infra` that holds a file. `infra/local` is a house of its own, with rooms inside it. */
+/** The folder directly below `lib` or `infra` that holds a file. */
 export function roomOf(path: string): string {
-  const [top = '', first, ...rest] = path.split('/').slice(0, -1);
+  const [top = '', first] = path.split('/').slice(0, -1);
   if (top === 'lib') return first ?? 'vocabulary';
   if (top !== 'infra') return top;
-  if (first === 'local' && rest[0]) return `infra/local/${rest[0]}`;
   return `infra/${first ?? 'plugins'}`;
 }
 

@@ -159,17 +159,6 @@ test('Every npm script and every command of serverless that the documents name i
   }
 });
 
-test('The job that the README shows is the one that is shipped.', async () => {
-  const shipped = await readFile(join(root, 'functions/job.ts'), 'utf8');
-  const [shown = ''] = fences(textOf('README.md'), 'ts');
-  assert.ok(shown.startsWith('export const job'));
-  assert.ok(shipped.includes(shown.replace(/ \/\/ .*$/gm, '')), shown);
-});
-
-test('The README is short enough to be read: it has at most 200 lines.', () => {
-  assert.ok(textOf('README.md').split('\n').length <= 201);
-});
-
 test('The documents are found, those of the rooms too.', () => {
   for (const folder of ['', 'functions/', 'infra/', 'infra/etcd/', 'lib/', 'lib/lock/', 'test/'])
     assert.ok(documents.has(`${folder}README.md`), folder);

@@ -6,7 +6,7 @@ import type { Listing, Page } from '../../lib/job.ts';
 
 import { openListed } from '../support/listed-source.ts';
 
-// The README's example of a paging of one's own.
+// The example of a paging of one's own in functions/README.md.
 async function* numberedPages({ since, until, cursor, getJson }: Listing): AsyncGenerator<Page> {
   const size = 100;
   for (let page = Number(cursor ?? 1); ; page++) {

@@ -24,7 +24,7 @@ function faultOf(env: Record<string, string>): string {
   return assert.fail('the settings should be refused');
 }
 
-test('What is required is enough: everything else has the default of the README.', () => {
+test('What is required is enough: everything else has its documented default.', () => {
   assert.partialDeepStrictEqual(readSettings(required, 'models'), {
     job: 'models',
     stage: 'prod',
