@@ -151,7 +151,7 @@ test('A room is the folder below lib or infra, and the files without one have ro
     'infra/build-plugin.ts': 'infra/plugins',
     'infra/stage/schedule.ts': 'infra/stage',
     'infra/local/start.ts': 'infra/local',
-    'infra/local/etcd/binary.ts': 'infra/local/etcd',
+    'infra/local/etcd/binary.ts': 'infra/local',
   };
   for (const [path, room] of Object.entries(rooms)) assert.equal(roomOf(path), room, path);
 });
