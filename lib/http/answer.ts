@@ -1,8 +1,8 @@
 import type { IncomingHttpHeaders } from 'node:http';
 import { type Dispatcher, errors } from 'undici';
 
-/** Receives an answer; its body is empty if the status is not 2xx and the body could not be read. */
-type Answered = (answer: { status: number; headers: IncomingHttpHeaders; body: Uint8Array }) => void;
+/** Receives an answer or why there is none; the body is empty if the status is not 2xx and the body could not be read. */
+type Settled = (outcome: { status: number; headers: IncomingHttpHeaders; body: Uint8Array } | Error) => void;
 
 /**
  * Returns a function to call for each interim answer (1xx), because undici restarts its time-out with it. That function throws
@@ -19,8 +19,7 @@ export function patience(timeoutMs: number) {
 /** Collects a whole answer. A connection that closes earlier is an error, unless the status is not 2xx. */
 export class WholeAnswer implements Dispatcher.DispatchHandler {
   readonly #limits: { timeoutMs: number; maxBytes: number };
-  readonly #answered: Answered;
-  readonly #failed: (error: Error) => void;
+  readonly #settled: Settled;
   readonly #parts: Buffer[] = [];
   /** The latest pieces, joined at every thousand: each piece, however small, keeps the whole buffer that it arrived in. */
   #pieces: Buffer[] = [];
@@ -30,11 +29,10 @@ export class WholeAnswer implements Dispatcher.DispatchHandler {
   #headers: IncomingHttpHeaders = {};
   #wait?: () => void;
 
-  /** Calls either `answered` or `failed`, once. */
-  constructor(limits: { timeoutMs: number; maxBytes: number }, answered: Answered, failed: (error: Error) => void) {
+  /** Calls `settled` once. */
+  constructor(limits: { timeoutMs: number; maxBytes: number }, settled: Settled) {
     this.#limits = limits;
-    this.#answered = answered;
-    this.#failed = failed;
+    this.#settled = settled;
   }
 
   onRequestStart() {}
@@ -63,13 +61,12 @@ export class WholeAnswer implements Dispatcher.DispatchHandler {
   onResponseEnd() {
     const parts = this.#parts.length > 0 ? [...this.#parts, ...this.#pieces] : this.#pieces;
     const body = parts.length > 1 ? Buffer.concat(parts) : (parts[0] ?? NO_BODY);
-    this.#answered({ status: this.#status, headers: this.#headers, body });
+    this.#settled({ status: this.#status, headers: this.#headers, body });
   }
 
   onResponseError(_: unknown, error: Error) {
     // The status of a refusal is all that is needed.
-    if (this.#status > 299) this.#answered({ status: this.#status, headers: this.#headers, body: NO_BODY });
-    else this.#failed(error);
+    this.#settled(this.#status > 299 ? { status: this.#status, headers: this.#headers, body: NO_BODY } : error);
   }
 }
 

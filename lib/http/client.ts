@@ -95,17 +95,14 @@ export function createHttp(
       if (ended) return Promise.reject(ended);
       return new Promise((resolve, reject) => {
         const connection = takeConnection();
-        const answered = (answer: HttpAnswer) => {
+        const settled = (outcome: HttpAnswer | Error) => {
           free.push(connection);
-          resolve(answer);
-        };
-        const failed = (error: Error) => {
-          free.push(connection);
-          reject(reasonOf(error));
+          if (outcome instanceof Error) reject(reasonOf(outcome));
+          else resolve(outcome);
         };
         // Dispatched directly, because the stream that undici's `request` makes for each body costs a fifth of a write.
         const request = { method, path: basePath + path, headers, body };
-        connection.dispatch(request, new WholeAnswer(options, answered, failed));
+        connection.dispatch(request, new WholeAnswer(options, settled));
       });
     },
     async stream({ method, path, headers, body = null }) {
