@@ -28,13 +28,13 @@ test('A tick is our own event, EventBridge’s, or an empty one by hand.', () =>
   assert.deepEqual(parseTick({ ...scheduled, source: 'aws.scheduler' }), { kind: 'tick', scheduledTime });
 });
 
-test('An event of EventBridge that is no tick of a clock is refused.', () => {
+test('An EventBridge event that is not a scheduled one is refused.', () => {
   assert.throws(() => parseTick({ ...scheduled, source: 'aws.s3' }), refused(/source/));
   assert.throws(() => parseTick({ ...scheduled, 'detail-type': 'Object Created' }), refused(/detail-type/));
   assert.throws(() => parseTick({ ...scheduled, time: 'now' }), refused(/time: must be an ISO 8601 time with a zone/));
 });
 
-test('What is not an object is refused by every function.', () => {
+test('Every function refuses an event that is not an object.', () => {
   for (const parse of [parseTick, parseBackfill, parseControl]) {
     for (const event of [null, 'tick', '', 7, true, [], [{}]]) {
       assert.throws(() => parse(event), refused(/event was refused: /), `${parse.name}(${JSON.stringify(event)})`);
@@ -42,7 +42,7 @@ test('What is not an object is refused by every function.', () => {
   }
 });
 
-test('An unknown key is refused by its name.', () => {
+test('An unknown key is refused, and the error names it.', () => {
   assert.throws(() => parseTick({ scheduledtime: '2026-11-24T12:15:00Z' }), refused(/unknown key scheduledtime/));
   assert.throws(() => parseBackfill({ form: '2026-11-24T12:15:00Z' }), refused(/unknown key form/));
   assert.throws(() => parseControl({ action: 'status', note: 'why' }), refused(/unknown key note/));
@@ -56,7 +56,7 @@ test('The event of another function is refused.', () => {
   assert.throws(() => parseControl({}), refused(/action: must be "status", "pause", "resume" or "reset"/));
 });
 
-test('A backfill is over everything, over a window, or over ids, and says how it queues for the lock.', () => {
+test('A backfill covers everything, a window or single ids, and sets how long it waits for the lock.', () => {
   const defaults = { kind: 'backfill', waitSeconds: 0, dryRun: false };
   assert.deepEqual(parseBackfill({}), defaults);
   assert.deepEqual(parseBackfill({ since: '2026-11-01T00:00Z' }), { ...defaults, since: '2026-11-01T00:00:00.000Z' });
@@ -84,7 +84,7 @@ test('Ids and a window exclude each other, and so do a rehearsal and a continuat
   assert.throws(() => parseBackfill({ dryRun: true, backfillId: 'b' }), refused(/dryRun and backfillId exclude/));
 });
 
-test('A value of a wrong type is refused where it is.', () => {
+test('A value of a wrong type is refused with its path.', () => {
   for (const [event, where] of [
     [{ ids: [] }, 'ids: must name an id'],
     [{ ids: ['a', ''] }, 'ids.1: must not be empty'],
@@ -118,14 +118,14 @@ test('A value of a wrong type is refused where it is.', () => {
   );
 });
 
-test('All faults of an event are in one error.', () => {
+test('One error lists all faults of an event.', () => {
   assert.throws(
     () => parseBackfill({ ids: [], waitSeconds: -1, nope: 1 }),
     refused(/ids: .*; waitSeconds: .*; unknown key nope/),
   );
 });
 
-test('Control looks, pauses with a note, resumes and resets, each with its own keys only.', () => {
+test('Control shows the status, pauses with a note, resumes and resets, each with its own keys only.', () => {
   assert.deepEqual(parseControl({ action: 'status' }), { action: 'status' });
   assert.deepEqual(parseControl({ action: 'pause', note: 'moving' }), { action: 'pause', note: 'moving' });
   assert.deepEqual(parseControl({ action: 'resume' }), { action: 'resume' });

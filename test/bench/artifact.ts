@@ -6,7 +6,7 @@ import type { Stage } from './stage.ts';
 
 const MOST_KB = 700;
 
-/** The zip that is deployed, against that of everything in the rival's folder. */
+/** The size of the deployed zip, compared with a zip of the rival's folder. */
 export async function measureArtifact({ zipFile, rival, progress }: Stage): Promise<Row[]> {
   progress('artifact');
   const own = (await stat(zipFile)).size / 1000;

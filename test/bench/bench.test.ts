@@ -32,7 +32,7 @@ test('The bench prints all ten rows as a table and as JSON, each figure beside i
     assert.equal(typeof row.ok, 'boolean', row.name);
     for (const figure of [row.value, row.against, row.ratio]) assert.ok(Number(figure) > 0, `${row.name}: ${figure}`);
   }
-  // What is counted and not timed is the same at any size.
+  // Counted figures are the same at any size.
   assert.equal(rows.find(({ name }) => name === 'warm-skip')?.why, '1 and 1 calls decide a duplicate and a held lock');
   assert.ok(stdout.includes(tableOf(rows)));
   assert.equal(await readFile(chart, 'utf8'), chartOf(rows));
@@ -50,7 +50,7 @@ test('An unknown row is refused with the names of all rows.', async () => {
   );
 });
 
-test('A row is judged by the median of its pairs’ ratios, and by what else it has to reach.', () => {
+test('A row is judged by the median of its pairs’ ratios, and by any further condition.', () => {
   const pairs = [
     { own: 80, other: 100 },
     { own: 10, other: 100 },
@@ -82,7 +82,7 @@ test('The median of an even number of values is between the middle two.', () => 
   assert.equal(median([9, 1, 5]), 5);
 });
 
-test('The long tail has the median and the 99th percentile that it is asked for, and is the same each time.', () => {
+test('The long tail has the requested median and 99th percentile, and is the same each time.', () => {
   const draw = logNormal({ p50Ms: 20, p99Ms: 500, mostMs: 1000 });
   const drawn = Array.from({ length: 20_000 }, draw).sort((a, b) => a - b);
   const near = (actual: number, wanted: number) =>

@@ -7,8 +7,7 @@ const BAR_PX = 360;
 const WIDTH_PX = 860;
 
 /**
- * Draws the rows as an SVG: each bar is a ratio, on a scale of its own on which its limit is at the mark, so that bars of
- * all rows can be compared with theirs.
+ * Draws the rows as an SVG. Each bar is a ratio, scaled so that the limits of all rows are at the same mark.
  */
 export function chartOf(rows: Row[]): string {
   const height = rows.length * LINE_PX + 58;
@@ -37,7 +36,7 @@ ${lines.join('\n')}
 
 const escapeXml = (text: string) => text.replaceAll('&', '&amp;').replaceAll('<', '&lt;');
 
-// Draws the last line of what `npm run bench -- --json` has printed, kept in a file.
+// Draws the last line of the output of `npm run bench -- --json`, which a file holds.
 if (import.meta.main) {
   const text = await readFile(process.argv[2]!, 'utf8');
   process.stdout.write(chartOf(JSON.parse(text.trimEnd().split('\n').at(-1)!).rows));

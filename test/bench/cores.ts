@@ -4,13 +4,13 @@ import { promisify } from 'node:util';
 const taskset = (...args: string[]) => promisify(execFile)('taskset', args);
 
 /**
- * Gives this process, and so all servers that it starts, the cores that the clients do not have.
- * @returns the words to start a client with, so that it has a core of its own; none where that cannot be done
+ * Moves this process, and with it all servers that it starts, to the cores that the clients do not use.
+ * @returns the command prefix that gives a client its own core; empty with a single core or without taskset
  */
 export async function divideCores(): Promise<string[]> {
   try {
     const { stdout } = await taskset('-c', '-p', `${process.pid}`);
-    // Such as 0-3,6: those that this process may use.
+    // The cores that this process may use, such as 0-3,6.
     const [first, ...others] = stdout.trim().split(': ')[1]!.split(',').flatMap(range);
     if (others.length === 0) return [];
     await taskset('-a', '-c', '-p', others.join(), `${process.pid}`);

@@ -32,7 +32,7 @@ async function warmSkip(stage: Stage): Promise<Row> {
   const duplicates = await callsOf(endpoint, () => skips(env, done));
   await stage.etcd.etcdctl(['put', `${env.LOCK_KEY}/somebody`, '']);
   const locked = await callsOf(endpoint, () => skips(env, '{}'));
-  // One that finds the lock held is counted, too, once it is decided: that is its only put.
+  // A tick that finds the lock held also increments the count of skips afterwards, which is its only put.
   const calls = [duplicates.calls, locked.calls - locked.puts].map((total) => total / rounds);
   return rowOf('warm-skip', pairs, {
     ok: calls.every((each) => each === 1),
@@ -40,7 +40,7 @@ async function warmSkip(stage: Stage): Promise<Row> {
   });
 }
 
-/** How many calls etcd was sent meanwhile, and how many keys were put. */
+/** Counts the calls that etcd receives and the keys that are put while `work` runs. */
 async function callsOf(endpoint: string, work: () => Promise<unknown>) {
   const read = async () => {
     const metrics = await (await fetch(`${endpoint}/metrics`)).text();

@@ -5,19 +5,19 @@ import type { Stage } from './stage.ts';
 const LANES = 50;
 
 /**
- * Records a second at a slow target from the first write to the last, because starting has rows of its own, against what so
- * many lanes that are never idle would write. What a bare loop of undici reaches there is told as well, and one lane of it
- * alone: nothing waits for anything there, so what it misses is what the machine and undici take for an exchange.
+ * Records per second at a slow target from the first write to the last (starting has rows of its own), compared with N
+ * lanes that are never idle. It also reports what a bare loop of undici reaches there, with N lanes and with a single one.
+ * Nothing waits in a single lane, so what it misses is the cost of an exchange in undici and the machine.
  */
 export async function measureLatency(stage: Stage, wanted: ReadonlySet<RowName>): Promise<Row[]> {
   const rounds = stage.quick ? 1 : 3;
   const tail = stage.quick ? { p50Ms: 2, p99Ms: 50, mostMs: 100 } : { p50Ms: 20, p99Ms: 500, mostMs: 1000 };
-  // With a long tail the last ones are awaited by lanes that have nothing left to do; twice the records halve the weight of that.
+  // With a long tail, idle lanes wait for the last records; twice the records halve that effect.
   const kinds: { name: RowName; draw: () => () => number; records: number }[] = [
     { name: 'steady-latency', draw: () => () => 20, records: stage.quick ? 200 : 20_000 },
     { name: 'long-tail', draw: () => logNormal(tail), records: stage.quick ? 200 : 40_000 },
   ];
-  /** How much of the ideal a bare loop of so many lanes reaches. */
+  /** The share of the ideal that a bare loop of N lanes reaches. */
   async function loop(drawMs: () => number, writes: number, lanes: number) {
     await using target = await startSlowTarget(drawMs);
     await stage.run('undici-loop', [target.url, `${writes}`, `${lanes}`]);

@@ -5,7 +5,7 @@ import type { Stage } from './stage.ts';
 const MEMORY_MB = 256;
 const MOST_MB = 200;
 
-/** The peak of the resident memory of a long list, against that of a short one. */
+/** Peak resident memory of a long list, compared with a short one. */
 export async function measureMemory(stage: Stage): Promise<Row[]> {
   const [many, few] = stage.quick ? [5000, 1000] : [1_000_000, 10_000];
   const rounds = stage.quick ? 1 : 2;

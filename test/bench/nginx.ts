@@ -9,7 +9,7 @@ import { guard } from '../../infra/local/guard.ts';
 import type { Served } from '../../infra/local/serve.ts';
 import { findProgram } from '../support/debian-program.ts';
 
-/** Starts an nginx of one process that reads any request and answers 204. @throws Error when there is none to be had */
+/** Starts an nginx of one process that reads any request and answers 204. @throws Error when no nginx is available */
 export async function startNginx(): Promise<Served> {
   const nginx = await findProgram({ variable: 'NGINX_BIN', path: 'usr/sbin/nginx', versionArg: '-v' });
   const folder = await mkdtemp(join(tmpdir(), 'solotick-nginx-'));

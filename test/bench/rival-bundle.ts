@@ -5,8 +5,8 @@ import { build } from 'esbuild';
 const root = join(import.meta.dirname, '../..');
 
 /**
- * Bundles the same functions as esbuild does it by default, all in one file, which exports them by their names. etcd3 finds
- * its .proto files where it looks for them. Returns the file; all that belongs to it is in `folder`.
+ * Bundles the same functions with esbuild's defaults into one file, which exports them by name. The .proto files lie where
+ * etcd3 looks for them. Returns the file; everything that it needs is in `folder`.
  */
 export async function bundleByDefault(folder: string): Promise<string> {
   const outfile = join(folder, 'dist/functions.cjs');

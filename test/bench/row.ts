@@ -7,13 +7,13 @@ export interface Row {
   ratio: number | null;
   limit: number;
   ok: boolean | null;
-  /** Of `value` and `against`. */
+  /** `value` divided by `against`. */
   unit: string;
-  /** Why there is no figure, or what else the row has to reach. */
+  /** Why there is no figure, or the row's further condition. */
   why?: string;
 }
 
-/** Every row: what it compares, the unit of both figures, and what their ratio has to reach. */
+/** Every row: what it compares, the unit of both figures, and the limit of their ratio. */
 export const rowTable = {
   throughput: { title: 'throughput / a bare undici loop', unit: 'records/s', atLeast: 0.8 },
   rival: { title: 'throughput / fetch with p-limit', unit: 'records/s', atLeast: 4 },

@@ -10,8 +10,8 @@ export interface SlowTarget extends Served {
 }
 
 /**
- * A target that answers each request after the latency drawn for it. It keeps looking at the time instead of setting a timer:
- * Node's timers go off together, once a millisecond, and a client that gets its answers in heaps waits for itself.
+ * A target that answers each request after a random latency. It polls the clock instead of setting timers, because Node's
+ * timers fire together, once a millisecond, and a client that receives its answers in bursts slows itself down.
  */
 export async function startSlowTarget(drawMs: () => number): Promise<SlowTarget> {
   let servedMs = 0;

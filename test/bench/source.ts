@@ -1,9 +1,9 @@
 import { answer, type Served, serve } from '../../infra/local/serve.ts';
 
-/** The first path segment says how many records the source has, so that one server has lists of any length. */
+/** The first path segment is the number of records, so that one server has lists of any length. */
 const PATH = /^\/(\d+)\/v1\/models\?(.*)$/;
 
-/** A source whose pages cost next to nothing to make: record n is the same in every list. */
+/** A source whose pages cost almost nothing: record n is the same in every list. */
 export function startSource(): Promise<Served> {
   return serve((request, response) => {
     const [, count, query] = PATH.exec(request.url ?? '') ?? [];
@@ -21,10 +21,10 @@ export function startSource(): Promise<Served> {
 
 const record = (n: number) => `{"id":"${idOf(n)}",${fields(n)}}`;
 
-/** Of record n. */
+/** The id of record n. */
 export const idOf = (n: number) => `acme/model-${n}`;
 
-/** What the target is sent of record n. */
+/** The body of record n's write. */
 export const bodyOf = (n: number) => `{${fields(n)}}`;
 
 const fields = (n: number) =>

@@ -18,7 +18,7 @@ const run = promisify(execFile);
 /** The scripts of clients/. */
 type Client = 'invoke' | 'undici-loop' | 'fetch-limit' | 'lock' | 'skips';
 
-/** What `clients/invoke.ts` tells. */
+/** What `clients/invoke.ts` reports. */
 export interface Invoked {
   readyAtMs: number;
   endedAtMs: number;
@@ -28,7 +28,7 @@ export interface Invoked {
   result?: { status: string; report: { written: number } };
 }
 
-/** What all rows are measured with. */
+/** What every row is measured with. */
 export interface Stage extends AsyncDisposable {
   folder: string;
   zipFile: string;
@@ -41,9 +41,9 @@ export interface Stage extends AsyncDisposable {
   quick: boolean;
   /** Whether clients have a core of their own. */
   coresDivided: boolean;
-  /** The environment of a job that has never run, with a lock and a state of its own. */
+  /** The environment of a job that has never run, with its own lock and state. */
   jobEnv(targetUrl: string, records: number): Record<string, string>;
-  /** Runs a client in a process of its own and gives what its last line says, and when it was started. */
+  /** Runs a client in its own process; returns its last line as JSON and when it started. */
   run<T>(client: Client, args: string[], env?: Record<string, string>): Promise<T & { startedAtMs: number }>;
   /** Runs the timer's handler on a whole list. @throws Error when not every record was written */
   copy(targetUrl: string, records: number, env?: Record<string, string>): Promise<Invoked>;
@@ -123,7 +123,7 @@ export async function openStage(options: { quick: boolean; progress: (line: stri
   };
 }
 
-/** Each client becomes one file, as the code that it is compared with is one. */
+/** Each client becomes one file, like the code that it is compared with. */
 async function bundleClients(outdir: string) {
   await build({
     absWorkingDir: import.meta.dirname,

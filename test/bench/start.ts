@@ -2,7 +2,7 @@ import { type Pair, type Row, type RowName, rowOf } from './row.ts';
 import { startSlowTarget } from './slow-target.ts';
 import type { Invoked, Stage } from './stage.ts';
 
-/** From the start of the process, against bundling without a thought and against a tick that does something. */
+/** Time from the start of the process, compared with a plain bundle and with a tick that does work. */
 export async function measureStart(stage: Stage, wanted: ReadonlySet<RowName>): Promise<Row[]> {
   const rounds = stage.quick ? 1 : 15;
   await using target = await startSlowTarget(() => 0);
@@ -14,7 +14,7 @@ export async function measureStart(stage: Stage, wanted: ReadonlySet<RowName>): 
 
   async function tick(expected: string) {
     const env = stage.jobEnv(target.url, 1);
-    // Before a tick that finds its lock free as well: what ran just before makes a cold start slower.
+    // etcdctl also runs before a tick that finds its lock free: a process that ran just before slows a cold start down.
     await stage.etcd.etcdctl(['put', `${env.LOCK_KEY}${expected === 'skipped' ? '' : '-of-another-job'}/somebody`, '']);
     const told = await stage.run<Invoked>('invoke', [stage.handler, 'handler', '{}'], env);
     if (told.result?.status !== expected) throw new Error(`the tick was ${told.result?.status}, not ${expected}`);
@@ -29,7 +29,7 @@ export async function measureStart(stage: Stage, wanted: ReadonlySet<RowName>): 
   for (const [name, measureOwn, measureOther] of halves) {
     if (!wanted.has(name)) continue;
     stage.progress(`${name}: ${rounds} rounds`);
-    // The files are in the system's cache from then on.
+    // The first run of each brings its files into the system's cache.
     await measureOwn();
     await measureOther();
     const pairs: Pair[] = [];

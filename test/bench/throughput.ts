@@ -4,7 +4,7 @@ import type { Invoked, Stage } from './stage.ts';
 
 type Told = Pick<Invoked, 'durationMs' | 'cpuMs'>;
 
-/** Records a second, against what can be had at most and against what one would write first. */
+/** Records per second, compared with the upper bound and with the obvious first version. */
 export async function measureThroughput(stage: Stage, wanted: ReadonlySet<RowName>): Promise<Row[]> {
   const records = stage.quick ? 1000 : 200_000;
   await using target = await startNginx();

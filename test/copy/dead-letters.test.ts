@@ -83,7 +83,7 @@ test('A record that fails at five ticks goes to the dead-letter queue and leaves
   assert.deepEqual([letter.id, letter.kind, letter.attempts], ['model-00002', 'failed', 5]);
 });
 
-test('A record that the source will not show any more is given up, although there is nothing else to write.', async () => {
+test('A record that the source no longer shows is given up, although there is nothing else to write.', async () => {
   await using queue = await startQueue();
   const env = { DEAD_LETTER_QUEUE_URL: queue.url };
   await using world = await startWorld({ endpoints: etcd.endpoints, records: [model(1)], env });
@@ -99,7 +99,7 @@ test('A record that the source will not show any more is given up, although ther
   );
 });
 
-test('A failed record that has become invalid is given up by the id that the job knows it by.', async () => {
+test('A failed record that has become invalid is given up under the id that the job uses.', async () => {
   await using queue = await startQueue();
   const env = { DEAD_LETTER_QUEUE_URL: queue.url };
   const job = {
@@ -124,7 +124,7 @@ test('A failed record that has become invalid is given up by the id that the job
   );
 });
 
-test('What a backfill cannot write goes to the dead-letter queue at once, and its result names it for a later one.', async () => {
+test('A record that a backfill cannot write goes to the dead-letter queue at once, and the result names it for a later backfill.', async () => {
   await using queue = await startQueue();
   const records = [model(1), model(2), invalid(3)];
   const env = { DEAD_LETTER_QUEUE_URL: queue.url };
@@ -144,7 +144,7 @@ test('What a backfill cannot write goes to the dead-letter queue at once, and it
   assert.equal((await world.backfill({ ids: failedIds })).report.written, 1);
 });
 
-test('A backfill of which the target refuses everything sends all of it to the dead-letter queue.', async () => {
+test('A backfill whose every record the target refuses sends all of them to the dead-letter queue.', async () => {
   await using queue = await startQueue();
   const env = { DEAD_LETTER_QUEUE_URL: queue.url };
   await using world = await startWorld({ endpoints: etcd.endpoints, records: [model(1), model(2)], env });
@@ -159,7 +159,7 @@ test('A backfill of which the target refuses everything sends all of it to the d
   );
 });
 
-test('A backfill of which more records fail than it can name says so.', async () => {
+test('A backfill with more failed records than its result can name says so.', async () => {
   const records = Array.from({ length: 1010 }, (_, index) => model(index));
   await using world = await startWorld({ endpoints: etcd.endpoints, records });
   world.target.refuse = () => 422;
@@ -208,7 +208,7 @@ test('A page is settled only when the dead-letter queue has its invalid records.
   assert.equal(path.settled.length, 2);
 });
 
-test('A flood of invalid records sends a thousand messages, and a later run forgets what it has not seen for longest.', async () => {
+test('A flood of invalid records sends a thousand messages, and a later run forgets the hashes that it saw longest ago.', async () => {
   await using queue = await startQueue();
   const warnings: string[] = [];
   const log = { warn: (message: string) => warnings.push(message), error() {} } as unknown as Log;
@@ -228,7 +228,7 @@ test('A flood of invalid records sends a thousand messages, and a later run forg
   assert.equal(queue.messages.length, 1001);
   assert.equal(second.known().length, 1000);
   assert.equal(warnings.length, 1);
-  // The first one of all was seen the longest time ago.
+  // The first one was seen longest ago.
   assert.notEqual(open(second.known()).invalid({ id: '0', kind: 'invalid', record: 0 }), undefined);
   await until(() => queue.messages.length === 1002);
 });

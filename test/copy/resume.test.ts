@@ -115,7 +115,7 @@ test('A record that failed does not hold the watermark back: it is read again by
   assert.ok(world.target.models.has('model-00003'));
 });
 
-test('A failed record whose id the schema makes of the one that was sent is read again as well.', async () => {
+test('A failed record whose id the schema has changed is read again as well.', async () => {
   const record = v.pipe(
     job.record as v.GenericSchema<unknown, ReturnType<typeof model>>,
     v.transform((model) => ({ ...model, id: model.id.slice('model-'.length) })),
@@ -205,7 +205,7 @@ test('A partial backfill is continued by its id, and leaves the timer’s own st
   await assert.rejects(world.backfill({ backfillId: first.backfillId }), { name: 'EventError' });
 });
 
-test('A partial backfill of single records is continued only with its ids, and then behind those that are done.', async () => {
+test('A partial backfill of single records is continued only with its ids, and behind the records that are done.', async () => {
   await using world = await startWorld({ endpoints: etcd.endpoints, records: models(2000), latencyMs: 20 });
   const ids = models(2000).map(({ id }) => id);
   const first = await interrupted(world, (stop) => world.backfill({ ids }, 60_000, stop));
@@ -218,7 +218,7 @@ test('A partial backfill of single records is continued only with its ids, and t
   assert.equal(second.pass?.written, 2000);
 });
 
-test('A reset moves the watermark, forgets the checkpoint or the failed records, and says who is in its way.', async () => {
+test('A reset moves the watermark, forgets the checkpoint or the failed records, and names the holder that is in its way.', async () => {
   await using world = await startWorld({ endpoints: etcd.endpoints, records: models(10) });
   await world.tick();
   const moved = await world.control({ action: 'reset', what: 'watermark', to: '2026-01-01T00:08:00Z' });
@@ -263,7 +263,7 @@ test('A dry run reads and checks, says what it would write, takes no lock and wr
   assert.equal(world.target.models.size, 0);
 });
 
-test('A dry run counts a record of which the job can make no request as failed, and calls no push.', async () => {
+test('A dry run counts a record as failed if the job cannot make a request of it, and calls no push.', async () => {
   const endpoints = ['http://127.0.0.1:9'];
   const request = ({ id }: { id: string }) => {
     if (id === 'model-00001') throw new TypeError('no such field');
@@ -280,7 +280,7 @@ test('A dry run counts a record of which the job can make no request as failed, 
   assert.equal((await pushing.backfill({ dryRun: true })).report.written, 3);
 });
 
-test('A failed record that the source refuses to show, or that has become invalid, keeps no later tick from its work.', async () => {
+test('A failed record that the source refuses to show, or that has become invalid, does not block later ticks.', async () => {
   await using world = await startWorld({ endpoints: etcd.endpoints, records: models(10) });
   world.target.refuse = (body) => (Object(body).name === 'refused' ? 422 : undefined);
   world.source.records[3] = { ...model(3), name: 'refused' };
@@ -315,7 +315,7 @@ for (const status of [403, 404]) {
   });
 }
 
-test('A failed record that does not exist any more is forgotten, also where the list gives no page when nothing has changed.', async () => {
+test('A failed record that no longer exists is forgotten, even where a list without changes gives no page.', async () => {
   const shipped = job.source.list;
   const list = async function* (listing: Parameters<typeof shipped>[0]) {
     for await (const page of shipped(listing)) if (page.records.length > 0) yield page;

@@ -51,7 +51,7 @@ test('An empty list, and empty pages within one, are complete.', async () => {
 
 test('There are never more writes in flight than allowed, and as many as that.', async () => {
   await using source = await servePages(pagesOf(records(200), 9));
-  // The first ones wait for each other.
+  // The first writes wait for each other.
   await using target = await serveTarget(() => until(() => target.peakInFlight >= 7));
   await using path = await pipeline({ source, target, concurrency: 7 });
   await path.run();
@@ -72,7 +72,7 @@ test('A straggler keeps its page open, but not the records of the pages behind i
   assert.equal(path.settled.length, 12);
 });
 
-test('The next page is fetched while one is written, and never are more than two pages of records held back.', async () => {
+test('The next page is fetched while one is written, and at most two pages of records wait.', async () => {
   const [size, concurrency] = [10, 3];
   const arrivedBefore: number[] = [];
   await using target = await serveTarget(() => sleep(1));
@@ -82,13 +82,13 @@ test('The next page is fetched while one is written, and never are more than two
   await using path = await pipeline({ source, target, concurrency });
   await path.run();
   for (const [page, arrived] of arrivedBefore.entries()) {
-    // All of the page before the last two has started, though not everything that started has arrived yet.
+    // All records before the last two pages have started, though not all of them have arrived yet.
     assert.ok(arrived >= (page - 1) * size - concurrency, `page ${page} was fetched after ${arrived} writes`);
     if (page > 0) assert.ok(arrived < page * size, `page ${page} was fetched after all before was written`);
   }
 });
 
-test('While no write gets on, two pages are fetched and no more.', async () => {
+test('While no write makes progress, two pages are fetched and no more.', async () => {
   const gate = Promise.withResolvers<void>();
   await using source = await servePages(pagesOf(records(50), 10));
   await using target = await serveTarget(() => gate.promise);
@@ -164,11 +164,11 @@ const endings: [title: string, expected: { name: string }, options: object, stat
   ['A 412', { name: 'SupersededError' }, { refused: async () => ({ name: 'SupersededError' }) }, 412],
 ];
 for (const [title, expected, options, status] of endings) {
-  test(`${title} ends the run once everything in flight has settled, and nobody's record has failed.`, async () => {
+  test(`${title} ends the run once everything in flight has settled, and no record has failed.`, async () => {
     await using source = await servePages(pagesOf(records(100), 20));
     await using target = await serveTarget(async ({ id }, response) => {
       if (Number(id.slice(6)) >= 30) return answer(response, status, {});
-      // Still in flight when the error comes.
+      // These are still in flight when the error comes.
       if (Number(id.slice(6)) >= 25) await sleep(100);
     });
     await using path = await pipeline({ source, target, concurrency: 10, ...options });
@@ -194,7 +194,7 @@ test('A pause of an hour that the target asks for ends the run as throttled, wit
   assert.deepEqual(cursors(path.settled), ['1']);
 });
 
-test('A target that is down stops the run, and what failed in that row stays unsettled.', async () => {
+test('A target that is down stops the run, and the failures of that streak stay unsettled.', async () => {
   await using source = await servePages(pagesOf(records(60), 10));
   await using target = await serveTarget((_, response) => {
     if (target.stored.size >= 25) answer(response, 500, {}, { 'retry-after': '0' });
@@ -207,7 +207,7 @@ test('A target that is down stops the run, and what failed in that row stays uns
   assert.deepEqual(cursors(path.settled), ['1', '2']);
 });
 
-test('A source that breaks down in the middle ends the run, and what was read by then is written.', async () => {
+test('A source that breaks down in the middle ends the run, and the records read by then are written.', async () => {
   await using source = await servePages(pagesOf(records(40), 10), (page, response) => {
     if (page === 2) response.end('<html>');
   });
@@ -218,7 +218,7 @@ test('A source that breaks down in the middle ends the run, and what was read by
   assert.deepEqual(cursors(path.settled), ['1', '2']);
 });
 
-test('Closing lets what is in flight finish and starts nothing more: the rest of the page is unsettled.', async () => {
+test('Closing lets writes in flight finish and starts no more: the rest of the page is unsettled.', async () => {
   const gate = Promise.withResolvers<void>();
   await using source = await servePages(pagesOf(records(20), 5));
   await using target = await serveTarget(({ id }) => (Number(id.slice(6)) >= 5 ? gate.promise : undefined));
@@ -233,7 +233,7 @@ test('Closing lets what is in flight finish and starts nothing more: the rest of
   assert.equal(target.arrivals.length, 8);
 });
 
-test('The cut aborts what is in flight: those records are unsettled, not failed.', async () => {
+test('The cut aborts writes in flight: their records are unsettled, not failed.', async () => {
   await using source = await servePages(pagesOf(records(20), 10));
   await using target = await serveTarget(() => new Promise<void>(() => {}));
   await using path = await pipeline({ source, target, concurrency: 4 });
@@ -293,7 +293,7 @@ test('Records of one id are written one after the other in the order read, so th
   await using target = await serveTarget(async ({ id }) => {
     if (id !== 'same') return;
     peak = Math.max(peak, ++inFlight);
-    // The earlier, the slower.
+    // Earlier versions take longer.
     await sleep(40 - 5 * target.arrivals.length);
     inFlight--;
   });
@@ -308,7 +308,7 @@ test('Records of one id are written one after the other in the order read, so th
   assert.equal(target.stored.get('same'), 'version 5');
 });
 
-test('Records of one id that come at once do not block each other, not even one at a time.', async () => {
+test('Records of one id that arrive together do not block each other, not even with a single lane.', async () => {
   const list = ['a', 'a', 'b', 'a', 'b', 'b', 'a'].map((id, index) => record(id, `version ${index}`));
   for (const concurrency of [1, 2]) {
     await using source = await servePages(pagesOf(list, 3));
@@ -319,7 +319,7 @@ test('Records of one id that come at once do not block each other, not even one 
   }
 });
 
-test('A record waits for the failing one of its id before it, and is written then.', async () => {
+test('A record waits for the failing record of the same id before it, and is written then.', async () => {
   await using source = await servePages([[record('a', 'wrong'), record('a', 'right')]]);
   await using target = await serveTarget(async ({ body }, response) => {
     await sleep(20);
@@ -331,7 +331,7 @@ test('A record waits for the failing one of its id before it, and is written the
   assert.deepEqual(path.counts(), { read: 2, written: 1, invalid: 0, failed: 1, unsettled: 0 });
 });
 
-test('A record that could not be written and then is, in a later version, is told of in that order.', async () => {
+test('A record that fails and is then written in a later version is reported in that order.', async () => {
   await using source = await servePages([[record('a', 'wrong'), record('a', 'right')]]);
   await using target = await serveTarget(({ body }, response) => {
     if (body.name === 'wrong') answer(response, 500, {});
@@ -346,7 +346,7 @@ test('A record that could not be written and then is, in a later version, is tol
   assert.deepEqual(told, ['a failed', 'a written']);
 });
 
-test('A fault in what is told of a record ends the run, and whoever waits for that record with it.', async () => {
+test('An error thrown by a callback ends the run and every record that waits for the same id.', async () => {
   await using source = await servePages([[record('a', 'wrong'), record('a', 'right')]]);
   await using target = await serveTarget((_, response) => answer(response, 422, {}));
   const outcomes = {
@@ -359,7 +359,7 @@ test('A fault in what is told of a record ends the run, and whoever waits for th
   assert.equal(target.stored.size, 0);
 });
 
-test('A listing is told to end when the run ends early, so that it can close what it holds open.', async () => {
+test('A listing is closed when the run ends early, so that it can release its resources.', async () => {
   let closed = false;
   async function* listing(): AsyncGenerator<Page> {
     try {
@@ -376,7 +376,7 @@ test('A listing is told to end when the run ends early, so that it can close wha
   assert.ok(closed);
 });
 
-test('A schema may be asynchronous, and a record that it cannot cope with is invalid like any other.', async () => {
+test('A schema may be asynchronous, and a record on which it throws is invalid like any other.', async () => {
   const schema = {
     '~standard': {
       ...{ version: 1 as const, vendor: 'test' },

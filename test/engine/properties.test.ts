@@ -6,7 +6,7 @@ import { Interrupted } from '../../lib/errors.ts';
 import { pipeline, record, servePages, serveTarget, until } from '../support/pipeline.ts';
 import { mulberry32 } from '../support/random.ts';
 
-/** Whole numbers below what is asked for; the same seed gives the same ones everywhere, so it is a test case. */
+/** Random integers below a bound. The same seed gives the same numbers everywhere, so a seed is a test case. */
 function randomFrom(seed: number) {
   const random = mulberry32(seed);
   return (below: number) => Math.floor(random() * below);
@@ -14,7 +14,7 @@ function randomFrom(seed: number) {
 
 type Fate = 'written' | 'invalid' | 'refused';
 
-/** A list of records with the fate that each is to have, in pages of changing size; some ids come again and again. */
+/** A list of records with their intended fates, in pages of varying size; some ids occur repeatedly. */
 function randomList(random: (below: number) => number) {
   const list = Array.from({ length: random(250) }, (_, version) => {
     const fate: Fate = random(12) === 0 ? 'invalid' : random(12) === 0 ? 'refused' : 'written';
@@ -31,7 +31,7 @@ function randomList(random: (below: number) => number) {
   return pages;
 }
 
-/** What the target has to hold once these records were written in this order. */
+/** What the target must hold after these records were written in this order. */
 function modelOf(list: ReturnType<typeof randomList>[number]) {
   return new Map(list.filter(({ fate }) => fate === 'written').map(({ id, sent }) => [id, sent.name]));
 }
@@ -48,7 +48,7 @@ async function play(seed: number) {
     pages.map((page) => page.map(({ sent }) => sent)),
     (_, response) => {
       const fault = random(15) === 0 ? 'reset' : random(8) === 0 ? 'unavailable' : undefined;
-      // Pages are asked for one after another, so a fault in each attempt would be a source that is down: another test's.
+      // Pages are read one after another, so a fault in every attempt would be a source that is down: another test's case.
       sourceFaults = fault && sourceFaults < 4 ? sourceFaults + 1 : 0;
       if (sourceFaults === 0) return;
       if (fault === 'reset') response.destroy();
@@ -59,7 +59,7 @@ async function play(seed: number) {
     if (--untilClosing === 0) close();
     if (random(3) === 0) await sleep(random(4));
     if (body.name.startsWith('refused')) return answer(response, 422, {});
-    // Faults that pass, so that the target only looks as if it were down.
+    // These faults pass, so the target only looks down.
     if (attempt % 5 === 0 || random(10) > 0) return;
     const fault = random(8);
     if (fault === 0) response.destroy();
@@ -84,7 +84,7 @@ async function play(seed: number) {
       if (cutsAtOnce) path.cut.abort(new Interrupted('deadline', 'half the reserve is used up'));
     };
     const ending = await path.run();
-    // The server learns of an answer's end a moment after the client.
+    // The server notices the end of an answer a moment after the client.
     if (!cutsAtOnce) await until(() => target.inFlight === 0);
 
     const { read, written, invalid, failed, unsettled } = path.counts();
@@ -103,7 +103,7 @@ async function play(seed: number) {
     }
     cursor = path.settled.at(-1)?.cursor ?? cursor;
 
-    // What is settled is there, unless what comes later in the list has already replaced it.
+    // A settled record is at the target, unless a later version in the list has already replaced it.
     const versions = (names: string | undefined) => Number(names?.split(' ')[1] ?? -1);
     for (const [id, name] of modelOf(pages.slice(0, first + path.settled.length).flat())) {
       assert.ok(versions(target.stored.get(id)) >= versions(name), `${id} is not what is settled`);
@@ -119,6 +119,6 @@ async function play(seed: number) {
 }
 
 for (let seed = 1; seed <= 24; seed++) {
-  test(`Through random faults and interruptions the target comes to hold what the source has (seed ${seed}).`, () =>
+  test(`Through random faults and interruptions the target ends up with what the source has (seed ${seed}).`, () =>
     play(seed));
 }

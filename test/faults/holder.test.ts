@@ -72,7 +72,7 @@ test('A run stops before its lease can have expired when two of three nodes are 
   const writing = stage.target.nextRequest();
   const outcome = contender.tick();
   await writing;
-  // A leader alone goes on renewing leases for a while, so it is one of the two; from then on nobody renews this one.
+  // A leader alone keeps renewing leases for a while, so it is one of the two; from then on this lease is not renewed.
   const leader = await leaderOf(stage.etcd);
   const follower = stage.etcd.nodes.find((node) => node !== leader);
   await Promise.all([leader.kill(), follower?.kill()]);

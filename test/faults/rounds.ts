@@ -13,7 +13,7 @@ const BOUND_MS = 120_000;
 const faults = ['none', 'none', 'kill', 'stop', 'partition', 'half-open'] as const;
 type Fault = (typeof faults)[number];
 
-/** What is drawn for a round before it begins, so that a seed gives the same rounds again. */
+/** The random choices for a round, made before it begins, so that a seed repeats the rounds. */
 interface Draw {
   fault: Fault;
   victim: 0 | 1;
@@ -31,13 +31,13 @@ export interface Summary {
   outcomes: Record<string, number>;
   /** Writes that the target refused because it had seen a higher token: they were under way when the lease ended. */
   fenced: number;
-  /** What must never happen, in words. */
+  /** A sentence for each violation. */
   violations: string[];
 }
 
 /**
- * Plays `rounds` rounds, spread over `lanes` locks side by side: in each, two contenders in processes of their own and now
- * and then an `etcdctl lock` want the same lock, and one contender is killed, stopped or cut off from etcd.
+ * Plays `rounds` rounds, spread over `lanes` concurrent locks. In each round two contenders in their own processes, and
+ * sometimes an `etcdctl lock`, compete for one lock, and one contender is killed, stopped or cut off from etcd.
  */
 export async function playRounds(options: { rounds: number; lanes: number; seed: number }): Promise<Summary> {
   const { rounds, lanes, seed } = options;
@@ -85,7 +85,7 @@ async function playLane(stage: Stage, summary: Summary, scope: string, random: (
   summary.violations.push(...checkWrites(scope, writes, completed));
 }
 
-/** Tokens never go back, so no two runs wrote at the same time; and a run that says it completed has written all. */
+/** Tokens never decrease, so no two runs wrote at the same time; and a run that reports completion has written all. */
 function checkWrites(scope: string, writes: Write[], completed: string[]): string[] {
   const violations: string[] = [];
   for (const [index, { token }] of writes.entries()) {

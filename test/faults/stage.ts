@@ -14,12 +14,12 @@ import { startTcpProxy, type TcpProxy } from '../support/tcp-proxy.ts';
 export interface Outcome {
   label: string;
   token?: string;
-  /** What was read in this run, and in the whole pass. */
+  /** Records read in this run, and in the whole pass. */
   read?: number;
   passRead?: number;
 }
 
-/** A process that runs ticks, with a network of its own to etcd. */
+/** A process that runs ticks, with its own network path to etcd. */
 export interface Contender {
   readonly alive: boolean;
   /** One for each of etcd's nodes. */
@@ -29,7 +29,7 @@ export interface Contender {
   kill(): Promise<void>;
 }
 
-/** What contenders for locks need around them, all real and on loopback. */
+/** The servers that contenders need, all real and on loopback. */
 export interface Stage extends AsyncDisposable {
   etcd: LocalEtcd;
   target: DemoTarget;

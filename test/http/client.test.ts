@@ -14,7 +14,7 @@ const open = (url: string, options: { timeoutMs?: number; signal?: AbortSignal }
 
 const get = (http: Http, path = '/') => http.send({ method: 'GET', path, headers: {} });
 
-/** A server below HTTP: `handle` gets each connection once something was sent on it. */
+/** A TCP server: `handle` receives each connection with the first data that arrives on it. */
 async function serveRaw(handle: (socket: Socket, request: string) => unknown) {
   const sockets = new Set<Socket>();
   const server = createServer((socket) => {
@@ -49,7 +49,7 @@ test('A path goes on the wire as it was written, below the path of the base URL.
   );
 });
 
-test('An answer comes with status, headers and the whole body, in however many pieces it arrives.', async () => {
+test('An answer comes with status, headers and the whole body, however many pieces it arrives in.', async () => {
   await using server = await serve(async (request, response) => {
     let body = '';
     for await (const part of request) body += part;
@@ -128,13 +128,13 @@ for (const [where, breakOff] of Object.entries(brokenOff)) {
   });
 }
 
-test('A body of any length is read slowly, although the server closes the connection meanwhile.', async () => {
+test('A body of any length can be read slowly, although the server closes the connection before its end is read.', async () => {
   await using server = await serveRaw(async (socket, request) => {
     const [, size] = /^GET \/(\d+) /.exec(request) as unknown as [string, string];
     const close = /^connection: close\r$/im.test(request) ? 'connection: close\r\n' : '';
     socket.write(`HTTP/1.1 200 OK\r\n${close}content-length: ${size}\r\n\r\n`);
     socket.write('x'.repeat(Number(size)));
-    // As after the time-out of a connection that is idle.
+    // A server closes an idle connection like this.
     await sleep(50);
     socket.end();
   });
@@ -151,7 +151,7 @@ test('A body of any length is read slowly, although the server closes the connec
   await Promise.all(Array.from({ length: 30 }, (_, n) => read(20_000 + n * 10_000)));
 });
 
-test('A connection that is reset breaks a body off, also one that tells no length.', async () => {
+test('A reset connection breaks a body off, also one without an announced length.', async () => {
   await using server = await serveRaw(async (socket) => {
     socket.write('HTTP/1.1 200 OK\r\n\r\nhalf of');
     await sleep(50);
@@ -165,7 +165,7 @@ test('A connection that is reset breaks a body off, also one that tells no lengt
 
 test('A client that is closed while it connects leaves no connection behind.', async () => {
   const connected = Promise.withResolvers<Socket>();
-  // Takes the first words of a TLS handshake and says nothing.
+  // It reads the beginning of a TLS handshake and never answers.
   await using server = await serveRaw((socket) => connected.resolve(socket));
   const http = open(server.url.replace('http:', 'https:'));
   const answer = assert.rejects(get(http), { name: 'HttpError', message: 'the client is closed' });
@@ -175,7 +175,7 @@ test('A client that is closed while it connects leaves no connection behind.', a
   if (!socket.closed) await once(socket, 'close', { signal: AbortSignal.timeout(60_000) });
 });
 
-test('A stream whose answer is not 2xx is there at once, and its body is not waited for.', async () => {
+test('A stream whose answer is not 2xx resolves at once, without waiting for the body.', async () => {
   await using server = await serve((_, response) => void response.writeHead(503, { 'retry-after': '7' }).write('a'));
   await using http = open(server.url);
   using answer = await http.stream({ method: 'GET', path: '/', headers: {} });
@@ -188,7 +188,7 @@ test('Whatever a server does to its connections, nothing is sent twice, and no r
   const together: ServerResponse[] = [];
   await using server = await serve(({ url, socket }, response) => {
     if (url === '/together') {
-      // Answered once all have come, which they never do when two share a connection.
+      // Answered once all have arrived, which never happens when two share a connection.
       together.push(response);
       if (together.length === lanes) for (const each of together) each.end();
       return;
@@ -200,7 +200,7 @@ test('Whatever a server does to its connections, nothing is sent twice, and no r
     if (turn === 2) return void response.end('x'.repeat(2000));
     if (turn === 3) response.setHeader('connection', 'close');
     if (turn === 4) response.writeProcessing();
-    // Closes a connection that it said it would keep.
+    // The server closes a connection that it had announced to keep.
     response.end('whole', () => turn === 5 && setTimeout(() => socket.destroy(), 1));
   });
   await using http = open(server.url);
@@ -209,7 +209,7 @@ test('Whatever a server does to its connections, nothing is sent twice, and no r
     while (next < 700) {
       const request = { method: 'GET', path: `/${next++}`, headers: {} };
       if (next % 5 > 0) await http.send(request).catch(() => undefined);
-      // Given up before it is read.
+      // This answer is disposed of unread.
       else
         await http.stream(request).then(
           (answer) => answer[Symbol.dispose](),
@@ -219,12 +219,12 @@ test('Whatever a server does to its connections, nothing is sent twice, and no r
   };
   await Promise.all(Array.from({ length: lanes }, lane));
   assert.equal(new Set(seen).size, seen.length);
-  // The server has closed by then what it still had to close.
+  // By then the server has closed every connection that it had still to close.
   await sleep(500);
   await Promise.all(Array.from({ length: lanes }, () => get(http, '/together')));
 });
 
-test('A port on which nobody listens, and an answer that is not HTTP, are transient HttpErrors that tell why.', async () => {
+test('A port without a listener, and an answer that is not HTTP, are transient HttpErrors with the cause.', async () => {
   const gone = await serve(() => {});
   await gone[Symbol.asyncDispose]();
   await using closed = open(gone.url);
@@ -244,7 +244,7 @@ test('A server that does not answer, or stops in the middle, is given up after t
   await assert.rejects(get(http, '/body'), { transient: true, message: /^UND_ERR_BODY_TIMEOUT/ });
 });
 
-test('A server that keeps saying that its answer takes time is given up after the time-out too.', async () => {
+test('A server that keeps sending 102 Processing is given up after the time-out too.', async () => {
   await using server = await serve(async (_, response) => {
     for (let times = 0; times < 500 && !response.destroyed; times++) {
       response.writeProcessing();
@@ -270,7 +270,7 @@ test('A body that trickles is given up after the time-out too.', async () => {
   await assert.rejects(get(http), { transient: true, message: /^UND_ERR_BODY_TIMEOUT/ });
 });
 
-test('An answer larger than allowed is given up at the bound, whether it tells its size or not.', async () => {
+test('An answer larger than allowed is given up at the bound, with or without an announced size.', async () => {
   let sent = 0;
   await using server = await serve((request, response) => {
     if (request.url === '/announced') response.setHeader('content-length', 5000);
@@ -305,7 +305,7 @@ test('A request that cannot be made is an HttpError that is not transient, and n
   assert.equal(requests, 0);
 });
 
-test('When the signal fires, what waits for an answer or reads a body gets its reason.', async () => {
+test('When the signal fires, every request that waits for headers or a body fails with its reason.', async () => {
   const stop = new AbortController();
   await using server = await serve((request, response) => {
     if (request.url === '/body') response.writeHead(200).write('a beginning');

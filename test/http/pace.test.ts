@@ -33,7 +33,7 @@ test('A first throttling only pauses, a repeated one halves the limit, and succe
   assert.deepEqual(allowed, [4, 2, 1, 2, 3, 4]);
 });
 
-test('A server has taken nothing for as long as it was asked and refused, not for as long as nobody asked.', (context) => {
+test('The time for which a server takes nothing excludes idle time without a request.', (context) => {
   let nowMs = 1_000_000;
   context.mock.method(performance, 'now', () => nowMs);
   const pace = createPace({ concurrency: 8 });
@@ -73,7 +73,7 @@ test('A target that throttles gets everything in the end, with fewer writes at a
   assert.equal(world.target.models.size, 300);
 });
 
-test('A target that takes nothing for a while fails no record, although each is refused more than five times.', async () => {
+test('A target that throttles everything for a while fails no record, although each is refused more than five times.', async () => {
   await using world = await startWorld({ endpoints: etcd.endpoints, records: models(5) });
   let refusals = 0;
   world.target.refuse = () => (++refusals <= 60 ? 429 : undefined);

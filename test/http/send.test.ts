@@ -12,7 +12,7 @@ import { secretStoreOf, until } from '../support/pipeline.ts';
 
 type Answer = (response: ServerResponse, attempt: number, authorization: string) => void;
 
-/** A server that answers every request with `answer`, and what sends to it. */
+/** A server that answers every request with `answer`, and a client of it. */
 async function open(
   answer: Answer,
   options: { store?: ReturnType<typeof secretStoreOf>; check?: () => void; pace?: Pace } = {},
@@ -165,7 +165,7 @@ test('A pause beyond the end of the run interrupts it as well.', async () => {
   assert.equal(server.attempts, 1);
 });
 
-test('A lock that can have been lost is noticed before each attempt, the first and every other.', async () => {
+test('The lock is checked before each attempt, the first one included.', async () => {
   let checks = 0;
   const lostAt = (last: number) => () => {
     if (++checks > last) throw new LockLostError('the lease can have expired');
@@ -178,7 +178,7 @@ test('A lock that can have been lost is noticed before each attempt, the first a
   }
 });
 
-test('Closing lets what is in flight finish, and ends what waits for its next attempt.', async () => {
+test('Closing lets requests in flight finish, and ends the ones that wait for their next attempt.', async () => {
   const reason = new Interrupted('deadline', 'closing');
   await using server = await open((response, attempt) => {
     if (attempt === 1) return status(response, 503, '20');
@@ -205,7 +205,7 @@ test('Once closing, a refusal is not tried again with renewed credentials either
   assert.equal(server.attempts, 1);
 });
 
-test('The cut ends what is in flight and what waits for its next attempt, with its own reason.', async () => {
+test('The cut ends requests in flight and those waiting for their next attempt, with its own reason.', async () => {
   await using server = await open((response, attempt) => {
     if (attempt === 1) status(response, 503, '20');
   });
@@ -218,7 +218,7 @@ test('The cut ends what is in flight and what waits for its next attempt, with i
   assert.equal(server.attempts, 2);
 });
 
-test('Retry-After is understood in seconds and as a date; anything else says nothing.', () => {
+test('Retry-After is read as seconds or as a date; anything else is ignored.', () => {
   const now = Date.parse('2026-01-01T00:00:00Z');
   assert.equal(retryAfterMs('0', now), 0);
   assert.equal(retryAfterMs(' 120 ', now), 120_000);

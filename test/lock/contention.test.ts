@@ -6,7 +6,7 @@ import { playRaces } from '../support/race.ts';
 
 const ROUNDS = Number(process.env.RACES ?? 20);
 
-test('Of 50 clients in 5 processes that try the lock at the same moment, exactly one gets it, each time.', async () => {
+test('When 50 clients in 5 processes try the lock at the same moment, exactly one gets it, each time.', async () => {
   await using server = await startEtcd();
   const options = { processes: 5, clients: 10, rounds: ROUNDS, lockKey: '/contention/lock' };
   assert.deepEqual(await playRaces(server.endpoints, options), []);

@@ -29,7 +29,7 @@ async function take(client: Awaited<ReturnType<typeof openClient>>, lockKey: str
 
 const put = (key: string, value: string) => ({ request_put: { key: Buffer.from(key), value: Buffer.from(value) } });
 
-describe('etcd that wants client certificates', () => {
+describe('etcd that requires client certificates', () => {
   const authority = createAuthority('ours');
   const client = authority.issue('client');
   let server: LocalEtcd;
@@ -88,7 +88,7 @@ describe('etcd that wants client certificates', () => {
   }
 });
 
-describe('etcd that wants a user', () => {
+describe('etcd that requires a user', () => {
   const root = { username: 'root', password: 'root-password' };
   const flags = ['--user=root:root-password'];
   const credentials = { username: 'solotick-test', password: 'user:pass"word' };
@@ -105,7 +105,7 @@ describe('etcd that wants a user', () => {
   });
   after(() => server[Symbol.asyncDispose]());
 
-  /** etcdctl takes it from its standard input. */
+  /** etcdctl reads the password from its standard input. */
   const changePassword = async (password: string) => {
     const etcdctl = server.spawnEtcdctl([...flags, 'user', 'passwd', credentials.username, '--interactive=false']);
     etcdctl.stdin?.end(`${password}\n`);
@@ -185,7 +185,7 @@ describe('etcd that wants a user', () => {
     await nothingIsLeft();
   });
 
-  test('Users and roles that are changed meanwhile do not end a session.', async () => {
+  test('A change of users and roles does not end a session.', async () => {
     await using us = await openClient(server.endpoints, { credentials });
     const held = await take(us, lockKey);
     await server.etcdctl([...flags, 'role', 'add', 'something-else']);

@@ -17,7 +17,7 @@ after(() => server[Symbol.asyncDispose]());
 
 const ask = (etcd: Etcd, budget = BUDGET) => etcd.txn('ask', { success: [] }, budget);
 
-/** The address of a port that nobody listens on. */
+/** The address of a port without a listener. */
 async function closedPort(): Promise<string> {
   const listener = createServer().listen(0, '127.0.0.1');
   await once(listener, 'listening');
@@ -87,7 +87,7 @@ test('A connection that has fallen silent is given up after one attempt, and a n
   await etcd.revoke('4712', BUDGET);
 });
 
-test('A call that fails with an answer which no repetition will change fails at once.', async () => {
+test('A call whose answer no retry would change fails at once.', async () => {
   await using etcd = connectEtcd(server.endpoints);
   const request = { success: [{ request_put: { key: Buffer.alloc(0), value: Buffer.from('x') } }] };
   const budget = { attemptMs: 60_000, totalMs: 600_000 };
@@ -96,7 +96,7 @@ test('A call that fails with an answer which no repetition will change fails at 
   assert.match(error.message, /refused "put nowhere": .*key is not provided/);
 });
 
-test('An abort ends a call that waits, and one that is about to start, with the reason of the signal.', async () => {
+test('An abort ends a waiting call and prevents the next one, with the reason of the signal.', async () => {
   await using proxy = await startTcpProxy(server.endpoints[0]!);
   await using etcd = connectEtcd([proxy.url]);
   proxy.mode = 'black-hole';

@@ -42,7 +42,7 @@ async function lossOf(session: Session) {
   return session.signal.reason;
 }
 
-/** An etcd with a network to it that can fail. */
+/** An etcd behind a network that can fail. */
 async function startNetwork() {
   await using stack = new AsyncDisposableStack();
   const server = stack.use(await startEtcd());
@@ -94,7 +94,7 @@ describe('the lock when etcd or the way to it fails', { concurrency: true }, () 
       await using witness = await openClient(network.server.endpoints);
       const held = await take(us);
       network.proxy.mode = mode;
-      // Whoever gets the lock because the lease has expired finds the session lost already.
+      // When another client gets the lock because the lease has expired, the session is lost already.
       await until('the lease has expired', async () => 'lock' in (await attempt(witness)));
       assert.throws(() => us.session.check(), LockLostError);
       const { reason } = us.session.signal;
@@ -121,7 +121,7 @@ describe('the lock when etcd or the way to it fails', { concurrency: true }, () 
     await nothingIsLeft(network.server);
   });
 
-  test('Connections that fall silent while the lock is held are replaced in time by the keepalive.', async () => {
+  test('Connections that fall silent while the lock is held are replaced in time by the keep-alive.', async () => {
     await using network = await startNetwork();
     await using us = await openClient([network.proxy.url], { ttlSeconds: 24 });
     const held = await take(us);

@@ -28,7 +28,7 @@ async function queue({ etcd, session }: Client, lockKey: string) {
 const last = (lockKey: string) => ({ request_put: { key: Buffer.from(`${lockKey}-run`), value: Buffer.from('last') } });
 const keys = (lockKey: string) => keysOf(server, `${lockKey}/`);
 
-test('While etcdctl holds the lock it is not ours, and once it has let go it is.', async () => {
+test('While etcdctl holds the lock we do not get it, and after its release we do.', async () => {
   await using us = await openClient(server.endpoints);
   {
     await using terminal = lockByHand(server, '/interop/theirs');

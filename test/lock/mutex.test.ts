@@ -62,7 +62,7 @@ test('The key is that of Go: lock key, slash, lease in hex; the fencing token is
   assert.equal(field('Count'), '1');
 });
 
-test('A second contender is told who holds the lock, puts no key, and gets a higher token after the unlock.', async () => {
+test('A second contender learns who holds the lock, puts no key, and gets a higher token after the unlock.', async () => {
   await using both = await pair();
   const [first, second] = both;
   const lockKey = newKey();
@@ -98,7 +98,7 @@ test('Keys beside the lock key do not hold the lock.', async () => {
   acquired(await take(us, lockKey));
 });
 
-test('What is read along is answered with the lock, and does not disturb the answer when the lock is held.', async () => {
+test('Reads sent along are answered with the lock, and also when the lock is held.', async () => {
   await using both = await pair();
   const [first, second] = both;
   const lockKey = newKey();
@@ -171,7 +171,7 @@ test('A lock whose answer is lost is taken nevertheless, with the token of the k
   assert.equal((await keysOf(server, `${lockKey}/`)).length, 1);
 });
 
-test('An unlock whose answer is lost has been done, and says so when it is sent again.', async () => {
+test('An unlock whose answer is lost has succeeded, and the retry finds that out.', async () => {
   await using proxy = await startTcpProxy(server.endpoints[0]!);
   await using us = await openClient([proxy.url]);
   const lockKey = newKey();
@@ -192,7 +192,7 @@ test('A place in the queue whose answer is lost is kept, and not taken twice.', 
   assert.equal((await keysOf(server, `${lockKey}/`)).length, 1);
 });
 
-test('Those who wait get the lock in the order of their arrival, and somebody who does not wait gets it after them.', async () => {
+test('Waiting clients get the lock in the order of their arrival, and a client that does not wait gets it after them.', async () => {
   await using holder = await newClient();
   await using stack = new AsyncDisposableStack();
   const lockKey = newKey();
@@ -216,7 +216,7 @@ test('Those who wait get the lock in the order of their arrival, and somebody wh
   acquired(await take(holder, lockKey));
 });
 
-test('A wait in vain, or one that is called off, ends with the holder and leaves no key behind.', async () => {
+test('A wait that times out or is aborted ends with the holder and leaves no key behind.', async () => {
   await using both = await pair();
   const [holder, waiter] = both;
   const lockKey = newKey();
@@ -231,7 +231,7 @@ test('A wait in vain, or one that is called off, ends with the holder and leaves
   assert.equal((await keysOf(server, `${lockKey}/`)).length, 1);
 });
 
-test('A waiter whose lease is revoked is told that the lock is lost, and so is whoever takes a lock with one.', async () => {
+test('A revoked lease is a lost lock, for a waiting client and for one that takes a lock with it.', async () => {
   await using both = await pair();
   const [holder, waiter] = both;
   const lockKey = newKey();
@@ -244,7 +244,7 @@ test('A waiter whose lease is revoked is told that the lock is lost, and so is w
   assert.ok((await failureOf(queue(waiter, newKey()))) instanceof LockLostError);
 });
 
-test('Neither a lock that was held, nor one that was waited for in vain or taken, leaves a lease behind.', async () => {
+test('No lease is left behind, whether the lock was taken, found held or waited for.', async () => {
   assert.deepEqual(await leasesOf(server), []);
   const lockKey = newKey();
   {

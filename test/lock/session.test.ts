@@ -28,7 +28,7 @@ async function lossOf(session: Session): Promise<unknown> {
   return session.signal.reason;
 }
 
-test('A session ends its lease when it is disposed of, once and for all.', async () => {
+test('Disposal of a session revokes its lease, and a second disposal does nothing.', async () => {
   const { etcd, session, [Symbol.asyncDispose]: dispose } = await openClient(server.endpoints);
   assert.deepEqual(await leasesOf(server), [hex(session.leaseId)]);
   session.check();
@@ -70,7 +70,7 @@ test('The signal fires by itself when the wall clock steps past the TTL, althoug
   assert.ok((await lossOf(us.session)) instanceof LockLostError);
 });
 
-test('A wall clock that is set back changes nothing: the session lives, and the other clock still ends it.', async () => {
+test('A wall clock that is set back changes nothing: the session lives, and the monotonic clock still ends it.', async () => {
   const clock = steppedClock();
   await using us = await openClient(server.endpoints, { ttlSeconds: 60, clock });
   clock.step({ wallMs: -HOUR_MS });
@@ -81,7 +81,7 @@ test('A wall clock that is set back changes nothing: the session lives, and the 
   assertLost(us.session);
 });
 
-test('A keepalive answer that comes after the expiry does not revive the session.', async () => {
+test('The answer of a keep-alive that comes after the expiry does not revive the session.', async () => {
   const clock = steppedClock();
   await using etcd = connectEtcd(server.endpoints);
   let answered = 0;
@@ -102,7 +102,7 @@ test('A keepalive answer that comes after the expiry does not revive the session
   assertLost(session);
 });
 
-test('The expiry counts from when a keepalive was sent, not from when it was answered.', async () => {
+test('The expiry counts from when a keep-alive was sent, not from when it was answered.', async () => {
   const clock = steppedClock();
   await using etcd = connectEtcd(server.endpoints);
   const answers: number[] = [];
@@ -123,7 +123,7 @@ test('The expiry counts from when a keepalive was sent, not from when it was ans
   assert.equal(session.budget().totalMs, 6700);
 });
 
-test('A lease that somebody revokes is a lost lock at the next keepalive.', async () => {
+test('A revoked lease is a lost lock at the next keep-alive.', async () => {
   await using us = await openClient(server.endpoints, { ttlSeconds: 9, clock: steppedClock() });
   await server.etcdctl(['lease', 'revoke', hex(us.session.leaseId)]);
   const loss = await lossOf(us.session);

@@ -21,7 +21,7 @@ function open(links: (string | string[] | undefined)[], below = '') {
 
 const pathsOf = ({ requests }: Awaited<ReturnType<typeof open>>) => requests.map(({ url }) => url);
 
-test('Pages are read as their Link headers lead on, until one leads nowhere, with the credentials and the window.', async () => {
+test('Pages are read along their Link headers until one has no next, with the credentials and the window.', async () => {
   await using source = await open(['</items?page=2>; rel="next"', '</elsewhere/3?a=%2F&b=ü>; rel=next']);
   const pages = await source.readAll(null, { since: '2026-01-01T00:00:00.000Z' });
   assert.deepEqual(pages, [
@@ -49,7 +49,7 @@ test('The records may be a field of the page.', async () => {
   assert.deepEqual(await source.readAll(), [{ records: [1, 2], cursor: null }]);
 });
 
-test('A link beyond ASCII leads where it is meant to, in UTF-8 as well as in Latin-1.', async () => {
+test('A link with characters beyond ASCII is followed correctly, in UTF-8 and in Latin-1.', async () => {
   for (const encoding of ['utf8', 'latin1'] as const) {
     const header = Buffer.from('</items?q=ü&page=2>; rel="next"', encoding).toString('latin1');
     await using source = await open([header]);
@@ -107,7 +107,7 @@ test('The next page is found among other links, however they are written.', asyn
   }
 });
 
-test('Other relations, and parameters that only look like one, lead nowhere.', async () => {
+test('Other relations, and parameters that only resemble rel=next, are not followed.', async () => {
   const headers = [
     '</a>; rel="prev"',
     '</a>; rel="nextish"',
@@ -122,7 +122,7 @@ test('Other relations, and parameters that only look like one, lead nowhere.', a
   }
 });
 
-test('A Link header that cannot be read to its end is an error, because the rest of the list may hang on it.', async () => {
+test('A Link header that cannot be parsed to its end is an error, because it may name the rest of the list.', async () => {
   const headers = [
     ...['/next; rel="next"', '</next; rel="next"', '</next>; rel="next', '</next>, rel="next"', '</next> rel="next"'],
     ...['</a>; rel="prev" x', '</a>; "x"', '</next>; rel="next"; anchor="#part"'],
@@ -143,7 +143,7 @@ test('Links that lead in a circle end in an error.', async () => {
   assert.ok(source.requests.length < 20);
 });
 
-test('A page that is no list is an error that quotes nothing of it.', async () => {
+test('A page that is not a list is an error that quotes nothing of it.', async () => {
   for (const body of [{ secret: 1 }, 'secret', null]) {
     await using source = await openListed(list, (_, response) => answer(response, 200, body));
     await assert.rejects(source.readAll(), { name: 'SourceError', message: 'the page at /items is no array' });

@@ -67,7 +67,7 @@ test('A page without a list is an error, not the end.', async () => {
   });
 });
 
-test('A listing that passes on what is no list, or a cursor that is no text, is told so, and nothing of it is kept.', async () => {
+test('A listing that yields something other than a list, or a cursor that is not a string, fails and nothing of it is kept.', async () => {
   const wrong = {
     'gave a page whose records are no array': { items: { first: 1 }, next: null },
     'gave a cursor that is a number: it has to be a string or null': { items: [], next: 2 },

@@ -27,7 +27,7 @@ async function open(handle: (request: IncomingMessage, response: ServerResponse)
   const owned = stack.move();
   return {
     ...{ source, requests },
-    /** Reads the list to its end, which has to come within a thousand pages. */
+    /** Reads the list to its end, at most a thousand pages. */
     async readAll(window: Parameters<typeof source.pages>[0] = {}, cursor: string | null = null) {
       const pages: Page[] = [];
       for await (const page of source.pages(window, cursor)) {
@@ -124,7 +124,7 @@ for (const [what, [body, message]] of Object.entries(wrongPages)) {
   });
 }
 
-test('A refusing source is a SourceError with the status, and a page that is not there is one as well.', async () => {
+test('A source that refuses, or has no such page, is a SourceError with the status.', async () => {
   for (const status of [301, 400, 403, 404, 410]) {
     await using server = await open((_, response) => answer(response, status, { message: secretWord }));
     const message = `GET /v1/models?limit=500 at the source was answered with ${status}`;
@@ -149,7 +149,7 @@ test('A page that breaks off is read again, and the list goes on.', async () => 
 for (const length of [1, 2, 3, 7]) {
   test(`A list whose cursors repeat after ${length} ends in a SourceError.`, async () => {
     await using server = await open((request, response) => {
-      // Two pages that lead to the circle, then the circle.
+      // Two pages come before the circle.
       const at = Number(cursorOf(request) ?? 0);
       answer(response, 200, { models: [], nextCursor: String(at === length + 1 ? 2 : at + 1) });
     });
@@ -182,7 +182,7 @@ test('JSON that nests deeper than a hundred levels is refused; brackets within t
   }
 });
 
-test('One record is read by its id, whatever characters that has; one that is not there is undefined.', async () => {
+test('One record is read by its id, whatever characters the id has; a missing record is undefined.', async () => {
   const ids = ['a/b', 'ü', 'a b', '%2F', '..x', '😀', '?', '#', '\\', 'a+b', "it's"];
   await using server = await open((request, response) => {
     const id = decodeURIComponent(/^\/v1\/models\/([^/?#]*)$/.exec(request.url ?? '')?.[1] ?? '');

@@ -33,7 +33,7 @@ const formats = Object.keys(written) as StreamFormat[];
 const recordsOf = (pages: Page[]) => pages.flatMap(({ records }) => records);
 
 for (const format of formats) {
-  test(`A stream in ${format} comes in pages of 500, whose cursors count what was given.`, async () => {
+  test(`A stream in ${format} comes in pages of 500, whose cursors count the records so far.`, async () => {
     await using source = await open(format, (response) => {
       response.setHeader('etag', 'W/"v#1"');
       response.end(written[format](numbered(1200)));
@@ -64,7 +64,7 @@ for (const format of formats) {
     for (const size of [1, 2, 3, 5, 1000]) {
       await using source = await open(format, async (response) => {
         for (let at = 0; at < bytes.length; at += size) {
-          // The next piece goes once this one is on its way, or the client would get them as one.
+          // Each piece is flushed before the next one, or the client would receive them as one.
           await new Promise((resolve) => response.write(bytes.subarray(at, at + size), resolve));
         }
         response.end();
@@ -73,7 +73,7 @@ for (const format of formats) {
     }
   });
 
-  test(`A stream in ${format} of nothing, or of just a full page, ends with an empty page.`, async () => {
+  test(`A stream in ${format} of no records, or of exactly one page, ends with an empty page.`, async () => {
     for (const count of [0, 500]) {
       await using source = await open(format, (response) => void response.end(written[format](numbered(count))));
       const pages = await source.readAll();
@@ -126,7 +126,7 @@ const broken: Record<string, [format: StreamFormat, body: string | Buffer, messa
   ],
 };
 for (const [what, [format, body, message]] of Object.entries(broken)) {
-  test(`A stream ${what} is a SourceError that tells where, after the pages before it.`, async () => {
+  test(`A stream ${what} is a SourceError with the position, after the pages before it.`, async () => {
     await using source = await open(format, (response) => void response.end(body));
     const seen: Page[] = [];
     await assert.rejects(source.readAll(null, {}, seen), (error: Error) => {
@@ -136,14 +136,14 @@ for (const [what, [format, body, message]] of Object.entries(broken)) {
       assert.ok(!`${error.stack}${error.cause}`.includes(secretWord));
       return true;
     });
-    // What arrives together with the fault is lost with it.
+    // Records that arrive in the same piece as the fault are lost.
     assert.ok(seen.length >= 4);
     assert.deepEqual(recordsOf(seen), good.slice(0, seen.length * 500));
     assert.equal(source.requests.length, 1);
   });
 }
 
-test('HTML, an object, and nothing at all are no JSON array, and gzip is no JSON.', async () => {
+test('HTML, an object and an empty body are no JSON array, and gzip is no JSON.', async () => {
   const gzip = Buffer.from('1f8b08000000000000138b8e05002906bb0d02000000', 'hex');
   for (const body of ['<!doctype html>', '{"data":[]}', '', ' ', '"text"', 'null', gzip]) {
     await using source = await open('json-array', (response) => void response.end(body));
@@ -200,7 +200,7 @@ test('Before a stream has begun, a 503 is tried again and a 401 renews the crede
   await assert.rejects(refusing.readAll(), { name: 'SourceError', status: 403, message });
 });
 
-test('A reader that waits keeps the server waiting, for longer than the time-out, and loses nothing.', async () => {
+test('A slow reader makes the server wait, for longer than the time-out, and loses nothing.', async () => {
   let sent = { bytes: 0 };
   let id = 0;
   await using source = await open(
@@ -225,7 +225,7 @@ test('A reader that waits keeps the server waiting, for longer than the time-out
   await pages.return(undefined);
 });
 
-test('A list that is not read on is closed at the server, and its error is nobody’s.', async () => {
+test('A list that is abandoned is closed at the server, and its error is not raised anywhere.', async () => {
   let closed = false;
   await using source = await open('ndjson', (response) => {
     response.once('close', () => {
@@ -301,7 +301,7 @@ for (const format of formats) {
       server.url,
       format,
     ]);
-    // A list that is kept takes more than that heap, and the process would not have come to its end.
+    // Keeping the whole list takes more than that heap, so the process would have died.
     assert.equal(Number(stdout), 1_000_000);
   });
 }

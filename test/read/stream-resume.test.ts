@@ -24,7 +24,7 @@ async function startStream(stream: (response: ServerResponse, attempt: number) =
   const world = stack.use(await startWorld({ endpoints: etcd.endpoints, records: [], env, list }));
   const owned = stack.move();
   const startedOver = () => world.lines.some(({ message }) => /no longer takes the saved cursor/.test(message));
-  /** A tick that is asked to end while it writes the third page. */
+  /** A tick that is stopped while it writes the third page. */
   async function tickOfTwoPages() {
     const stop = new AbortController();
     let writes = 0;
@@ -39,7 +39,7 @@ async function startStream(stream: (response: ServerResponse, attempt: number) =
   return { ...world, startedOver, tickOfTwoPages, [Symbol.asyncDispose]: () => owned.disposeAsync() };
 }
 
-test('A run resumes a stream of the same ETag behind the pages that were settled.', async () => {
+test('A run resumes a stream with the same ETag behind the settled pages.', async () => {
   await using world = await startStream((response) => response.setHeader('etag', '"1"').end(lines.join('')));
   await world.tickOfTwoPages();
   const second = await world.tick();

@@ -21,7 +21,7 @@ const worldOf = (endpoints: string[], env: Record<string, string> = {}) =>
 
 type World = Awaited<ReturnType<typeof worldOf>>;
 
-/** Every function answers with this error, and the target was not asked for anything. */
+/** Every function fails with this error, and the target receives no request. */
 async function assertRefused(world: World, expected: { name: string; code: string; message: RegExp }) {
   await Promise.all([
     assert.rejects(world.tick(), expected),
@@ -35,7 +35,7 @@ function assertNothingWritten({ target }: World) {
   assert.deepEqual([target.writes.length, target.refusals.length], [0, 0]);
 }
 
-/** A loopback port on which nobody answers: it accepts connections and keeps silent. */
+/** A loopback port that accepts connections and never answers. */
 async function startBlackHole() {
   const server = createServer();
   const sockets = new Set<{ destroy(): void }>();
@@ -75,7 +75,7 @@ test(
   },
 );
 
-test('Of several addresses one that works is enough.', SECONDS, async () => {
+test('One working address among several is enough.', SECONDS, async () => {
   await using hole = await startBlackHole();
   await using world = await worldOf([hole.url, ...etcd.endpoints]);
   assert.equal((await world.tick()).status, 'completed');
@@ -118,7 +118,7 @@ for (const [what, name, value] of [
   ['text that is not JSON', 'run', '{"last":'],
   ['JSON of another shape', 'checkpoint', '{"failed":{}}'],
 ] as const) {
-  test(`A state that holds ${what} is an error that names its key, and is left as it is.`, async () => {
+  test(`A state that holds ${what} is an error that names its key, and stays unchanged.`, async () => {
     await using world = await worldOf(etcd.endpoints);
     const key = `${world.env.STATE_PREFIX}${name}`;
     await etcd.etcdctl(['put', key, value]);
@@ -158,7 +158,7 @@ for (const [what, body, message] of [
 
 for (const status of [302, 403, 404]) {
   test(
-    `A source that answers ${status} is an error that says so, and is not followed elsewhere.`,
+    `A source that answers ${status} is an error with that status, and no redirect is followed.`,
     SECONDS,
     async () => {
       let requests = 0;

@@ -23,7 +23,7 @@ async function startLambda(status = 202) {
   return Object.assign(served, { invocations });
 }
 
-/** A pass of three pages of which the target takes two before it wants an hour's pause. */
+/** A pass of three pages. The target takes two of them and then asks for an hour's pause. */
 async function startThrottled(env: Record<string, string>) {
   const records = Array.from({ length: 150 }, (_, index) => model(index));
   const world = await startWorld({ endpoints: etcd.endpoints, records, pageSize: 50, env });
@@ -63,7 +63,7 @@ test('A chain of continuations ends after 20, is not begun by default, and obeys
 });
 
 test('A continuation that Lambda does not answer is given up before the invocation ends.', async (t) => {
-  // The moment of giving up is the test's to choose, so what counts is how far ahead the run has set it.
+  // The test fires the time-out itself and compares the time that the run has set for it.
   const expiry = new AbortController();
   const timeouts: number[] = [];
   t.mock.method(AbortSignal, 'timeout', (ms: number) => {

@@ -20,7 +20,7 @@ const worldOf = (count: number, latencyMs = 0) =>
     latencyMs,
   });
 
-test('The status of a job that never ran says just that.', async () => {
+test('The status of a job that never ran is empty.', async () => {
   await using world = await worldOf(1);
   assert.deepEqual(await world.control({ action: 'status' }), {
     ...{ job: 'models', stage: 'test', lockKey: world.env.LOCK_KEY },
@@ -28,7 +28,7 @@ test('The status of a job that never ran says just that.', async () => {
   });
 });
 
-test('The status tells who holds the lock, since when, and for how long its lease still runs.', async () => {
+test('The status reports who holds the lock, since when, and how long its lease has left.', async () => {
   await using world = await worldOf(500, 500);
   const before = new Date().toISOString();
   const tick = world.tick();
@@ -52,7 +52,7 @@ test('The status names a holder that is another program by its key.', async () =
   assert.ok((heldBy?.leaseRemainingSeconds ?? 0) > 0);
 });
 
-test('For a key without a lease, which nothing will ever free, the status gives the command that does.', async () => {
+test('For a key without a lease, which never expires, the status gives the command that deletes it.', async () => {
   await using world = await worldOf(1);
   const key = `${world.env.LOCK_KEY}/by hand`;
   await etcd.etcdctl(['put', key, 'what is this']);
@@ -64,7 +64,7 @@ test('For a key without a lease, which nothing will ever free, the status gives 
   assert.equal((await world.tick()).status, 'completed');
 });
 
-test('Pausing and resuming answer with their effect, and doing one twice is doing it once.', async () => {
+test('Pausing and resuming report their effect, and both are idempotent.', async () => {
   await using world = await worldOf(1);
   const since = new Set<string>();
   for (const note of ['first', 'second', 'second']) {
@@ -83,7 +83,7 @@ test('Pausing and resuming answer with their effect, and doing one twice is doin
   }
 });
 
-test('A pause does not need the lock: it is possible while a run holds it, which runs to its end.', async () => {
+test('A pause does not need the lock: it works while a run holds it, and that run continues to its end.', async () => {
   await using world = await worldOf(1);
   await using terminal = lockByHand(etcd, world.env.LOCK_KEY!);
   await terminal.acquired;

@@ -4,7 +4,7 @@ import { after, afterEach, before, beforeEach, test } from 'node:test';
 import { type FunctionName, type LocalCloud, startCloud } from '../../infra/local/cloud.ts';
 import { bodyOf, type Served, serve } from '../../infra/local/serve.ts';
 
-/** Every secret and every part of a record's body has this in it, so that any of them is found wherever it leaks. */
+/** Every secret and every part of a record's body contains this, so that a search finds each leak. */
 const MARK = 'hunter2';
 const SECRET = {
   source: { username: `${MARK}-user`, password: `${MARK}-password` },
@@ -20,7 +20,7 @@ const record = (index: number, name: unknown = `${MARK} ${index}`) => ({
   description: `${MARK}, which the schema drops`,
 });
 
-/** A server that passes requests on to another one, unless the test has an answer of its own. */
+/** A proxy, unless the test sets an answer of its own. */
 interface Front extends Served {
   upstream: string;
   instead: ((response: ServerResponse) => void) | undefined;
@@ -39,7 +39,7 @@ async function startFront(): Promise<Front> {
   return Object.assign(state, served);
 }
 
-/** What no parser of HTTP can read on from. */
+/** Breaks the HTTP framing, so that no parser can continue. */
 const garble = (response: ServerResponse) =>
   response.socket?.end(`HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n5\r\nhello\r\n${MARK} Basic ${BASIC}\r\n`);
 
@@ -101,8 +101,8 @@ async function invoke(name: FunctionName, event: unknown = {}) {
   return { result: payload as { status?: string; report?: Record<string, number> } | undefined, error };
 }
 
-// The first ones: an execution environment that has read the secret keeps it.
-test('A secret that is not JSON, of another shape or cut off is told of without its content.', async () => {
+// This test comes first, because an execution environment that has read the secret keeps it.
+test('A secret that is not JSON, of another shape or cut off is reported without its content.', async () => {
   const failure = async () => {
     const { error } = await invoke('backfill');
     assert.equal(error?.errorType, 'SecretError');
@@ -122,13 +122,13 @@ test('A secret that is not JSON, of another shape or cut off is told of without 
   }
 });
 
-test('A run that completes tells no secret and no record’s body.', async () => {
+test('A run that completes logs no secret and no record’s body.', async () => {
   const { result } = await invoke('sync');
   assert.equal(result?.status, 'completed');
   assert.equal(cloud.target.models.size, 30);
 });
 
-test('Records that are invalid, refused or beyond all attempts are told of without their bodies.', async () => {
+test('Records that are invalid, refused or beyond all attempts are reported without their bodies.', async () => {
   cloud.source.records.push(
     record(31, { name: MARK }),
     record(32, ''),
@@ -149,12 +149,12 @@ test('Records that are invalid, refused or beyond all attempts are told of witho
   assert.ok(output.some((line) => line.includes('a record was not written: invalid')));
 });
 
-test('A target that is down is told of without what was to be written.', async () => {
+test('A target that is down is reported without the bodies of the writes.', async () => {
   cloud.target.refuse = () => 500;
   assert.equal((await invoke('backfill')).error?.errorType, 'TargetDownError');
 });
 
-test('Refused credentials are told of without themselves.', async () => {
+test('Refused credentials are reported without their values.', async () => {
   cloud.source.credentials = { username: 'a', password: 'b' };
   assert.equal((await invoke('backfill')).error?.errorType, 'CredentialsError');
   cloud.source.credentials = SECRET.source;
@@ -162,7 +162,7 @@ test('Refused credentials are told of without themselves.', async () => {
   assert.equal((await invoke('backfill')).error?.errorType, 'CredentialsError');
 });
 
-test('A rotated token that cannot be sent is told of without itself.', async () => {
+test('A rotated token that cannot be sent is reported without its value.', async () => {
   cloud.secrets.put(SECRET_ID, { ...SECRET, target: { token: `${MARK}-token\n` } });
   cloud.target.token = 'another';
   assert.equal((await invoke('backfill')).error?.errorType, 'SecretError');
@@ -186,22 +186,22 @@ for (const [what, instead] of [
     },
   ],
 ] as const) {
-  test(`A source that answers ${what} is told of without what it answered.`, async () => {
+  test(`A source that answers ${what} is reported without its answer.`, async () => {
     source.instead = instead;
     assert.equal((await invoke('backfill')).error?.errorType, 'SourceError');
   });
 }
 
-test('Credentials that etcd refuses are told of without themselves.', async () => {
+test('Credentials that etcd refuses are reported without their values.', async () => {
   await cloud.etcd.etcdctl([ROOT, 'user', 'delete', 'job']);
   await addEtcdUser('another');
-  // As after a restart of etcd, which forgets the tokens it has given.
+  // A restart makes etcd forget the tokens that it has issued.
   await cloud.etcd.nodes[0]!.restart();
   assert.equal((await invoke('backfill')).error?.errorType, 'CredentialsError');
   assert.equal((await invoke('control', { action: 'status' })).error?.errorType, 'CredentialsError');
 });
 
-test('An etcd that is down is told of without what is sent to it.', async () => {
+test('An etcd that is down is reported without the requests to it.', async () => {
   await cloud.etcd.nodes[0]!.kill();
   assert.equal((await invoke('sync')).error?.errorType, 'LockServiceError');
 });

@@ -30,7 +30,7 @@ interface Emf {
   };
 }
 
-/** The values of the metrics of the last run that the world has told of, each of which has its unit. */
+/** The metrics of the last run in this world; each has its unit. */
 function lastOf({ emf }: { emf: Record<string, unknown>[] }): Record<string, number> {
   const line = emf.at(-1) as unknown as Emf & Record<string, number>;
   const [directive] = line._aws.CloudWatchMetrics;
@@ -44,7 +44,7 @@ function lastOf({ emf }: { emf: Record<string, unknown>[] }): Record<string, num
   );
 }
 
-test('A completed tick tells in one line how it has gone, under its stage and job.', async () => {
+test('A completed tick reports its metrics in one line, with its stage and job as dimensions.', async () => {
   await using world = await worldOf(700);
   const { runId, report } = await world.tick({ scheduledTime: '2026-11-24T12:15:00Z' });
   const { DurationMs: durationMs, ...values } = lastOf(world);
@@ -65,7 +65,7 @@ test('A completed tick tells in one line how it has gone, under its stage and jo
   assert.ok(!('service' in line));
 });
 
-test('A skip tells its reason and is no success, and those at a held lock are counted in a row.', async () => {
+test('A skip reports its reason and is no success, and skips at a held lock are counted in a row.', async () => {
   await using world = await worldOf(1, { env: { STARTING_DEADLINE_SECONDS: '60' } });
   const skip = async (event: unknown, reason: string) => {
     const result = await world.tick(event);
@@ -110,7 +110,7 @@ test('A skip tells its reason and is no success, and those at a held lock are co
   assert.deepEqual(resharding.values, { Skipped: 1, SkippedResharding: 1, ...state });
 });
 
-test('A partial tick that moved forward is a success; its pass gets older until it is completed.', async () => {
+test('A partial tick that settled records is a success; the age of its pass grows until the pass is completed.', async () => {
   const env = { CONCURRENCY: '1', DEADLINE_RESERVE_SECONDS: '20' };
   await using world = await worldOf(40, { latencyMs: 100, pageSize: 10, env });
   const stop = new AbortController();
@@ -140,7 +140,7 @@ test('A partial tick that has not settled a record is no success.', () => {
   );
 });
 
-test('A tick that fails says so, with what it had done by then, and the time since the last success goes on.', async () => {
+test('A tick that fails reports an error and its counts so far, and the time since the last success keeps growing.', async () => {
   await using world = await worldOf(20, { pageSize: 10 });
   await world.tick();
   world.source.records = [...models(20), { nonsense: true }];
@@ -158,7 +158,7 @@ test('A tick that fails says so, with what it had done by then, and the time sin
   assert.ok(!('Completed' in values));
 });
 
-test('A tick whose lock is lost tells of that, and of what it had written.', async () => {
+test('A tick whose lock is lost reports that and its counts.', async () => {
   // The revocation is noticed at the next keep-alive, a third of the TTL later at most.
   const env = { CONCURRENCY: '2', LOCK_TTL_SECONDS: '5' };
   await using world = await worldOf(400, { latencyMs: 200, env });
@@ -181,7 +181,7 @@ test('Every answer that throttles is counted.', async () => {
   assert.equal(lastOf(world).Throttles, 3);
 });
 
-test('A backfill is told apart from the timer, and a rehearsal is not told at all.', async () => {
+test('A backfill has metrics of its own kind, and a rehearsal has none.', async () => {
   await using world = await worldOf(3);
   await world.backfill({ dryRun: true });
   assert.deepEqual(world.emf, []);
@@ -196,7 +196,7 @@ test('A backfill is told apart from the timer, and a rehearsal is not told at al
   assert.equal(line!.kind, 'backfill');
 });
 
-test('A shard is told of on its own as well, so that a dead one does not hide behind the others.', async () => {
+test('A shard also has metrics of its own, so that the others do not hide a dead one.', async () => {
   await using world = await worldOf(20, { env: { SHARDS: '2' } });
   await world.tick({ shard: { index: 1, of: 2 } });
   const [line] = world.emf as unknown as (Emf & Record<string, unknown>)[];
@@ -205,12 +205,12 @@ test('A shard is told of on its own as well, so that a dead one does not hide be
   assert.deepEqual(own!.Dimensions, [['stage', 'job', 'shard']]);
   assert.equal(line!.shard, '1-of-2');
   assert.deepEqual(own!.Metrics.map(({ Name }) => Name).sort(), ['ConsecutiveSkips', 'DurationMs', 'Success']);
-  // What was of one run is not of the next.
+  // No dimension of one run stays for the next.
   await world.backfill({ shard: { index: 0, of: 2 } });
   assert.equal((world.emf.at(-1) as unknown as Emf)._aws.CloudWatchMetrics.length, 1);
 });
 
-test('A tick that cannot ask etcd is an error, and nothing is made up about what is kept there.', async () => {
+test('A tick that cannot reach etcd is an error and reports nothing about the state there.', async () => {
   await using world = await worldOf(1, { env: { ETCD_ENDPOINTS: 'http://127.0.0.1:1' } });
   await assert.rejects(world.tick(), { name: 'LockServiceError' });
   assert.deepEqual(lastOf(world), { Errored: 1, Success: 0 });
@@ -218,7 +218,7 @@ test('A tick that cannot ask etcd is an error, and nothing is made up about what
 
 const silent = { warn() {} } as unknown as Log;
 
-test('Metrics that cannot be written are logged, and neither the run nor the next ones are any the worse.', () => {
+test('A failure to write metrics is logged and disturbs neither this run nor the next ones.', () => {
   const warnings: unknown[] = [];
   const log = { warn: (message: unknown) => warnings.push(message) } as unknown as Log;
   const lines: Record<string, unknown>[] = [];
@@ -235,7 +235,7 @@ test('Metrics that cannot be written are logged, and neither the run nor the nex
   assert.deepEqual([lines.length, lines[0]?.Errored], [1, 1]);
 });
 
-test('The deployed artifact prints the line as it is, with nothing before it: one for a run, none for a look.', async () => {
+test('The deployed artifact prints the bare line: one for each run, none for control.', async () => {
   await using cloud = await startCloud({ stage: 'dev' });
   const { sync, backfill, control } = cloud.functions;
   const metricsOf = (logs: string[]) =>

@@ -23,7 +23,7 @@ async function worldOf(count: number, options: { latencyMs?: number; env?: Recor
   return world;
 }
 
-test('A target whose token was rotated is answered with the new one in the middle of a run, and no record fails.', async () => {
+test('When the target’s token is rotated in the middle of a run, the run continues with the new one and no record fails.', async () => {
   await using world = await worldOf(600, { latencyMs: 20 });
   const tick = world.tick();
   await untilWriting(world, tick);
@@ -35,7 +35,7 @@ test('A target whose token was rotated is answered with the new one in the middl
   assert.equal(world.secrets.reads, 2);
 });
 
-test('A source whose password was rotated is asked again with the new one, and the run completes.', async () => {
+test('When the source’s password is rotated in the middle of a run, the run asks again with the new one and completes.', async () => {
   await using world = await worldOf(1600, { latencyMs: 10 });
   const tick = world.tick();
   await untilWriting(world, tick);
@@ -110,7 +110,7 @@ test('A target that has seen a higher token although the lock is ours means that
   assert.deepEqual([lastRun?.status, lastRun?.error?.code, heldBy], ['failed', 'FENCE_AHEAD', undefined]);
 });
 
-test('A run whose lock was taken over meanwhile is superseded, and does not touch the state.', async () => {
+test('A run whose lock was taken over is superseded and does not touch the state.', async () => {
   await using world = await worldOf(2000, { latencyMs: 500 });
   const before = await stored(etcd, world.prefix);
   const tick = assert.rejects(world.tick(), { name: 'SupersededError', code: 'SUPERSEDED' });

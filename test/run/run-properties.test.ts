@@ -13,17 +13,17 @@ after(() => etcd[Symbol.asyncDispose]());
 
 type Model = ReturnType<typeof model>;
 const MOODS = ['well', 'well', 'flaky', 'down', 'stopped'] as const;
-/** What a tick may end with while the target is down or the run is stopped; nothing else is thrown. */
+/** The only errors that a tick may throw while the target is down or the run is stopped. */
 const EXPECTED = ['TargetDownError', 'NoProgressError'];
 
-/** Ticks over a source that changes all the time and a target in changing moods, then compares. */
+/** Runs ticks while the source changes and the target's mood varies, then compares both sides. */
 async function play(seed: number) {
   const random = mulberry32(seed);
   const below = (bound: number) => Math.floor(random() * bound);
   const withQueue = below(3) > 0;
   await using queue = await startQueue();
   let version = 0;
-  /** The name tells what becomes of a record: one without a name is invalid, and the target refuses a poisoned one. */
+  /** The name decides a record's fate: without a name it is invalid, and the target refuses a poisoned one. */
   const change = (index: number): Model => {
     const fate = below(12);
     const name = fate === 0 ? '' : `${fate === 1 ? 'poison' : 'fine'} ${++version}`;
@@ -83,6 +83,6 @@ async function play(seed: number) {
 }
 
 for (let seed = 1; seed <= 12; seed++) {
-  test(`Whatever befalls source, target and ticks, each record is written, listed or dead-lettered (seed ${seed}).`, () =>
+  test(`Whatever happens to source, target and ticks, each record is written, listed or dead-lettered (seed ${seed}).`, () =>
     play(seed));
 }

@@ -10,7 +10,7 @@ let lockKey = '';
 before(async () => {
   etcd = await startEtcd();
 });
-// However a test's runs have ended: neither key nor lease outlives them.
+// Neither key nor lease outlives a run, however it ended.
 afterEach(async () => assert.deepEqual(await leftBehind(etcd, lockKey), NOTHING));
 after(() => etcd[Symbol.asyncDispose]());
 
@@ -60,7 +60,7 @@ test('The same scheduled time again is a duplicate, and so is an earlier one; th
   assert.equal((await world.control({ action: 'status' })).consecutiveSkips, 0);
 });
 
-test('A tick sent by hand for a time to come does not stand in the way of those until then.', async () => {
+test('A tick sent by hand with a future time makes no earlier tick a duplicate.', async () => {
   await using world = await worldOf(1);
   const outcome = async (scheduledTime: string) => {
     const { status, reason } = await world.tick({ scheduledTime });
@@ -73,7 +73,7 @@ test('A tick sent by hand for a time to come does not stand in the way of those 
   assert.equal(await outcome('2026-01-01T00:10:00Z'), 'duplicate');
 });
 
-test('A tick that failed is not remembered as done: delivered again, it runs.', async () => {
+test('A failed tick does not count as done: delivered again, it runs.', async () => {
   await using world = await worldOf(1);
   const event = { scheduledTime: '2026-11-24T12:15:00Z' };
   world.source.credentials = { username: 'somebody', password: 'else' };
@@ -107,7 +107,7 @@ test('A paused job skips its ticks with the note, lets a backfill run, and runs 
   assert.equal((await world.tick()).status, 'completed');
 });
 
-test('A tick that finds another run at work is skipped, and names that run.', async () => {
+test('A tick that finds another run in progress is skipped and names that run.', async () => {
   await using world = await worldOf(500, { latencyMs: 500 });
   const first = world.tick();
   await untilWriting(world, first);
@@ -174,7 +174,7 @@ test('A backfill waits in the same queue as `etcdctl lock`, and runs when its tu
   assert.equal((await backfill).report.written, 3);
 });
 
-test('A backfill that waits in vain is skipped, and leaves the queue.', async () => {
+test('A backfill that does not get the lock in time is skipped and leaves the queue.', async () => {
   await using world = await worldOf(3);
   await using terminal = lockByHand(etcd, lockKey);
   const key = await terminal.acquired;
@@ -183,7 +183,7 @@ test('A backfill that waits in vain is skipped, and leaves the queue.', async ()
   assert.deepEqual(await lockKeys(etcd, lockKey), [key]);
 });
 
-test('A backfill by ids writes just those, counts what the source does not know, and leaves the timer’s state alone.', async () => {
+test('A backfill by ids writes only these, counts the ones that the source does not know, and leaves the timer’s state alone.', async () => {
   await using world = await worldOf(30);
   await world.tick({ scheduledTime: '2026-11-24T12:15:00Z' });
   const before = await stored(etcd, world.prefix, 'backfill');

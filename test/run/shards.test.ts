@@ -73,7 +73,7 @@ test('A pause is for all shards, and a backfill has to name its own.', async () 
   );
 });
 
-test('Where the schema makes another id of the one that was sent, shards go by the one that is written.', async () => {
+test('Where the schema changes the id that was sent, the shard follows from the id that is written.', async () => {
   const { record, ...rest } = job;
   const renaming = v.pipe(
     record as v.GenericSchema<unknown, ReturnType<typeof model>>,

@@ -23,7 +23,7 @@ const settings = {
 const tick = (scheduledTime?: string): Tick => ({ kind: 'tick', scheduledTime });
 const pause = { since: '2026-11-23T00:00:00.000Z', note: 'target is being migrated' };
 
-/** The state that a completed tick of `scheduledTime`, begun at `startedAt`, has left. */
+/** The state after a completed tick of `scheduledTime` that began at `startedAt`. */
 const after = (completedScheduledTime: string, completedStartedAt: string): State => ({
   consecutiveSkips: 0,
   run: { last: {} as RunRecord, completedScheduledTime, completedStartedAt },
@@ -37,7 +37,7 @@ test('A first tick and one that is due are not skipped.', () => {
   assert.equal(reasonOf(tick(NOW), longAgo), undefined);
 });
 
-test('A paused job skips its ticks and tells the note and since when.', () => {
+test('A paused job skips its ticks and reports the note and since when.', () => {
   const skip = reasonToSkip(tick(NOW), { ...longAgo, pause }, settings, nowMs);
   assert.equal(skip?.reason, 'paused');
   assert.match(skip?.message ?? '', /since 2026-11-23T00:00:00\.000Z: target is being migrated$/);
@@ -48,7 +48,7 @@ test('A scheduled time that was completed, or one before it, is a duplicate.', (
   assert.equal(reasonOf(tick('2026-11-24T10:59:59.999Z'), longAgo), 'duplicate');
 });
 
-test('A tick of a time to come, once completed, is a duplicate itself and makes none of those before it.', () => {
+test('A completed tick with a future time is a duplicate itself and makes no earlier tick one.', () => {
   const sentByHand = after('2099-01-01T00:00:00.000Z', '2026-11-24T11:00:00.000Z');
   assert.equal(reasonOf(tick('2099-01-01T00:00:00.000Z'), sentByHand), 'duplicate');
   assert.equal(reasonOf(tick(NOW), sentByHand), undefined);
@@ -63,11 +63,11 @@ test('A tick within the minimum interval after the start of the last completed o
   const scheduled = '2026-11-24T11:55:00.000Z';
   assert.equal(reasonOf(tick(NOW), after(scheduled, '2026-11-24T11:55:01.000Z')), 'min-interval');
   assert.equal(reasonOf(tick(NOW), after(scheduled, '2026-11-24T11:55:00.000Z')), undefined);
-  // On a clock that was a day ahead.
+  // The last tick ran on a clock that was a day ahead.
   assert.equal(reasonOf(tick(NOW), after(scheduled, '2026-11-25T12:00:00.000Z')), undefined);
 });
 
-test('Of several reasons the first in the order of the contract is given.', () => {
+test('Where several reasons apply, the first in the order of the contract is given.', () => {
   const recent = after('2026-11-24T11:59:00.000Z', '2026-11-24T11:59:00.000Z');
   const late = '2026-11-24T11:30:00.000Z';
   assert.equal(reasonOf(tick(late), { ...recent, pause }), 'paused');
@@ -80,13 +80,13 @@ test('Without a scheduled time a tick is neither a duplicate nor stale.', () => 
   assert.equal(reasonOf(tick(), after('2099-01-01T00:00:00.000Z', '2026-11-24T11:00:00.000Z')), undefined);
 });
 
-test('What is not set up is not checked.', () => {
+test('A check without its setting is off.', () => {
   const off = { ...settings, startingDeadlineSeconds: undefined, minIntervalSeconds: undefined };
   const state = after('2026-11-23T00:00:00.000Z', NOW);
   assert.equal(reasonToSkip(tick('2026-11-23T00:00:01.000Z'), state, off, nowMs), undefined);
 });
 
-test('A backfill is held up by none of these.', () => {
+test('None of these skips a backfill.', () => {
   const backfill = { kind: 'backfill', waitSeconds: 0, dryRun: false } as const;
   const state = { ...after('2099-01-01T00:00:00.000Z', NOW), pause };
   assert.equal(reasonToSkip(backfill, state, settings, nowMs), undefined);

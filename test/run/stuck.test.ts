@@ -4,7 +4,7 @@ import * as v from 'valibot';
 import { type LocalEtcd, startEtcd } from '../../infra/local/etcd/etcd.ts';
 import { model, startWorld } from '../support/world.ts';
 
-// Whatever a run meets, the later ones get on with their work, and somebody can look at the job.
+// Whatever a run encounters, later runs do their work, and an operator can read the status.
 
 let etcd: LocalEtcd;
 before(async () => {
@@ -16,7 +16,7 @@ const models = (count: number) => Array.from({ length: count }, (_, index) => mo
 const open = (options: Partial<Parameters<typeof startWorld>[0]> = {}) =>
   startWorld({ endpoints: etcd.endpoints, records: models(10), ...options });
 
-/** A job whose own schema looks at nothing. */
+/** A job whose schema accepts everything. */
 const anything = { record: v.any() as v.GenericSchema<unknown, ReturnType<typeof model>> };
 
 test('A clock that is set back while a run works changes nothing.', async (t) => {
@@ -62,14 +62,14 @@ for (const status of [500, 429]) {
     assert.ok(world.target.models.has('model-00011'));
     assert.deepEqual((await world.control({ action: 'status' })).failed, [{ id: 'model-00003', attempts: 2 }]);
 
-    // A source that is down says nothing of a record.
+    // A source that is down is no verdict on a record.
     world.source.refuse = () => status;
     await assert.rejects(world.tick(), { name: 'SourceError' });
     assert.deepEqual((await world.control({ action: 'status' })).failed, [{ id: 'model-00003', attempts: 2 }]);
   });
 }
 
-test('A failed record for which the job makes no path, or gets another record, is given up in the end.', async () => {
+test('A failed record for which the job makes no path, or reads another record, is given up in the end.', async () => {
   const paths: Record<string, string> = { 'model-00003': '\ud800', 'model-00004': 'model-00005' };
   const one = (id: string) => `/v1/models/${encodeURIComponent(paths[id] ?? id)}`;
   await using world = await open({ job: { source: { one } } });

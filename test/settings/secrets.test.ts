@@ -10,7 +10,7 @@ import { openCredentials, secretStore } from '../../lib/settings/secrets.ts';
 const ENDPOINT = 'AWS_ENDPOINT_URL_SECRETS_MANAGER';
 const never = new AbortController().signal;
 
-/** A valid secret of which every value can be found again. */
+/** A valid secret whose values a search can find. */
 const secretOf = (token: string) => ({
   source: { username: 'hunter2-user', password: 'hunter2-password' },
   target: { token },
@@ -32,14 +32,14 @@ after(async () => {
   await secrets[Symbol.asyncDispose]();
 });
 
-/** How often the endpoint was asked meanwhile. */
+/** Counts the requests to the endpoint while `work` runs. */
 async function readsOf(work: () => Promise<unknown>) {
   const before = secrets.reads;
   await work();
   return secrets.reads - before;
 }
 
-/** Reads the secret `id` with a client of its own, and gives all that a log line can show of the error. */
+/** Reads the secret `id` with a client of its own and returns the message, after checking that nothing of the error leaks. */
 async function failureOf(id: string) {
   const error = await secretStore(id)
     .read(never)
@@ -81,7 +81,7 @@ test('A secret without its etcd part is complete.', async () => {
   assert.deepEqual((await secretStore('plain').read(never)).secret.etcd, {});
 });
 
-test('Refused credentials are renewed by one reading for all who wait, and by none for who comes later.', async () => {
+test('Refused credentials are renewed by one read for all waiting requests, and by none for later ones.', async () => {
   secrets.put('rotated', secretOf('one'));
   const credentials = await openCredentials(secretStore('rotated'), never);
   const old = credentials.current();
@@ -95,7 +95,7 @@ test('Refused credentials are renewed by one reading for all who wait, and by no
   assert.equal(credentials.current().target.token, 'two');
 });
 
-test('Credentials that are refused again after the renewal end the run, with no further reading.', async () => {
+test('Credentials that are refused again after the renewal end the run, without another read.', async () => {
   secrets.put('twice', secretOf('one'));
   const credentials = await openCredentials(secretStore('twice'), never);
   secrets.put('twice', secretOf('two'));
@@ -107,7 +107,7 @@ test('Credentials that are refused again after the renewal end the run, with no 
   assert.equal(reads, 0);
 });
 
-test('Refused credentials of which there is no newer version end the run, for all who wait.', async () => {
+test('Refused credentials without a newer version end the run, for all waiting requests.', async () => {
   secrets.put('same', secretOf('one'));
   const credentials = await openCredentials(secretStore('same'), never);
   const renewal = () => credentials.renew(credentials.current(), never, new Error('the target answered 401'));
@@ -125,7 +125,7 @@ test('A secret that does not exist is an error that names it and says so.', asyn
   assert.match(await failureOf('absent'), /could not be read: ResourceNotFoundException/);
 });
 
-test('A secret that is not JSON, or not of the documented shape, is refused without a word of its content.', async () => {
+test('A secret that is not JSON, or not of the documented shape, is refused without quoting its content.', async () => {
   const { source, target, etcd } = secretOf('hunter2-token');
   for (const [value, fault] of [
     ['hunter2 {', /is not JSON text$/],
@@ -148,7 +148,7 @@ test('A secret that is not JSON, or not of the documented shape, is refused with
   }
 });
 
-test('An answer that is cut off or garbled is an error without a word of its content.', async () => {
+test('An answer that is cut off or garbled is an error that quotes nothing of it.', async () => {
   for (const body of ['{"SecretString":"hunter2', '{"SecretString": hunter2}', 'hunter2']) {
     await using server = await serve((_, response) => {
       response.writeHead(200, { 'content-type': 'application/x-amz-json-1.1' }).end(body);
@@ -169,7 +169,7 @@ test('An endpoint that accepts and never answers is an error.', { timeout: 60_00
   silent.close();
 });
 
-test('A reading ends with the signal’s own reason.', async () => {
+test('An aborted read fails with the signal’s own reason.', async () => {
   const stop = new AbortController();
   const reading = secretStore('cached').read(stop.signal);
   stop.abort(new Error('the run is over'));

@@ -89,7 +89,7 @@ test('Every part of the state is read as it was put, and a deleted part is gone.
   assert.deepEqual(await load(job), rest);
 });
 
-test('Skips in a row are counted by the key itself, and a deleted key begins anew.', async () => {
+test('The version of the key counts skips in a row, and a deleted key starts again.', async () => {
   const job = newJob();
   const note = () => countSkip(etcd, job.statePrefix, { runId: 'run-1', at }, budget);
   assert.deepEqual([await note(), await note(), await note()], [1, 2, 3]);

@@ -10,11 +10,11 @@ const run = promisify(execFile);
 
 /** A program that Debian and Ubuntu have in a package of its name. */
 export interface DebianProgram {
-  /** The environment variable that leads to one. */
+  /** The environment variable that holds its path. */
   variable: string;
-  /** Inside the package. */
+  /** Its path inside the package. */
   path: string;
-  /** The argument that makes it tell its version. */
+  /** The argument that prints its version. */
   versionArg: string;
 }
 

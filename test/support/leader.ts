@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import type { LocalEtcd } from '../../infra/local/etcd/etcd.ts';
 import type { EtcdNode } from '../../infra/local/etcd/node.ts';
 
-/** The node that leads the cluster at the moment. */
+/** The current leader of the cluster. */
 export async function leaderOf(server: LocalEtcd): Promise<EtcdNode> {
   const statuses: { Endpoint: string; Status: { leader: number; header: { member_id: number } } }[] = JSON.parse(
     await server.etcdctl(['endpoint', 'status', '--write-out=json']),

@@ -41,7 +41,7 @@ export async function servePages(
 /** A write as it arrived. */
 export interface Arrival {
   id: string;
-  /** As it was on the wire. */
+  /** The path on the wire. */
   path: string;
   authorization: string;
   body: { name: string };

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 
 export type Order = { lockKey: string; startAtMs: number } | { release: true };
 
-/** What one client was told: its own token, or that of whom it lost to. */
+/** The outcome for one client: its own token, or the winner's. */
 export interface Result {
   won: boolean;
   token: string;
@@ -13,7 +13,7 @@ export interface Result {
 export interface Racer extends AsyncDisposable {
   /** All clients try the lock, at `startAtMs` of the wall clock. */
   race(lockKey: string, startAtMs?: number): Promise<Result[]>;
-  /** Whoever won lets go. */
+  /** The winner releases the lock. */
   release(): Promise<void>;
   kill(): Promise<void>;
 }
@@ -53,7 +53,7 @@ export async function startRacer(
 
 /**
  * Lets all clients of all processes try one lock at the same moment, `rounds` times.
- * @returns what is wrong with the outcome, in words: nothing, if each round had one winner, whom all others lost to.
+ * @returns a sentence for each fault; none if each round had one winner whose token all losers name
  */
 export async function playRaces(
   endpoints: string[],
@@ -67,7 +67,7 @@ export async function playRaces(
   const faults: string[] = [];
   let before = 0n;
   for (let round = 1; round <= rounds; round++) {
-    // Time enough for all of them to hear of it.
+    // The order reaches all processes by then.
     const startAtMs = Date.now() + 50;
     const results = (await Promise.all(racers.map((racer) => racer.race(lockKey, startAtMs)))).flat();
     const winners = results.filter(({ won }) => won);

@@ -1,6 +1,6 @@
 /**
- * A process with several clients that all want the lock they are told of at the same moment, and keep it until they are
- * told to let go. Its arguments: endpoints, comma separated; the number of clients; their TTL in seconds.
+ * A process with several clients that all try the same lock at the moment that an order names. The winner keeps it until
+ * the order to release it. Arguments: comma-separated endpoints, the number of clients, their TTL in seconds.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { type Lock, tryLock } from '../../lib/lock/mutex.ts';

@@ -6,14 +6,14 @@ export type ProxyMode = 'pass' | 'black-hole' | 'half-open';
 
 /** A TCP proxy on loopback that loses the network on demand. */
 export interface TcpProxy extends AsyncDisposable {
-  /** Of the proxy, with the scheme of the server's. */
+  /** The proxy's address with the server's scheme. */
   readonly url: string;
   /**
-   * May be changed at any time. What does not get through is held back, as a network's retransmissions would do, and
+   * May be changed at any time. Data that does not get through is held back, as by a network's retransmissions, and
    * arrives when the mode changes, unless the connection has been cut by then.
    */
   mode: ProxyMode;
-  /** Resets all connections; what was held back is lost. */
+  /** Resets all connections; data that was held back is lost. */
   cut(): void;
   /** The open connections fall silent for good, as behind a NAT that has forgotten them; new ones follow the mode. */
   forget(): void;
@@ -31,7 +31,7 @@ export async function startTcpProxy(server: string): Promise<TcpProxy> {
   const pairs = new Set<Pair>();
   let mode: ProxyMode = 'pass';
 
-  /** Not reading is what makes a network silent: the sender's bytes stay under way. */
+  /** A socket that is not read is a silent network: the sender's bytes stay in transit. */
   const flow = (socket: Socket, open: boolean) => (open ? socket.resume() : socket.pause());
   const apply = ({ client, upstream, forgotten }: Pair) => {
     flow(client, mode !== 'black-hole' && !forgotten);

@@ -23,8 +23,8 @@ export const model = (index: number, minute = index) => ({
 });
 
 /**
- * The shipped job in this process, between a real source, a real target, a Secrets Manager endpoint and the etcd given, with
- * a lock and a state of its own.
+ * The shipped job in this process, with a real source and target, a Secrets Manager endpoint, the given etcd, and its own
+ * lock and state.
  */
 export async function startWorld(options: {
   endpoints: string[];
@@ -32,11 +32,11 @@ export async function startWorld(options: {
   latencyMs?: number;
   pageSize?: number;
   env?: Record<string, string>;
-  /** What the job does otherwise than the shipped one. */
+  /** What differs from the shipped job. */
   job?: Partial<Omit<typeof shippedJob, 'source'>> & { source?: { one?: SourceJob['one'] | undefined } };
-  /** How the job lists its source, where that is not as shipped. */
+  /** Replaces how the shipped job lists its source. */
   list?: SourceJob['list'];
-  /** How the job writes, where that is not as shipped. */
+  /** Replaces how the shipped job writes. */
   writes?: TargetJob<ReturnType<typeof model>>;
 }) {
   const job = {
@@ -84,7 +84,7 @@ export async function startWorld(options: {
     ...{ debug: write('debug'), info: write('info'), warn: write('warn'), error: write('error') },
     appendKeys() {},
   } as unknown as Log;
-  /** What CloudWatch would have been told. */
+  /** The metrics that CloudWatch would have received. */
   const emf: Record<string, unknown>[] = [];
   const metrics = createMetrics({ stage: 'test', job: job.name }, log, (line) => emf.push(JSON.parse(line)));
   const invocation = (remainingMs: number, stop: AbortSignal) => ({

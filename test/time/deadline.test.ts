@@ -3,7 +3,7 @@ import { getEventListeners } from 'node:events';
 import { type TestContext, test } from 'node:test';
 import { setDeadline } from '../../lib/time/deadline.ts';
 
-/** A deadline of 60 s with a reserve of 10 s, on a clock that the test moves. */
+/** A deadline of 60 s with a reserve of 10 s, on a clock that the test steps. */
 function start(t: TestContext, stop = new AbortController()) {
   t.mock.timers.enable({ apis: ['setTimeout'] });
   const deadline = setDeadline({ remainingMs: 60_000, reserveSeconds: 10, stop: stop.signal });
@@ -33,7 +33,7 @@ test('A process that is asked to end closes at once, has half the reserve until 
   assert.ok(deadline.endsInMs() > 50_000);
   stop.abort();
   assert.deepEqual(fired(), [true, false]);
-  // Or it would ask an etcd that is silent for the unlock until the invocation's own end.
+  // Otherwise it would wait for a silent etcd until the invocation's own end.
   assert.ok(deadline.endsInMs() <= 10_000);
   t.mock.timers.tick(4999);
   assert.deepEqual(fired(), [true, false]);
@@ -57,7 +57,7 @@ test('A deadline that is disposed of leaves no timer and no listener.', (t) => {
   assert.equal(getEventListeners(stop.signal, 'abort').length, 0);
 });
 
-test('A time-out that is not above the reserve is a fault of the settings, which names both.', () => {
+test('A time-out that is not above the reserve is a SettingsError that names both.', () => {
   const stop = new AbortController().signal;
   for (const remainingMs of [3000, 10_000]) {
     assert.throws(() => setDeadline({ remainingMs, reserveSeconds: 10, stop }), {

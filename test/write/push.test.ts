@@ -22,7 +22,7 @@ interface Call {
   key: string;
 }
 
-/** A target that knows names and prices apart from each other, and a job that writes both of each record. */
+/** A target that stores names and limits separately, and a job that writes both for each record. */
 async function startShop(options: {
   push?: (record: Model, target: Push) => Promise<void>;
   status?: (call: Call) => number;
@@ -94,7 +94,7 @@ test('A push sees what the target answered, and may go on after a refusal.', asy
   assert.deepEqual(seen, [undefined, 201, { path: '/names' }, 'eu', fencingToken, `${shop.world.prefix}/lock`]);
 });
 
-test('A push that throws fails its record and no other; one that is refused tells so.', async () => {
+test('A push that throws fails its record and no other; a refusal is the reason that is reported.', async () => {
   await using shop = await startShop({
     status: ({ path }) => (path === '/limits/model-00002' ? 422 : 200),
     push: (record, target) =>
@@ -108,7 +108,7 @@ test('A push that throws fails its record and no other; one that is refused tell
   ]);
 });
 
-test('Calls that a push does not wait for are made one after the other, and belong to the write.', async () => {
+test('Calls that a push does not await are made one after the other and belong to the write.', async () => {
   await using shop = await startShop({
     env: { CONCURRENCY: '1' },
     async push({ id }, { send }) {
@@ -120,7 +120,7 @@ test('Calls that a push does not wait for are made one after the other, and belo
   assert.equal(shop.state.peakInFlight, 1);
 });
 
-test('A push that gives up while its calls are under way is over only when they are, and makes no further ones.', async () => {
+test('A push that gives up while its calls are in flight ends only when they do, and makes no further ones.', async () => {
   const late: unknown[] = [];
   const afterwards: (() => void)[] = [];
   await using shop = await startShop({
@@ -158,7 +158,7 @@ test('A push cannot hide from the run that the fence was refused.', async () => 
   assert.equal(shop.calls.length, 1);
 });
 
-test('A push that tries again until it is told to stop is told so when the fence is refused.', async () => {
+test('A push that retries until its signal fires receives the signal when the fence is refused.', async () => {
   await using shop = await startShop({
     count: 1,
     status: () => 412,

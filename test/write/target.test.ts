@@ -100,7 +100,7 @@ test('A lock key that no header can hold is sent URL-encoded.', async () => {
   assert.equal(target.arrivals[0]?.headers['x-fencing-scope'], '%2Flocks%2Fgr%C3%B6%C3%9Fe%201');
 });
 
-test('A status that is not 2xx fails the record; it is the record that is to blame unless the target may be down.', async () => {
+test('A status that is not 2xx fails the record; it counts as a refusal unless the target may be down.', async () => {
   for (const [status, refused] of [
     ...[[301, true] as const, [400, true] as const, [404, true] as const, [409, true] as const, [422, true] as const],
     ...[[429, false] as const, [500, false] as const, [503, false] as const],
@@ -121,7 +121,7 @@ test('A redirect is not followed: the record has failed.', async () => {
   assert.equal(target.arrivals.length, 1);
 });
 
-test('A record is written only when the whole answer was read: one that always breaks off has failed.', async () => {
+test('A record is written only when the whole answer was read: if it always breaks off, the record has failed.', async () => {
   const handle = (response: ServerResponse) => {
     response.writeHead(200, { 'content-length': 10 }).write('{"a"', () => response.destroy());
   };
@@ -130,7 +130,7 @@ test('A record is written only when the whole answer was read: one that always b
   assert.equal(target.arrivals.length, 5);
 });
 
-test('What the target refuses is refused, whatever becomes of the body of that answer.', async () => {
+test('A refusal is a refusal, even if the body of that answer breaks off.', async () => {
   const half = (status: number) => (response: ServerResponse) => {
     response.writeHead(status, { 'content-length': '100' }).write('half', () => response.destroy());
   };
@@ -146,14 +146,14 @@ test('What the target refuses is refused, whatever becomes of the body of that a
   assert.equal(down.arrivals.length, 5);
 });
 
-test('A 412 is what the fence says of it, and is not tried again.', async () => {
+test('A 412 fails with the fence’s own error and is not retried.', async () => {
   const refused = async () => Object.assign(new Error('a later run'), { name: 'SupersededError' });
   await using target = await open({ handle: (response) => answer(response, 412, {}), refused });
   await assert.rejects(target.write(record('a')), { name: 'SupersededError', message: 'a later run' });
   assert.equal(target.arrivals.length, 1);
 });
 
-test('A record of which no request can be made has failed, and the run goes on.', async () => {
+test('A record that no request can be made of has failed, and the run continues.', async () => {
   const broken: Parameters<typeof open>[0][] = [
     {
       request: () => {

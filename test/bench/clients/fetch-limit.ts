@@ -1,6 +1,6 @@
 import pLimit from 'p-limit';
 
-// What one would write first: read the list, then fetch with a limit.
+// The obvious first version: read the list, then fetch with a limit.
 const [sourceUrl, targetUrl, count] = process.argv.slice(2) as [string, string, string];
 
 const startedMs = performance.now();

@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { pathToFileURL } from 'node:url';
 
-// Loads a handler and calls it with an event, where there is one, as Lambda does; what it took is on the last line.
+// Loads a handler and calls it with an event, if given, as Lambda does; the last line holds the timings.
 const [file, name, event] = process.argv.slice(2) as [string, string, string | undefined];
 const loaded = file.endsWith('.cjs') ? createRequire(file)(file) : await import(pathToFileURL(file).href);
 const handler = loaded[name];

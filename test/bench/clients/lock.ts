@@ -3,7 +3,7 @@ import { connectEtcd } from '../../../lib/lock/etcd.ts';
 import { tryLock } from '../../../lib/lock/mutex.ts';
 import { openSession } from '../../../lib/lock/session.ts';
 
-// Takes and frees the lock, and makes the calls that it is made of by themselves, in turn; tells all durations.
+// Alternates between taking and freeing the lock and making the bare etcd calls of both; prints all durations.
 const [endpoint, rounds] = process.argv.slice(2) as [string, string];
 await using etcd = connectEtcd([endpoint]);
 const budget = { attemptMs: 5000, totalMs: 10_000 };

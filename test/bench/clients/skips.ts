@@ -1,7 +1,7 @@
 import { pathToFileURL } from 'node:url';
 import { connectEtcd } from '../../../lib/lock/etcd.ts';
 
-// Skips the same tick again and again in a warm process; where an endpoint is given, reads etcd in turn with it.
+// Skips the same tick repeatedly in a warm process; with an endpoint, alternates with bare reads of etcd.
 const [file, event, rounds, endpoint] = process.argv.slice(2) as [string, string, string, string | undefined];
 const { handler } = await import(pathToFileURL(file).href);
 const context = { awsRequestId: 'bench', functionName: 'solotick-bench-sync', getRemainingTimeInMillis: () => 900_000 };

@@ -1,7 +1,7 @@
 import { Pool } from 'undici';
 import { bodyOf, idOf } from '../source.ts';
 
-// What can be had at most: lanes that write bodies which are there already, and look at nothing.
+// The upper bound: lanes that write prepared bodies and ignore the answers.
 const [url, count, lanes] = process.argv.slice(2) as [string, string, string];
 const writes = Array.from({ length: Number(count) }, (_, n) => ({
   path: `/v1/regions/eu/models/${encodeURIComponent(idOf(n))}`,
