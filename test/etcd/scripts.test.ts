@@ -166,7 +166,7 @@ test('The README’s commands put secrets neither on a command line, nor into a 
   await writeFile(join(programs, 'jq'), `#!/bin/sh\n${called}echo '{}'\n`, { mode: 0o755 });
   const env = { PATH: `${programs}:${process.env.PATH}`, CLUSTER: 'cluster' };
   const script = `umask 022\n${connect}${renew}aws secretsmanager put-all\n`;
-  const { stdout } = await run('bash', ['-c', script], { cwd: made, env, timeout: 20_000 });
+  const { stdout } = await run('bash', ['-c', script], { cwd: made, env, timeout: 60_000 });
   assert.equal(stdout.replaceAll('{"a": "hidden"}\n', ''), '?? .gitignore\n./.gitignore\n'.repeat(2));
   assert.doesNotMatch(await readFile(join(programs, 'calls'), 'utf8'), /hidden/);
 });

@@ -174,7 +174,7 @@ test('the message contains apt’s complaint', async (t) => {
   await assert.rejects(findEtcd({ env, release }), /packages: .*The list of sources could not be read/);
 });
 
-test('with an empty cache, a real etcd is found on this machine, and it runs', { timeout: 150_000 }, async (t) => {
+test('with an empty cache, a real etcd is found on this machine, and it runs', { timeout: 600_000 }, async (t) => {
   const { folder } = await nothingHere(t);
   const { ETCD_BIN: _, ETCDCTL_BIN: __, ...env } = process.env;
   const found = await findEtcd({ env: { ...env, XDG_CACHE_HOME: join(folder, 'cache') } });

@@ -179,7 +179,7 @@ test('draining lets an invocation finish that handles SIGTERM', async () => {
   await withFunction('dist/main.drains', { timeoutMs: 30_000, onLog: begun.resolve }, async (fn) => {
     const running = fn.invoke({});
     await begun.promise;
-    await fn.drain(10_000);
+    await fn.drain(60_000);
     assert.equal((await running).payload, 'drained');
     await assert.rejects(fn.invoke({}), /was stopped/);
   });

@@ -11,7 +11,7 @@ import { type LocalCloud, startCloud } from '../../infra/local/cloud.ts';
 import { announce } from '../../infra/terminal/announce.ts';
 import { model } from '../support/world.ts';
 
-const TIMEOUT_MS = 120_000;
+const TIMEOUT_MS = 600_000;
 const root = join(import.meta.dirname, '../..');
 const announcement = (serviceDir: string) => join(serviceDir, '.solotick-dev.json');
 

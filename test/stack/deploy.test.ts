@@ -31,7 +31,7 @@ import { skipWithout } from '../support/moto.ts';
 const ACCOUNT = '123456789012';
 const FUNCTIONS = ['sync', 'backfill', 'control'];
 const QUEUES = ['sync-undelivered', 'failed-invocations', 'dead-letters'];
-const TIMEOUT_MS = 180_000;
+const TIMEOUT_MS = 600_000;
 
 const arnOf = (service: string, name: string) => `arn:aws:${service}:us-east-1:${ACCOUNT}:${name}`;
 const functionArn = (name: string) => arnOf('lambda', `function:solotick-dev-${name}`);
