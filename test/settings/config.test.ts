@@ -3,7 +3,7 @@ import { test } from 'node:test';
 import { SettingsError } from '../../lib/errors.ts';
 import { readSettings } from '../../lib/settings/config.ts';
 
-/** The settings without a default. */
+/** What has no default. */
 const required = {
   STAGE: 'prod',
   SECRET_ID: 'solotick/prod',
@@ -25,12 +25,12 @@ function faultOf(env: Record<string, string>): string {
 }
 
 test('What is required is enough: everything else has its documented default.', () => {
-  assert.partialDeepStrictEqual(readSettings(required, 'models'), 
+  assert.partialDeepStrictEqual(readSettings(required, 'models'), {
     job: 'models',
     stage: 'prod',
     secretId: 'solotick/prod',
-    source: url: 'https://source.example/api', timeoutMs: 10_000 ,
-    target: url: 'https://target.example', regionId: 'eu', timeoutMs: 10_000 ,
+    source: { url: 'https://source.example/api', timeoutMs: 10_000 },
+    target: { url: 'https://target.example', regionId: 'eu', timeoutMs: 10_000 },
     etcdEndpoints: ['https://etcd-1.example:2379', 'https://etcd-2.example:2379'],
     lockKey: '/solotick/prod/models/lock',
     lockTtlSeconds: 15,
@@ -44,21 +44,23 @@ test('What is required is enough: everything else has its documented default.', 
     failuresBeforeStop: 100,
     initialSince: undefined,
     fullEveryHours: undefined,
-    watermarkOverlapSeconds: 60,););
+    watermarkOverlapSeconds: 60,
+  });
+});
 
-test('The keys of the lock and of the state may be given, and then they are not derived.', () => {
+test('The keys of the lock and of the state may be given, and then nothing of them is derived.', () => {
   const env = { ...required, LOCK_KEY: '/go/scheduler', STATE_PREFIX: '/elsewhere/' };
   const { lockKey, statePrefix } = readSettings(env, 'models');
   assert.deepEqual([lockKey, statePrefix], ['/go/scheduler', '/elsewhere/']);
 });
 
-test('One error names every missing setting, and an empty variable counts as missing.', () => {
+test('Everything that is missing is named in one error, and an empty variable counts as missing.', () => {
   const message = faultOf({ STAGE: '  ', TARGET_REGION_ID: '' });
   assert.match(message, /^6 setting\(s\) missing or malformed: /);
   for (const name of Object.keys(required)) assert.match(message, new RegExp(`\\b${name} is missing`));
 });
 
-test('One error names every missing or malformed setting with what it must be.', () => {
+test('Everything that is missing or malformed is named in one error, each with what it must be.', () => {
   const { SOURCE_URL: _, ...rest } = required;
   const message = faultOf({ ...rest, CONCURRENCY: '0', LOCK_TTL_SECONDS: '4', LOCK_KEY: '/lock/', STATE_PREFIX: '/s' });
   assert.match(message, /^5 setting\(s\)/);
@@ -119,7 +121,7 @@ test('A time is stored in UTC, whatever zone it was written in.', () => {
   assert.equal(initialSince, '2026-01-01T00:00:00.000Z');
 });
 
-test('An endpoint is identified by scheme, host and port, however they are written.', () => {
+test('An endpoint is known by its scheme, host and port, whichever way they are written.', () => {
   const given = 'HTTP://a:1/, http://b, https://b.example/, https://[::1]:2379';
   const { etcdEndpoints } = readSettings({ ...required, ETCD_ENDPOINTS: given }, 'models');
   assert.deepEqual(etcdEndpoints, ['http://a:1', 'http://b:80', 'https://b.example:443', 'https://[::1]:2379']);

@@ -77,8 +77,8 @@ export async function startDeployment() {
       await writeFile(file, stringify(config));
     },
     /** The settings with the addresses of etcd, source and target. */
-    {
-      ...SOURCE_URL: source.url, TARGET_URL: target.url, TARGET_REGION_ID: 'eu-1' ,
+    settings: {
+      ...{ SOURCE_URL: source.url, TARGET_URL: target.url, TARGET_REGION_ID: 'eu-1' },
       ETCD_ENDPOINTS: etcd.endpoints.join(','),
     },
     /** Creates the secret by its own stack, and stores its value as an operator does. */
