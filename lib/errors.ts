@@ -72,6 +72,9 @@ export class StateError extends named('StateError', 'STATE') {}
 /** `FAILURES_BEFORE_STOP` records in a row failed: the target must be down, and these records are read again. */
 export class TargetDownError extends named('TargetDownError', 'TARGET_DOWN') {}
 
+/** The target refused every record that this run asked it to write; they are read again. */
+export class TargetRefusedError extends named('TargetRefusedError', 'TARGET_REFUSED') {}
+
 /** The run reached its deadline before it settled a page or a record, so another run would get no further. */
 export class NoProgressError extends named('NoProgressError', 'NO_PROGRESS') {}
 

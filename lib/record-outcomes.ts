@@ -10,6 +10,6 @@ export interface RecordOutcomes<R> {
   failed(id: string, reason: string, record: R, refused: boolean): void;
   /** The record was asked for by id and does not exist. */
   missing(id: string): void;
-  /** A record that failed before cannot be read again. */
+  /** The source refuses to show a record that was asked for by id. */
   unreadable(id: string, reason: string): void;
 }

@@ -4,6 +4,7 @@ import type { Log } from './log.ts';
 export const COUNTS = [
   'read',
   'written',
+  'unchanged',
   'invalid',
   'failed',
   'missing',
@@ -13,19 +14,30 @@ export const COUNTS = [
   'durationMs',
 ] as const;
 
-export const reportSchema = v.object(v.entriesFromList(COUNTS, v.pipe(v.number(), v.integer(), v.minValue(0))));
+const count = v.pipe(v.number(), v.integer(), v.minValue(0));
 
-/** The counts of one invocation or of one pass; `read = written + invalid + failed + unsettled`. */
+/** Reports that an earlier version has saved have no `unchanged`. */
+export const reportSchema = v.object({ ...v.entriesFromList(COUNTS, count), unchanged: v.optional(count, 0) });
+
+/** The counts of one invocation or of one pass; `read = written + unchanged + invalid + failed + unsettled`. */
 export type Report = v.InferOutput<typeof reportSchema>;
 
+/** What is counted of a page. */
+export const SETTLED_COUNTS = ['read', 'written', 'unchanged', 'invalid', 'failed', 'missing'] as const;
+type SettledCount = (typeof SETTLED_COUNTS)[number];
+
 /** A page of which every record is settled, like all pages before it: a resumed run may begin behind it. */
-export interface SettledPage extends Pick<Report, 'read' | 'written' | 'invalid' | 'failed' | 'missing'> {
+export interface SettledPage extends Pick<Report, SettledCount> {
   /** The cursor of the next page; undefined for a page outside of the list. */
   cursor: string | undefined;
   /** The list ends here. */
   last: boolean;
   /** When its newest record changed, in ms since 1970; -Infinity where no record says. */
   newestMs: number;
+  /** When its oldest record changed, in ms since 1970; Infinity where no record says. */
+  oldestMs: number;
+  /** No record changed before the one before it, and each says when it changed. */
+  ordered: boolean;
 }
 
 /** A record that was not written, and why. */

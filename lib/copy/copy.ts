@@ -1,5 +1,5 @@
 import type { Ending } from '../engine/ending.ts';
-import { sync } from '../engine/engine.ts';
+import { sync, type Versions } from '../engine/engine.ts';
 import { msOf } from '../instant.ts';
 import type { Job } from '../job.ts';
 import type { Log } from '../log.ts';
@@ -36,6 +36,8 @@ export interface Copying<R> {
   stops: Stops;
   report: Report;
   outcomes: RecordOutcomes<R>;
+  /** Without it, every record is written. */
+  versions?: Versions<R>;
   pageSettled(page: SettledPage): void;
   /** Called for each answer 429 or 503. */
   throttled?: () => void;
@@ -78,6 +80,7 @@ export async function copy<R>(copying: Copying<R>): Promise<Ending> {
     closing,
     report: copying.report,
     outcomes,
+    ...(copying.versions && { versions: copying.versions }),
     failuresBeforeStop: settings.failuresBeforeStop,
     pageSettled: copying.pageSettled,
   });

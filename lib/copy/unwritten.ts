@@ -37,7 +37,7 @@ export function keepUnwritten<R>(options: {
       note({ id, kind: 'missing', reason: 'the source knows no record of this id' });
     },
     unreadable(id, reason) {
-      failures.failedAgain(id, reason);
+      failures.failed(id, reason, true);
       note({ id, kind: 'failed', reason });
     },
     invalid(id, reason, record) {

@@ -1,14 +1,22 @@
 import type { StandardSchemaV1 } from '@standard-schema/spec';
 
-/** A record that matches its schema, ready to be written. */
-export interface Accepted<R> {
-  record: R;
-  id: string;
+/** A write that is ready to be sent. */
+export interface Prepared {
   /**
    * Writes the record; called at most once. A TargetError fails the record, Interrupted leaves it unsettled, any other error
    * ends the run.
    */
   write: () => Promise<unknown>;
+  /** A short hash of what is written; undefined where that is known only while it is written. */
+  content: string | undefined;
+}
+
+/** A record that matches its schema, ready to be written. */
+export interface Accepted<R> {
+  record: R;
+  id: string;
+  write: Prepared['write'];
+  content: Prepared['content'];
   /** When it changed at the source, in ms since 1970; NaN where that is unknown. */
   updatedAtMs: number;
 }
@@ -27,7 +35,7 @@ export interface Acceptance<R> {
   id(record: R): string;
   /** NaN where that cannot be made out. */
   updatedAtMs?: ((record: R) => number) | undefined;
-  prepare(record: R): Accepted<R>['write'];
+  prepare(record: R): Prepared;
 }
 
 /** Of the faults of one record, this many are named. */
@@ -47,7 +55,8 @@ export function accepting<R>(
     if (issues) return issues.slice(0, MAX_FAULTS).map(describe).join('; ');
     try {
       const updatedAtMs = job.updatedAtMs?.(value) ?? Number.NaN;
-      return { record: value, id: job.id(value), updatedAtMs, write: job.prepare(value) };
+      const { write, content } = job.prepare(value);
+      return { record: value, id: job.id(value), updatedAtMs, write, content };
     } catch (error) {
       return faultOf(error);
     }

@@ -14,8 +14,21 @@ import { openTurns } from './turns.ts';
 /** This many records are checked and prepared at a time: enough to be fast, and too few to hold up the writes. */
 const BATCH_RECORDS = 25;
 
+/** A page as it was read. */
+export interface ReadPage extends Page {
+  /** The number of records that were asked for by id and could not be read; they have failed. */
+  unreadable?: number;
+}
+
+/** The versions of records that need no write. */
+export interface Versions<R> {
+  /** Whether a record need not be written, because a newer version was read before or the same one is at the target. */
+  isKnown(record: Accepted<R>): boolean;
+  written(record: Accepted<R>): void;
+}
+
 export interface SyncOptions<R> {
-  pages: AsyncIterable<Page>;
+  pages: AsyncIterable<ReadPage>;
   accept: Acceptance<R>;
   /** The most writes in flight at any moment. */
   concurrency: number;
@@ -26,6 +39,8 @@ export interface SyncOptions<R> {
   /** Receives the counts; the caller keeps it, so that an error does not lose them. */
   report: Report;
   outcomes: Pick<RecordOutcomes<R>, 'written' | 'invalid' | 'failed'>;
+  /** Without it, every record is written. */
+  versions?: Versions<R>;
   /** This many records in a row that no attempt got through mean that the target is down. */
   failuresBeforeStop: number;
   /** Called in the order of the pages when another one is settled. */
@@ -41,7 +56,7 @@ export interface SyncOptions<R> {
  * @throws what the pages threw, or what a write threw that concerns the run.
  */
 export async function sync<R>(options: SyncOptions<R>): Promise<Ending> {
-  const { pages, concurrency, pace, closing, report, outcomes, failuresBeforeStop } = options;
+  const { pages, concurrency, pace, closing, report, outcomes, versions, failuresBeforeStop } = options;
   const { signal } = closing;
   const accept = accepting(options.accept);
   const ending = openEnding(closing);
@@ -54,19 +69,25 @@ export async function sync<R>(options: SyncOptions<R>): Promise<Ending> {
   let writing = 0;
 
   try {
-    for await (const page of oneAhead(pages, signal)) await feed(page);
-    listEnded = true;
+    for await (const page of oneAhead(pages, signal)) {
+      await feed(page);
+      // The reason to end comes from what is in flight, where that has one.
+      if (signal.aborted) break;
+    }
+    listEnded = !signal.aborted;
   } catch (error) {
     ending.end(error);
   }
   await lanes.end();
-  streak.end();
+  const refusesEverybody = streak.end();
+  if (refusesEverybody) ending.end(refusesEverybody);
   return ending.result(listEnded && report.unsettled === 0);
 
   /** Gives the lanes a page. Resolves when they have taken all of it, or take no more. */
-  async function feed({ records, cursor, missing = 0 }: Page) {
+  async function feed({ records, cursor, missing = 0, unreadable = 0 }: ReadPage) {
     const page = ledger.open({
       records: records.length,
+      unreadable,
       missing,
       cursor: cursor ?? undefined,
       last: cursor === null,
@@ -86,29 +107,35 @@ export async function sync<R>(options: SyncOptions<R>): Promise<Ending> {
     if (left === 0) ledger.takenWhole(page);
   }
 
-  function take(checked: Accepted<R> | Invalid, page: OpenPage) {
-    return 'faults' in checked ? leaveOut(checked, page) : inTurn(checked.id, () => writeRecord(checked, page));
+  function take(checked: Accepted<R> | Invalid, page: OpenPage): Promise<void> | void {
+    if ('faults' in checked) return leaveOut(checked, page);
+    ledger.note(page, checked.updatedAtMs);
+    if (versions?.isKnown(checked)) return ledger.settle(page, 'unchanged');
+    return inTurn(checked.id, () => writeRecord(checked, page));
   }
 
   async function leaveOut({ id, faults, raw }: Invalid, page: OpenPage) {
-    await outcomes.invalid(id, faults, raw);
-    ledger.settle(page, 'invalid');
+    try {
+      await outcomes.invalid(id, faults, raw);
+    } finally {
+      ledger.settle(page, 'invalid');
+    }
   }
 
   async function writeRecord(accepted: Accepted<R>, page: OpenPage) {
-    if (accepted.updatedAtMs > page.newestMs) page.newestMs = accepted.updatedAtMs;
     writing++;
     try {
       signal.throwIfAborted();
       if (writing > report.peakInFlight) report.peakInFlight = writing;
       await accepted.write();
       // Settle the streak first: it may hold an earlier version of this record.
-      streak.blameRecords();
+      streak.taken();
       outcomes.written(accepted.id);
+      versions?.written(accepted);
       ledger.settle(page, 'written');
     } catch (error) {
       if (error instanceof TargetError) {
-        const targetDown = streak.add({ accepted, page }, error);
+        const targetDown = streak.add({ accepted, page }, error, page.cursor === undefined && !page.last);
         if (targetDown) ending.end(targetDown);
       } else {
         ledger.leave(1);

@@ -17,7 +17,7 @@ interface Lanes {
    * Gives the lanes items to work on. Resolves when they have taken all items, or take no more.
    * @returns how many items they did not take: none, unless the signal has aborted
    */
-  offer<T>(items: readonly T[], work: (item: T) => Promise<void>): Promise<number>;
+  offer<T>(items: readonly T[], work: (item: T) => Promise<void> | void): Promise<number>;
   /** Changes the limit; lanes above it park until it rises. */
   allow(concurrency: number): void;
   /** Nothing more is offered. Resolves when all taken items are done. */
@@ -40,7 +40,7 @@ export function openLanes(options: {
   let open = 0;
   let items: readonly unknown[] = [];
   let taken = 0;
-  let work: (item: never) => Promise<void>;
+  let work: (item: never) => Promise<void> | void;
   let allTaken = Promise.withResolvers<void>();
   let more = Promise.withResolvers<void>();
   let ending = false;

@@ -7,9 +7,17 @@ export interface OpenPage extends SettledPage {
 
 /** Counts what happens to the records of each page, and settles pages in the order in which they were opened. */
 export interface Ledger {
-  open(page: { records: number; missing: number; cursor?: string | undefined; last: boolean }): OpenPage;
+  open(page: {
+    records: number;
+    unreadable: number;
+    missing: number;
+    cursor?: string | undefined;
+    last: boolean;
+  }): OpenPage;
+  /** Notes when a record of the page changed, in the order read. */
+  note(page: OpenPage, updatedAtMs: number): void;
   /** One record is settled. */
-  settle(page: OpenPage, as: 'written' | 'invalid' | 'failed'): void;
+  settle(page: OpenPage, as: 'written' | 'unchanged' | 'invalid' | 'failed'): void;
   /** These records stay unsettled: a resumed run reads them again. */
   leave(records: number): void;
   /** The lanes have taken all records of the page. */
@@ -33,15 +41,24 @@ export function openLedger(report: Report, pageSettled: (page: SettledPage) => v
   }
 
   return {
-    open({ records, missing, cursor, last }) {
-      const counts = { read: records, written: 0, invalid: 0, failed: 0, missing };
+    open({ records, unreadable, missing, cursor, last }) {
+      const read = records + unreadable;
+      const counts = { read, written: 0, unchanged: 0, invalid: 0, failed: unreadable, missing };
+      const times = { newestMs: Number.NEGATIVE_INFINITY, oldestMs: Number.POSITIVE_INFINITY, ordered: true };
       // The page itself counts as one, so that it cannot settle before the lanes have taken it whole.
-      const page = { ...counts, cursor, last, newestMs: Number.NEGATIVE_INFINITY, unsettled: records + 1 };
+      const page = { ...counts, ...times, cursor, last, unsettled: records + 1 };
       report.pages++;
-      report.read += records;
+      report.read += read;
+      report.failed += unreadable;
       report.missing += missing;
       pages.push(page);
       return page;
+    },
+    note(page, updatedAtMs) {
+      // NaN compares with nothing.
+      if (!(updatedAtMs >= page.newestMs)) page.ordered = false;
+      if (updatedAtMs > page.newestMs) page.newestMs = updatedAtMs;
+      if (updatedAtMs < page.oldestMs) page.oldestMs = updatedAtMs;
     },
     settle(page, as) {
       report[as]++;

@@ -19,7 +19,6 @@ export async function* oneAhead<T>(pages: AsyncIterable<T>, signal: AbortSignal)
       // After the last page this asks an iterator that has ended, which costs nothing.
       next = fetchNext();
       yield value;
-      signal.throwIfAborted();
     }
   } finally {
     // The listing may hold something open. Nobody waits for it: what it still fetches ends with its client.

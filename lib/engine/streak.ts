@@ -1,23 +1,33 @@
-import { TargetDownError, type TargetError } from '../errors.ts';
+import { TargetDownError, type TargetError, TargetRefusedError } from '../errors.ts';
 
 /**
  * A record whose write has failed is in the streak until it is known whether the record or the target is to blame.
  *
- *   failed ──▶ in the streak ── the target takes or refuses another record ──▶ the record has failed for good
- *                    └───────── `limit` failures in a row ──▶ the target is down, the streak stays unsettled
+ *   failed ──▶ in the streak ── the target takes another record ──▶ the record has failed for good
+ *                    ├── the target has taken a record before, and refuses this one or another ──▶ the same
+ *                    ├── `limit` records in a row that no attempt got through ──▶ the target is down
+ *                    └── `limit` refusals, or 20 and the end of the list, and none taken ──▶ the target refuses everybody
+ *   where the target is to blame, the streak stays unsettled
  */
 export interface Streak<T> {
-  /** A write has failed. @returns the error that ends the run, once the target is to blame */
-  add(record: T, error: TargetError): TargetDownError | undefined;
-  /** The target is up, so the records of the streak have failed for good. */
-  blameRecords(): void;
-  /** Nothing is in flight any more: what is left has failed, unless the target is to blame. */
-  end(): void;
+  /**
+   * A write has failed.
+   * @param failedBefore an earlier run could not write the record either: that it is refused is no news about the target
+   * @returns the error that ends the run, once the target is to blame
+   */
+  add(record: T, error: TargetError, failedBefore: boolean): TargetDownError | TargetRefusedError | undefined;
+  /** The target has taken a record, so the records of the streak have failed for good. */
+  taken(): void;
+  /** Nothing is in flight any more. @returns the error that ends the run, where the target is to blame */
+  end(): TargetRefusedError | undefined;
 }
+
+/** Fewer refusals may be the records' own fault, even if nothing was written. */
+const LEAST_REFUSALS = 20;
 
 /**
  * Opens an empty streak.
- * @param options.limit the number of failures in a row that mean a target that is down
+ * @param options.limit the number of failures in a row that mean a target that is down or refuses everybody
  * @param options.failed receives each record that has failed for good
  * @param options.unsettled receives the number of records that no one is to blame for
  */
@@ -26,40 +36,68 @@ export function openStreak<T>(options: {
   failed(record: T, error: TargetError): void;
   unsettled(records: number): void;
 }): Streak<T> {
-  const { limit, failed, unsettled } = options;
+  const { failed, unsettled } = options;
+  const refusalLimit = Math.max(options.limit, LEAST_REFUSALS);
   let streak: { record: T; error: TargetError }[] = [];
-  let targetDown = false;
+  let unreachedInARow = 0;
+  let refusals = 0;
+  let hasTaken = false;
+  let targetToBlame = false;
 
   function blameRecords() {
     const blamed = streak;
     streak = [];
+    unreachedInARow = 0;
     for (const { record, error } of blamed) failed(record, error);
   }
 
   function blameTarget() {
-    targetDown = true;
+    targetToBlame = true;
     unsettled(streak.length);
     streak = [];
   }
 
+  function refusesEverybody() {
+    const reasons = new Set(streak.flatMap(({ error }) => (error.refused ? [error.message] : [])));
+    const first = [...reasons].slice(0, 3).join('; ');
+    blameTarget();
+    return new TargetRefusedError(
+      `the target refused each of the first ${refusals} records that it was asked: ${first}`,
+    );
+  }
+
   return {
-    blameRecords,
-    end: () => (targetDown ? blameTarget() : blameRecords()),
-    add(record, error) {
+    taken() {
+      hasTaken = true;
+      blameRecords();
+    },
+    add(record, error, failedBefore) {
       // Without an answer of the target, this says nothing about it.
       if (error.refused && error.status === undefined) {
         failed(record, error);
         return;
       }
       streak.push({ record, error });
-      // An answer that refuses the record shows that the target is up.
-      if (error.refused) blameRecords();
-      if (streak.length < limit) return;
+      if (error.refused) {
+        if (!failedBefore) refusals++;
+        unreachedInARow = 0;
+        // A target that has taken a record is up, and its refusals are about the records.
+        if (hasTaken) blameRecords();
+        else if (refusals >= refusalLimit && !targetToBlame) return refusesEverybody();
+        return;
+      }
+      if (++unreachedInARow < options.limit || targetToBlame) return;
       const { length } = streak;
       blameTarget();
       return new TargetDownError(`${length} records in a row failed, the last one so: ${error.message}`, {
         cause: error,
       });
+    },
+    end() {
+      if (targetToBlame) blameTarget();
+      else if (!hasTaken && refusals >= LEAST_REFUSALS) return refusesEverybody();
+      else blameRecords();
+      return;
     },
   };
 }

@@ -94,7 +94,8 @@ export async function lock<T>(
   const { lockKey, value, read, waitMs, signal } = options;
   const key = keyOf(lockKey, session);
   const giveUpAtMs = performance.now() + waitMs;
-  const turn = both(both(firstKey(lockKey), keyValue(key)), read);
+  const turn = both(firstKey(lockKey), keyValue(key));
+  const wanted = { success: [...turn.operations, ...read.operations] };
   try {
     await etcd.txn(
       'queue for the lock',
@@ -105,10 +106,14 @@ export async function lock<T>(
       session.budget(),
     );
     for (;;) {
-      const [[owner, own], found] = await ask(etcd, 'ask for the turn', turn, session.budget());
+      const { responses } = await etcd.txn('ask for the turn', wanted, session.budget());
       session.check();
+      const [owner, own] = turn.decode(responses);
       if (!owner || !own) throw new LockLostError('the key that waits for the lock is gone: its lease has expired');
-      if (owner.key.equals(key)) return { lock: held(etcd, lockKey, key, own.create_revision), found };
+      if (owner.key.equals(key)) {
+        const found = read.decode(responses.slice(turn.operations.length));
+        return { lock: held(etcd, lockKey, key, own.create_revision), found };
+      }
       if (performance.now() >= giveUpAtMs || signal.aborted) {
         await leave();
         return { heldBy: describeHolder(owner) };

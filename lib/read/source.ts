@@ -77,7 +77,7 @@ export function openSource(job: SourceJob, server: SourceServer): Source {
       try {
         return await getJson(path);
       } catch (error) {
-        if (error instanceof SourceError && error.status === 404) return undefined;
+        if (error instanceof SourceError && (error.status === 404 || error.status === 410)) return undefined;
         throw error;
       }
     },

@@ -71,7 +71,7 @@ export async function takeLock(
   const { closing: signal } = deadline;
   const session = resources.use(await openSession(etcd, { ttlSeconds, acquire: { ...ACQUIRE, signal } }));
   const value = JSON.stringify({ ...self, host: hostname() });
-  const wanted = { lockKey: places.lockKey, value, read: currentState(places, backfillId) };
+  const wanted = { lockKey: places.lockKey, value, read: currentState(places, { recent: true, backfillId }) };
   // At the deadline nobody waits for the attempt any more: if it still reaches etcd, the lease is revoked by then.
   const attempt =
     waitMs > 0

@@ -1,6 +1,7 @@
 import { keepCheckpoints } from '../copy/checkpoints.ts';
 import { openDeadLetters } from '../copy/dead-letters.ts';
 import { keepUnwritten } from '../copy/unwritten.ts';
+import { type KnownVersions, openVersions } from '../copy/versions.ts';
 import type { Backfill, Tick } from '../event.ts';
 import type { Job } from '../job.ts';
 import type { Budget } from '../lock/etcd.ts';
@@ -13,6 +14,7 @@ import { type Failures, openFailures, RUNS_BEFORE_GIVING_UP } from '../state/fai
 import { leavingOfBackfill, leavingOfTick } from '../state/final-state.ts';
 import { openPass, type PassUnderWay } from '../state/pass-under-way.ts';
 import type { Places } from '../state/places.ts';
+import { unpackRecent } from '../state/recent.ts';
 import type { Deadline } from '../time/deadline.ts';
 import type { Taken } from './acquire.ts';
 import { type Conclude, concluding } from './conclude.ts';
@@ -22,6 +24,7 @@ import { planPass } from './plan.ts';
 export interface Keeping<R> {
   pass: PassUnderWay;
   failures: Failures;
+  versions: KnownVersions<R>;
   /** Notes what happened to each record. */
   outcomes: RecordOutcomes<R>;
   /** The first records that were not written. */
@@ -51,7 +54,10 @@ export function openKeeping<R>(options: {
   const { kind } = request;
   const { session, lock, state } = taken;
   const startedAt = new Date(startedMs).toISOString();
-  const pass = openPass(planPass(job, request, { state, settings, runId, startedAt, log }));
+  const pass = openPass(
+    planPass(job, request, { state, settings, runId, startedAt, log }),
+    settings.watermarkOverlapSeconds,
+  );
   const failures =
     kind === 'tick'
       ? openFailures(state.checkpoint?.failed ?? [], RUNS_BEFORE_GIVING_UP)
@@ -72,10 +78,23 @@ export function openKeeping<R>(options: {
     request.kind === 'tick'
       ? leavingOfTick(places.statePrefix, state, { scheduledTime: request.scheduledTime, overlapSeconds })
       : leavingOfBackfill(places.statePrefix, request.backfillId ?? runId);
+  const { watermark, recent } = state;
+  const versions = openVersions<R>({
+    // What another pass has left says nothing about this one.
+    before: unpackRecent(kind === 'tick' && recent?.at === watermark?.at ? recent?.versions : undefined),
+    rewrite: pass.current().full,
+    pass,
+    overlapSeconds,
+  });
   const reached = () => ({
     pass: pass.current(),
     failed: failures.list(report.written > 0),
     deadLettered: deadLetters.known(),
+    recent(sinceMs: number) {
+      const kept = versions.recent(sinceMs);
+      if (!kept) log.warn('so many records have changed within the overlap that the next tick writes them again');
+      return kept;
+    },
   });
   const problems: Problem[] = [];
   const note = problemNotes(problems, log);
@@ -83,6 +102,7 @@ export function openKeeping<R>(options: {
     pass,
     failures,
     problems,
+    versions,
     saving,
     outcomes: keepUnwritten({ job, kind, pass, failures, deadLetters, note, log }),
     checkpoints: keepCheckpoints(() => lock.save([leaving.progress(reached())], saving())),

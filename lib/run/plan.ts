@@ -34,13 +34,18 @@ export function planPass<R>(
     const window = { since: request.since, until: request.until, full: false };
     return { ...beginPass(identity, window, { runId, startedAt }), byIds: request.ids !== undefined };
   }
+  const nowMs = Date.parse(startedAt);
+  const at = state.watermark?.at;
+  if (at !== undefined && Date.parse(at) > nowMs) {
+    log.warn(`the watermark ${at} is in the future, so it is not believed: everything is read`);
+  }
   const window = windowOfTick(state.watermark, {
     incremental: job.updatedAt !== undefined,
     initialSince: settings.initialSince,
     fullEveryHours: settings.fullEveryHours,
-    nowMs: Date.parse(startedAt),
+    nowMs,
   });
-  return beginPass(identity, window, { runId, startedAt });
+  return { ...beginPass(identity, window, { runId, startedAt }), byIds: false };
 }
 
 /** What the cursor of a request means: a place in the list, or one of its ids. */

@@ -43,6 +43,7 @@ export async function rehearse<R>(
       { since: request.since, until: request.until, full: false },
       { runId, startedAt: new Date(startedMs).toISOString() },
     ),
+    settings.watermarkOverlapSeconds,
   );
   const outcomes: RecordOutcomes<R> = {
     written(id) {

@@ -7,6 +7,7 @@ import type { Log } from '../log.ts';
 import type { Report } from '../report.ts';
 import type { Settings } from '../settings/config.ts';
 import type { Credentials } from '../settings/secrets.ts';
+import type { PassUnderWay } from '../state/pass-under-way.ts';
 import type { Places } from '../state/places.ts';
 import type { Deadline } from '../time/deadline.ts';
 import type { Taken } from './acquire.ts';
@@ -51,9 +52,7 @@ export async function work<R>(running: Work<R>): Promise<Result> {
     failedIds = failures.list(true).map(({ id }) => id);
     // A backfill does not come back to what it could not write.
     await keeping.giveUp(report.written > 0 || (request.kind === 'backfill' && ending === 'complete'));
-    if (ending !== 'complete' && pass.settledPages() === 0 && !running.stop.aborted) {
-      throw new NoProgressError(`the run ended (${ending}) before a single page was settled, so it would never get on`);
-    }
+    if (ending !== 'complete' && !running.stop.aborted) checkProgress(pass, ending);
   } catch (thrown) {
     // A job's code may throw anything.
     const error = thrown instanceof Error ? thrown : new Error(`the job threw ${String(thrown)}`, { cause: thrown });
@@ -61,6 +60,7 @@ export async function work<R>(running: Work<R>): Promise<Result> {
     await conclude('failed', error).catch((cause) => log.warn('the failure was not recorded', { error: cause }));
     throw error;
   }
+  warnOfTimesToCome(pass, log);
   const status = ending === 'complete' ? 'completed' : 'partial';
   await conclude(status);
   const { counts } = pass.current();
@@ -77,12 +77,12 @@ export async function work<R>(running: Work<R>): Promise<Result> {
 function copyUnderLock<R>(running: Work<R>, keeping: Keeping<R>): Promise<Ending> {
   const { job, request, runId, settings, places, taken, deadline, credentials, report, throttled, log } = running;
   const { session, lock } = taken;
-  const { pass, failures, outcomes, checkpoints, saving } = keeping;
+  const { pass, failures, outcomes, versions, checkpoints, saving } = keeping;
   const byHand = request.kind === 'backfill' ? request : undefined;
   // A run that only goes on with a tick's pass leaves the failed records to the later ticks.
   const continues = request.kind === 'tick' && request.continues !== undefined;
   return copy({
-    ...{ job, runId, settings, credentials, pass, report, outcomes, throttled, log },
+    ...{ job, runId, settings, credentials, pass, report, outcomes, versions, throttled, log },
     concurrency: byHand?.concurrency ?? settings.concurrency,
     ids: byHand?.ids,
     shard: request.shard,
@@ -94,4 +94,24 @@ function copyUnderLock<R>(running: Work<R>, keeping: Keeping<R>): Promise<Ending
       checkpoints.pageSettled(page);
     },
   });
+}
+
+/** @throws NoProgressError where other runs like this one would never come to the end of the pass */
+function checkProgress(pass: PassUnderWay, ending: Ending): void {
+  if (pass.settledPages() === 0) {
+    throw new NoProgressError(`the run ended (${ending}) before a single page was settled, so it would never get on`);
+  }
+  if (pass.advanced()) return;
+  throw new NoProgressError(
+    `the run ended (${ending}) no further than the pass had been before the source refused its cursor: unless a run gets ` +
+      'further, the pass never ends. Let the function run longer, or let its ticks follow each other sooner (CONTINUE=self)',
+  );
+}
+
+/** Warns where a time is more than a minute ahead of our clock. The watermark passes neither; one of the clocks is wrong. */
+function warnOfTimesToCome(pass: PassUnderWay, log: Log): void {
+  const soon = new Date(Date.now() + 60_000).toISOString();
+  const { newest = '', sourceClock = '' } = pass.current();
+  if (newest > soon) log.warn(`a record says that it changed in the future: ${newest}`);
+  if (sourceClock > soon) log.warn(`the clock of the source is ahead of ours: ${sourceClock}`);
 }

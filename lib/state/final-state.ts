@@ -1,7 +1,18 @@
 import type { Put } from '../lock/mutex.ts';
 import type { Operation } from '../lock/query.ts';
 import type { Failure } from './failures.ts';
-import { deleteBackfill, deleteState, type Pass, putBackfill, putState, type RunRecord, type State } from './state.ts';
+import { packRecent, type RecentVersion } from './recent.ts';
+import {
+  deleteBackfill,
+  deleteRecent,
+  deleteState,
+  type Pass,
+  putBackfill,
+  putRecent,
+  putState,
+  type RunRecord,
+  type State,
+} from './state.ts';
 import { watermarkAfter } from './watermark.ts';
 
 /** What a run has reached: its pass, the failed records, and the invalid ones that were sent to the dead-letter queue. */
@@ -9,6 +20,8 @@ export interface Reached {
   pass: Readonly<Pass>;
   failed: Failure[];
   deadLettered: string[];
+  /** The versions at the target that changed at `sinceMs` or later; undefined where they are too many to keep. */
+  recent(sinceMs: number): ReadonlyMap<string, RecentVersion> | undefined;
 }
 
 /** What a run writes to etcd. */
@@ -41,18 +54,23 @@ export function leavingOfTick(
   const { completedScheduledTime, completedStartedAt } = before.run ?? {};
   // We held the lock, so the row of ticks that found it held by another run ends.
   const noSkips = deleteState(prefix, 'skips');
-  const progress = (reached: Reached) => putState(prefix, 'checkpoint', reached);
+  const progress = ({ pass, failed, deadLettered }: Reached) =>
+    putState(prefix, 'checkpoint', { pass, failed, deadLettered });
 
-  function completed(last: RunRecord, { pass, failed, deadLettered }: Reached): [Put, ...Operation[]] {
+  function completed(last: RunRecord, { pass, failed, deadLettered, recent }: Reached): [Put, ...Operation[]] {
     // A completed time in the future was sent by hand: it must not make duplicates of the ticks before it.
     const due = completedScheduledTime && completedScheduledTime <= last.endedAt ? completedScheduledTime : '';
     const latest = scheduledTime > due ? scheduledTime : completedScheduledTime;
     const at = watermarkAfter(pass, overlapSeconds) ?? before.watermark?.at;
     const fullAt = pass.full ? pass.startedAt : before.watermark?.fullAt;
+    const versions = at === undefined ? undefined : recent(Date.parse(at));
     return [
       putState(prefix, 'run', { last, completedScheduledTime: latest, completedStartedAt: last.startedAt }),
       putState(prefix, 'checkpoint', { failed, deadLettered }),
       ...(at === undefined ? [] : [putState(prefix, 'watermark', { at, fullAt })]),
+      at !== undefined && versions?.size
+        ? putRecent(prefix, { at, versions: packRecent(versions) })
+        : deleteRecent(prefix),
       noSkips,
     ];
   }

@@ -1,4 +1,5 @@
-import type { Report, SettledPage } from '../report.ts';
+import { instantAt } from '../instant.ts';
+import { COUNTS, type Report, SETTLED_COUNTS, type SettledPage } from '../report.ts';
 import { startOver } from './pass.ts';
 import type { Pass } from './state.ts';
 
@@ -9,8 +10,18 @@ export interface PassUnderWay {
   pageSettled(page: SettledPage): void;
   /** The number of pages that this run has settled. */
   settledPages(): number;
-  /** The source no longer takes the cursor, so the window begins again. Called before this run has settled a page. */
+  /**
+   * From when to read where the source no longer takes the cursor: where the list is ordered by time, the settled part of the
+   * window is left out, but for the overlap.
+   */
+  restartsAt(): string | undefined;
+  /**
+   * The source no longer takes the cursor, so the pass begins again there. Called before this run has settled a page of the
+   * list; what it has read by id stays counted.
+   */
   startOver(): void;
+  /** Whether the pass has got further than where it had to begin again. */
+  advanced(): boolean;
   /** Notes the source's clock; the first one counts. */
   sourceClock(clock: string | undefined): void;
   /** A failed record that no list holds changed then: the watermark has to stay before it. */
@@ -19,26 +30,57 @@ export interface PassUnderWay {
   runEnded(report: Pick<Report, 'durationMs' | 'peakInFlight'>): void;
 }
 
-export function openPass(begun: Pass): PassUnderWay {
+export function openPass(begun: Pass, overlapSeconds: number): PassUnderWay {
   let pass: Pass = { ...begun, counts: { ...begun.counts } };
   let settledPages = 0;
+
+  function restartsAt(): string | undefined {
+    const { since, listed, byIds } = pass;
+    if (!listed?.ordered || byIds || listed.newest === undefined) return since;
+    const settled = instantAt(Date.parse(listed.newest) - overlapSeconds * 1000);
+    return since !== undefined && since > settled ? since : settled;
+  }
+
+  function listSettled({ read, ordered, oldestMs, newestMs }: SettledPage) {
+    const before = pass.listed ?? { ordered: false, read: 0 };
+    pass.listed = {
+      ordered: before.ordered && ordered && oldestMs >= msSince(before.newest),
+      newest: later(before.newest, newestMs),
+      read: before.read + read,
+    };
+  }
+
   return {
     current: () => pass,
-    pageSettled({ cursor, last, newestMs, ...counts }) {
+    restartsAt,
+    pageSettled(page) {
+      const { cursor, last, newestMs } = page;
       // From here on the end of the pass is saved; where that fails, the window begins again.
       if (last) pass.cursor = null;
       else if (cursor !== undefined) pass.cursor = cursor;
-      for (const name of ['read', 'written', 'invalid', 'failed', 'missing'] as const)
-        pass.counts[name] += counts[name];
+      for (const name of SETTLED_COUNTS) pass.counts[name] += page[name];
       pass.counts.pages++;
       settledPages++;
-      const knownMs = pass.newest === undefined ? Number.NEGATIVE_INFINITY : Date.parse(pass.newest);
-      if (newestMs > knownMs) pass.newest = new Date(newestMs).toISOString();
+      pass.newest = later(pass.newest, newestMs);
+      if (last || cursor !== undefined) listSettled(page);
     },
     settledPages: () => settledPages,
     startOver() {
+      const { counts, listed, since } = pass;
+      const restartSince = restartsAt();
+      const read = Math.max(listed?.read ?? 0, pass.restart?.read ?? 0);
+      const restart = { read, newest: listed?.newest, since: restartSince };
       // The clock and what holds the watermark back still count: they are of the same window.
-      pass = { ...pass, ...startOver(pass) };
+      pass = { ...pass, ...startOver(pass), restart };
+      // What is settled stays settled, and the list goes on in its order.
+      if (restartSince !== since) pass.listed = listed;
+      for (const name of COUNTS) pass.counts[name] = counts[name] - begun.counts[name];
+    },
+    advanced() {
+      const { restart, listed, since } = pass;
+      if (!restart) return true;
+      if (restart.since === since) return (listed?.read ?? 0) > restart.read;
+      return (listed?.newest ?? '') > (restart.newest ?? '');
     },
     sourceClock(clock) {
       if (clock !== undefined) pass.sourceClock ??= clock;
@@ -52,3 +94,9 @@ export function openPass(begun: Pass): PassUnderWay {
     },
   };
 }
+
+const msSince = (instant: string | undefined) =>
+  instant === undefined ? Number.NEGATIVE_INFINITY : Date.parse(instant);
+
+const later = (instant: string | undefined, ms: number) =>
+  ms > msSince(instant) ? new Date(ms).toISOString() : instant;

@@ -29,6 +29,7 @@ export function beginPass(
     fingerprint: fingerprintOf(identity, window),
     cursor: null,
     counts: newReport(),
+    listed: { ordered: true, read: 0 },
   };
 }
 
@@ -46,7 +47,8 @@ export function resumePass(saved: Pass, identity: Identity, log: Log): Pass {
 /** The same window from its beginning. */
 export function startOver(pass: Pass): Pass {
   const { since, until, full, byIds, runId, startedAt, fingerprint } = pass;
-  return { since, until, full, byIds, runId, startedAt, fingerprint, cursor: null, counts: newReport() };
+  const listed = { ordered: true, read: 0 };
+  return { since, until, full, byIds, runId, startedAt, fingerprint, cursor: null, counts: newReport(), listed };
 }
 
 /**

@@ -39,6 +39,10 @@ const pass = v.object({
   cursor: v.nullable(v.string()),
   /** The counts of the settled pages. */
   counts: reportSchema,
+  /** The settled part of the list: whether no record changed before the one before it, the newest, and how many there are. */
+  listed: v.optional(v.object({ ordered: v.boolean(), newest: v.optional(utcInstant), read: count })),
+  /** How far the pass had got when it had to begin again, and from when it reads since, where the list allows that. */
+  restart: v.optional(v.object({ read: count, newest: v.optional(utcInstant), since: v.optional(utcInstant) })),
   /** The source's own clock when the pass began. */
   sourceClock: v.optional(utcInstant),
   /** The newest `updatedAt` in the settled pages. */
@@ -52,6 +56,9 @@ const pass = v.object({
  * one.
  */
 export type Pass = v.InferOutput<typeof pass>;
+
+/** The versions that the last completed pass has left at the target: packed, and the watermark that it has set. */
+const recent = v.object({ at: utcInstant, versions: v.string() });
 
 /** Where a backfill goes on, and the records that it could not write. */
 const backfillProgress = v.object({ pass, failed: failures });
@@ -89,6 +96,8 @@ export type RunRecord = v.InferOutput<typeof run>;
 export type State = {
   [N in Name]?: v.InferOutput<(typeof schemas)[N]>;
 } & {
+  /** Read only under the lock, because it is long. */
+  recent?: v.InferOutput<typeof recent>;
   /** The progress of the backfill that was asked for. */
   backfillProgress?: v.InferOutput<typeof backfillProgress>;
   /** The holder of a lock of another number of shards. */
@@ -105,25 +114,35 @@ const keyOf = ({ statePrefix, jobStatePrefix }: Places, name: Name) =>
 /**
  * Reads the state: one range for each key, so that other keys under the prefix cost nothing, and one for the locks of all
  * divisions into shards. Its `decode` throws StateError that names the key whose value cannot be understood.
- * @param backfillId adds the progress of this backfill
+ * @param also what only a run under the lock needs: the recent versions, the progress of a backfill
  */
-export function currentState(places: Places, backfillId?: string): Query<State> {
-  const keys = names.map((name) => keyOf(places, name));
-  if (backfillId !== undefined) keys.push(backfillKey(places.statePrefix, backfillId));
+export function currentState(
+  places: Places,
+  also: { recent?: boolean; backfillId?: string | undefined } = {},
+): Query<State> {
+  const { statePrefix } = places;
+  const extra: Record<string, { key: string; schema: v.GenericSchema<unknown, unknown> }> = {
+    ...(also.recent && { recent: { key: `${statePrefix}recent`, schema: recent } }),
+    ...(also.backfillId !== undefined && {
+      backfillProgress: { key: backfillKey(statePrefix, also.backfillId), schema: backfillProgress },
+    }),
+  };
+  const parts = [
+    ...names.map((name) => ({ name, key: keyOf(places, name), schema: schemas[name] })),
+    ...Object.entries(extra).map(([name, part]) => ({ name, ...part })),
+  ];
   return {
     operations: [
       { request_range: allLocks(places) },
-      ...keys.map((key) => ({ request_range: { key: Buffer.from(key) } })),
+      ...parts.map(({ key }) => ({ request_range: { key: Buffer.from(key) } })),
     ],
     decode([locks, ...answers]) {
       const found = answers.map((answer) => answer.response_range.kvs[0]);
       const state: State = { consecutiveSkips: Number(found[names.indexOf('skips')]?.version ?? 0) };
-      for (const [index, name] of names.entries()) {
+      for (const [index, { name, schema }] of parts.entries()) {
         const value = found[index];
-        if (value) Object.assign(state, { [name]: decodeValue<unknown>(value, schemas[name]) });
+        if (value) Object.assign(state, { [name]: decodeValue<unknown>(value, schema) });
       }
-      const backfill = found[names.length];
-      if (backfill) state.backfillProgress = decodeValue(backfill, backfillProgress);
       const other = locks?.response_range.kvs.find(({ key }) => isOtherDivision(key.toString(), places));
       if (other) state.otherDivision = describeHolder(other);
       return state;
@@ -140,6 +159,14 @@ export function putState<N extends Name>(prefix: string, name: N, value: v.Infer
 export function deleteState(prefix: string, name: Name): Operation {
   return { request_delete_range: { key: Buffer.from(prefix + name) } };
 }
+
+/** The operation that stores the versions that a completed pass has left at the target. */
+export const putRecent = (prefix: string, value: v.InferOutput<typeof recent>): Put => put(`${prefix}recent`, value);
+
+/** The operation that forgets them. */
+export const deleteRecent = (prefix: string): Operation => ({
+  request_delete_range: { key: Buffer.from(`${prefix}recent`) },
+});
 
 const backfillKey = (prefix: string, id: string) => `${prefix}backfills/${id}`;
 

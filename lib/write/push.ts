@@ -16,9 +16,15 @@ export async function pushRecord<R>(
   target: Omit<Push, 'send'>,
   call: (request: TargetRequest) => Promise<HttpAnswer>,
 ): Promise<void> {
-  /** Aborts with the error that ends the run, even where the job has caught that error. */
-  const runEnded = new AbortController();
-  const signal = AbortSignal.any([target.signal, runEnded.signal]);
+  /**
+   * Aborts with the run, and with an error that ends the run, even where the job has caught it. By hand, because a signal of
+   * AbortSignal.any() that the job listens to lives as long as the run.
+   */
+  const ended = new AbortController();
+  const { signal } = ended;
+  const end = () => ended.abort(target.signal.reason);
+  if (target.signal.aborted) end();
+  target.signal.addEventListener('abort', end, { once: true });
   /** A call failed in all of its attempts, so the record is not to blame, whatever the job makes of it. */
   let unreached = false;
   let calls: Promise<unknown> = Promise.resolve();
@@ -28,7 +34,7 @@ export async function pushRecord<R>(
     signal.throwIfAborted();
     if (over) throw new TargetError('the push of this record is over', { refused: true });
     const answer = await call(request).catch((error) => {
-      if (!(error instanceof TargetError)) runEnded.abort(error);
+      if (!(error instanceof TargetError)) ended.abort(error);
       else if (!error.refused) unreached = true;
       throw error;
     });
@@ -58,6 +64,8 @@ export async function pushRecord<R>(
     signal.throwIfAborted();
     if (cause instanceof TargetError) throw cause;
     throw new TargetError(`the job's push failed: ${(cause as Error)?.name}`, { cause, refused: !unreached });
+  } finally {
+    target.signal.removeEventListener('abort', end);
   }
   signal.throwIfAborted();
 }

@@ -19,13 +19,19 @@ export interface Fence {
 /** Writes a prepared record; called at most once. Resolves once the target has answered 2xx and the answer is read. */
 export type Write = () => Promise<unknown>;
 
+/** A write that is ready, and a short hash of what it writes, where that is known before. */
+export interface PreparedWrite {
+  write: Write;
+  content: string | undefined;
+}
+
 export interface Target<R> extends AsyncDisposable {
   /**
    * Prepares the write of a record.
    * @throws nothing. The write rejects with TargetError for a record that the target refuses or that no attempt got through:
    * that record has failed. Anything else it rejects with (see `createSend` and `Fence.refused`) concerns the run.
    */
-  prepare(record: R): Write;
+  prepare(record: R): PreparedWrite;
   /** How fast the target wants to be called; a rehearsal calls nobody. */
   pace?: Pace;
 }
@@ -84,20 +90,23 @@ export function openTarget<R>(job: TargetJob<R>, writing: Writing<R>, fence: Fen
 
   if ('push' in job) {
     const push = { regionId, signal: guard.signal, fencingToken: fence.token, fencingScope: fence.scope };
-    const prepare = (record: R) => () =>
-      pushRecord(job, record, push, (request) =>
-        call(requestFor(record, () => request, `${request.method} ${request.path}\n`)),
-      );
+    const prepare = (record: R) => ({
+      write: () =>
+        pushRecord(job, record, push, (request) =>
+          call(requestFor(record, () => request, `${request.method} ${request.path}\n`).request),
+        ),
+      content: undefined,
+    });
     return { prepare, pace, [Symbol.asyncDispose]: close };
   }
   const region = { regionId };
   return {
     prepare(record) {
       try {
-        const request = requestFor(record, () => job.request(record, region));
-        return () => call(request);
+        const { request, content } = requestFor(record, () => job.request(record, region));
+        return { write: () => call(request), content };
       } catch (error) {
-        return () => Promise.reject(error);
+        return { write: () => Promise.reject(error), content: undefined };
       }
     },
     pace,
@@ -109,9 +118,12 @@ export function openTarget<R>(job: TargetJob<R>, writing: Writing<R>, fence: Fen
 export function openRehearsal<R>(job: TargetJob<R>, { id, regionId, runId }: Writing<R>): Target<R> {
   const requestFor = requestMaker({ runId, id, fence: { token: '', scope: '' } });
   return {
-    prepare: (record) => async () => {
-      if (!('push' in job)) requestFor(record, () => job.request(record, { regionId }));
-    },
+    prepare: (record) => ({
+      async write() {
+        if (!('push' in job)) requestFor(record, () => job.request(record, { regionId }));
+      },
+      content: undefined,
+    }),
     async [Symbol.asyncDispose]() {},
   };
 }

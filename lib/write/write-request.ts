@@ -3,13 +3,16 @@ import { TargetError } from '../errors.ts';
 import type { HttpRequest } from '../http/client.ts';
 import type { TargetRequest } from '../job.ts';
 
-/** Makes the HTTP request of a write, with its fencing headers and its idempotency key. */
+/**
+ * Makes the HTTP request of a write, with its fencing headers and its idempotency key. `content` is a short hash of the body:
+ * the same content of the same record has the same key within a run, so that a target recognises a repetition.
+ */
 export type MakeRequest<R> = (
   record: R,
   make: () => TargetRequest,
   /** What makes it another request of the same record, beside its body. */
   keyed?: string,
-) => HttpRequest;
+) => { request: HttpRequest; content: string };
 
 /**
  * Prepares `MakeRequest` for one run.
@@ -30,17 +33,15 @@ export function requestMaker<R>(options: {
     try {
       const { method, path, body } = make();
       const json: string | undefined = JSON.stringify(body);
-      const headers = { ...fixedHeaders, 'idempotency-key': idempotencyKey(runId, id(record), keyed + (json ?? '')) };
-      return { method, path, headers, body: json };
+      const content = hash('sha256', keyed + (json ?? '')).slice(0, 16);
+      const idempotencyKey = encodeURIComponent(`${runId}:${id(record)}:${content}`);
+      const headers = { ...fixedHeaders, 'idempotency-key': idempotencyKey };
+      return { request: { method, path, headers, body: json }, content };
     } catch (cause) {
       throw new TargetError('the job could not make a request of the record', { cause, refused: true });
     }
   };
 }
-
-/** The same content of the same record has the same key within a run, so that a target recognises a repetition. */
-const idempotencyKey = (runId: string, id: string, content: string) =>
-  encodeURIComponent(`${runId}:${id}:${hash('sha256', content).slice(0, 16)}`);
 
 /** A header holds no more than Latin-1, so a lock key of other characters is sent URL-encoded. */
 const encodeHeader = (text: string) => (/^[\x21-\x7e]+$/.test(text) ? text : encodeURIComponent(text));

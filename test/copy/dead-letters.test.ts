@@ -160,9 +160,9 @@ test('A backfill whose every record the target refuses sends all of them to the 
 });
 
 test('A backfill with more failed records than its result can name says so.', async () => {
-  const records = Array.from({ length: 1010 }, (_, index) => model(index));
+  const records = Array.from({ length: 1011 }, (_, index) => model(index));
   await using world = await startWorld({ endpoints: etcd.endpoints, records });
-  world.target.refuse = () => 422;
+  world.target.refuse = (body) => (Object(body).name === 'Model 0' ? undefined : 422);
   const { report, failedIds } = await world.backfill({});
   assert.deepEqual([report.failed, failedIds?.length], [1010, 1000]);
   const told = world.lines.filter(({ message }) => /more records failed than a backfill can name/.test(message));

@@ -60,8 +60,8 @@ async function play(seed: number) {
     const outcome = await world.tick({}, 60_000, stop.signal).catch((error: Error) => error);
     if (outcome instanceof Error) assert.ok(EXPECTED.includes(outcome.name), String(outcome));
     else {
-      const { read, written, invalid, failed, unsettled } = outcome.report;
-      assert.equal(read, written + invalid + failed + unsettled);
+      const { read, written, unchanged, invalid, failed, unsettled } = outcome.report;
+      assert.equal(read, written + unchanged + invalid + failed + unsettled);
     }
   }
   target.refuse = poisoned;

@@ -19,7 +19,7 @@ import {
 const budget = { attemptMs: 5000, totalMs: 10_000 };
 const at = '2026-11-24T12:00:00.000Z';
 const report = {
-  ...{ read: 6, written: 1, invalid: 2, failed: 3, missing: 4 },
+  ...{ read: 6, written: 1, unchanged: 0, invalid: 2, failed: 3, missing: 4 },
   ...{ unsettled: 0, pages: 5, peakInFlight: 6, durationMs: 7 },
 };
 const last: RunRecord = {
@@ -52,7 +52,7 @@ function newJob(): Settings {
 }
 
 async function load(settings: Settings, backfillId?: string) {
-  return ask(etcd, 'read', currentState(placesOf(settings), backfillId), budget);
+  return ask(etcd, 'read', currentState(placesOf(settings), { backfillId }), budget);
 }
 
 test('A job without a state has none, and no skips.', async () => {

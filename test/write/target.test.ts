@@ -42,7 +42,11 @@ async function open(options: {
     openTarget<Model>({ request }, { id, regionId: 'eu west/1', runId: 'run-1' }, fence, server),
   );
   const owned = stack.move();
-  return { write: (model: Model) => prepare(model)(), arrivals, [Symbol.asyncDispose]: () => owned.disposeAsync() };
+  return {
+    write: (model: Model) => prepare(model).write(),
+    arrivals,
+    [Symbol.asyncDispose]: () => owned.disposeAsync(),
+  };
 }
 
 test('A write is one request with the path as the job made it, the token, the fence and the record without its id.', async () => {
