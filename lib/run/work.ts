@@ -52,7 +52,7 @@ export async function work<R>(running: Work<R>): Promise<Result> {
     failedIds = failures.list(true).map(({ id }) => id);
     // A backfill does not come back to what it could not write.
     await keeping.giveUp(report.written > 0 || (request.kind === 'backfill' && ending === 'complete'));
-    if (ending !== 'complete' && !running.stop.aborted) checkProgress(pass, ending);
+    if (ending !== 'complete') checkProgress(pass, ending, running.stop);
   } catch (thrown) {
     // A job's code may throw anything.
     const error = thrown instanceof Error ? thrown : new Error(`the job threw ${String(thrown)}`, { cause: thrown });
@@ -97,7 +97,9 @@ function copyUnderLock<R>(running: Work<R>, keeping: Keeping<R>): Promise<Ending
 }
 
 /** @throws NoProgressError where other runs like this one would never come to the end of the pass */
-function checkProgress(pass: PassUnderWay, ending: Ending): void {
+function checkProgress(pass: PassUnderWay, ending: Ending, stop: AbortSignal): void {
+  // A process that is asked to end may have had no time for a page.
+  if (pass.settledPages() === 0 && stop.aborted) return;
   if (pass.settledPages() === 0) {
     throw new NoProgressError(`the run ended (${ending}) before a single page was settled, so it would never get on`);
   }

@@ -35,10 +35,12 @@ export function openPass(begun: Pass, overlapSeconds: number): PassUnderWay {
   let settledPages = 0;
 
   function restartsAt(): string | undefined {
-    const { since, listed, byIds } = pass;
-    if (!listed?.ordered || byIds || listed.newest === undefined) return since;
+    const { since, listed, restart, byIds } = pass;
+    if (!listed?.ordered || byIds) return since;
+    const from = restart ? restart.since : since;
+    if (listed.newest === undefined) return from;
     const settled = instantAt(Date.parse(listed.newest) - overlapSeconds * 1000);
-    return since !== undefined && since > settled ? since : settled;
+    return from !== undefined && from > settled ? from : settled;
   }
 
   function listSettled({ read, ordered, oldestMs, newestMs }: SettledPage) {
@@ -66,14 +68,12 @@ export function openPass(begun: Pass, overlapSeconds: number): PassUnderWay {
     },
     settledPages: () => settledPages,
     startOver() {
-      const { counts, listed, since } = pass;
-      const restartSince = restartsAt();
+      const { counts, listed } = pass;
       const read = Math.max(listed?.read ?? 0, pass.restart?.read ?? 0);
-      const restart = { read, newest: listed?.newest, since: restartSince };
+      const newest = [listed?.newest ?? '', pass.restart?.newest ?? ''].sort()[1] || undefined;
+      const restart = { read, newest, since: restartsAt() };
       // The clock and what holds the watermark back still count: they are of the same window.
       pass = { ...pass, ...startOver(pass), restart };
-      // What is settled stays settled, and the list goes on in its order.
-      if (restartSince !== since) pass.listed = listed;
       for (const name of COUNTS) pass.counts[name] = counts[name] - begun.counts[name];
     },
     advanced() {

@@ -1,0 +1,88 @@
+import assert from 'node:assert/strict';
+import { after, before, test } from 'node:test';
+import { type LocalEtcd, startEtcd } from '../../infra/local/etcd/etcd.ts';
+import { SourceError } from '../../lib/errors.ts';
+import type { List } from '../../lib/job.ts';
+import { until } from '../support/pipeline.ts';
+import { model, startWorld } from '../support/world.ts';
+
+let etcd: LocalEtcd;
+before(async () => {
+  etcd = await startEtcd();
+});
+after(() => etcd[Symbol.asyncDispose]());
+
+/**
+ * Lists 4,000 records, 100 a page, with cursors that are valid for one run only, and stops each run after `pages` pages.
+ * @param options.ordered by time; otherwise newest first, so that a window tells nothing about what is settled
+ */
+async function shortLived(options: { ordered: boolean; pages: number }) {
+  const all = Array.from({ length: 4000 }, (_, index) => model(index));
+  if (!options.ordered) all.reverse();
+  const ticks: { since: string | undefined }[] = [];
+  let stop = new AbortController();
+  const list: List = async function* ({ since, cursor }) {
+    if (cursor !== null) throw new SourceError('this cursor has expired', { cursorRefused: true });
+    ticks.push({ since });
+    const wanted = all.filter(({ updatedAt }) => !since || updatedAt >= since);
+    for (let start = 0, page = 0; start < wanted.length; start += 100) {
+      if (page++ === options.pages) {
+        // What was given is settled before the run is stopped.
+        await until(() => world.target.inFlight === 0);
+        stop.abort();
+        await new Promise((resolve) => setTimeout(resolve, 5));
+      }
+      const last = start + 100 >= wanted.length;
+      yield { records: wanted.slice(start, start + 100), cursor: last ? null : `${start}` };
+    }
+  };
+  const world = await startWorld({
+    endpoints: etcd.endpoints,
+    records: [],
+    list,
+    env: { DEADLINE_RESERVE_SECONDS: '20' },
+  });
+  return {
+    world,
+    ticks,
+    async tick() {
+      stop = new AbortController();
+      return await world.tick({}, 60_000, stop.signal).catch((error: Error) => error);
+    },
+  };
+}
+
+test('A pass whose cursors never outlive a tick goes on by time where the list is ordered, and ends.', async () => {
+  const { world, ticks, tick } = await shortLived({ ordered: true, pages: 18 });
+  await using _ = world;
+  const outcomes: string[] = [];
+  for (let count = 0; count < 5 && outcomes.at(-1) !== 'completed'; count++) {
+    const outcome = await tick();
+    outcomes.push(outcome instanceof Error ? outcome.name : outcome.status);
+  }
+  assert.deepEqual(outcomes, ['partial', 'partial', 'completed']);
+  assert.equal(world.target.models.size, 4000);
+  const sinces = ticks.map(({ since }) => since ?? '');
+  assert.deepEqual(sinces, sinces.toSorted());
+  assert.deepEqual(
+    world.emf.map(({ Success }) => Success),
+    [1, 1, 1],
+  );
+});
+
+test('A pass that cannot end, because each tick begins again at the beginning, is no success and says why.', async () => {
+  const { world, tick } = await shortLived({ ordered: false, pages: 18 });
+  await using _ = world;
+  const outcomes: string[] = [];
+  for (let count = 0; count < 3; count++) {
+    const outcome = await tick();
+    outcomes.push(outcome instanceof Error ? `${outcome.name}: ${outcome.message}` : outcome.status);
+  }
+  assert.equal(outcomes[0], 'partial');
+  for (const outcome of outcomes.slice(1))
+    assert.match(outcome, /^NoProgressError: .* no further than the pass had been/);
+  assert.deepEqual(
+    world.emf.map(({ Success }) => Success),
+    [1, 0, 0],
+  );
+});

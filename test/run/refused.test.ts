@@ -1,0 +1,93 @@
+import assert from 'node:assert/strict';
+import { after, before, test } from 'node:test';
+import { type LocalEtcd, startEtcd } from '../../infra/local/etcd/etcd.ts';
+import { model, startWorld } from '../support/world.ts';
+
+let etcd: LocalEtcd;
+before(async () => {
+  etcd = await startEtcd();
+});
+after(() => etcd[Symbol.asyncDispose]());
+
+const models = (count: number) => Array.from({ length: count }, (_, index) => model(index));
+
+for (const status of [403, 308, 404, 405, 413]) {
+  test(`A target that answers ${status} to everybody ends each tick with an error, soon, and costs no record.`, async () => {
+    await using world = await startWorld({ endpoints: etcd.endpoints, records: models(1500) });
+    world.target.refuse = () => status;
+    for (let tick = 0; tick < 6; tick++) {
+      await assert.rejects(world.tick(), { name: 'TargetRefusedError', message: new RegExp(`answered ${status}`) });
+    }
+    assert.ok(world.target.refusals.length <= 6 * 200, `${world.target.refusals.length} requests`);
+    assert.deepEqual(
+      world.emf.map(({ Success }) => Success),
+      Array(6).fill(0),
+    );
+    const { failed, watermark } = await world.control({ action: 'status' });
+    assert.deepEqual([failed, watermark], [[], undefined]);
+
+    world.target.refuse = undefined;
+    assert.equal((await world.tick()).status, 'completed');
+    assert.equal(world.target.models.size, 1500);
+  });
+}
+
+test('Twenty refused records and none written mean the target, also where the list ends with them; nineteen may be to blame themselves.', async () => {
+  await using twenty = await startWorld({ endpoints: etcd.endpoints, records: models(20) });
+  twenty.target.refuse = () => 422;
+  await assert.rejects(twenty.tick(), { name: 'TargetRefusedError' });
+  assert.deepEqual((await twenty.control({ action: 'status' })).failed, []);
+
+  await using nineteen = await startWorld({ endpoints: etcd.endpoints, records: models(19) });
+  nineteen.target.refuse = () => 422;
+  const { status, report } = await nineteen.tick();
+  assert.deepEqual([status, report.failed], ['completed', 19]);
+});
+
+test('Bad records at the head of the list do not hide the good ones behind them.', async () => {
+  await using world = await startWorld({ endpoints: etcd.endpoints, records: models(200) });
+  world.target.refuse = (body) => (Number((body as { name: string }).name.slice(6)) < 60 ? 422 : undefined);
+  const { status, report } = await world.tick();
+  assert.deepEqual([status, report.written, report.failed], ['completed', 140, 60]);
+});
+
+test('Records that were refused before are given up, although nothing else is written.', async () => {
+  await using world = await startWorld({ endpoints: etcd.endpoints, records: models(26) });
+  world.target.refuse = (body) => ((body as { name: string }).name === 'Model 25' ? undefined : 422);
+  for (let tick = 0; tick < 6; tick++) assert.equal((await world.tick()).status, 'completed');
+  const { failed } = await world.control({ action: 'status' });
+  assert.equal(failed.length, 25);
+  // Those of the last minute come with the list as well.
+  assert.ok(failed.every(({ attempts }) => attempts >= 5));
+});
+
+test('A backfill of single records that are all refused by the target is an error, too.', async () => {
+  await using world = await startWorld({ endpoints: etcd.endpoints, records: models(40) });
+  world.target.refuse = () => 403;
+  await assert.rejects(world.backfill({ ids: models(40).map(({ id }) => id) }), { name: 'TargetRefusedError' });
+});
+
+for (const status of [301, 403, 451]) {
+  test(`An id that the source answers with ${status} fails alone, and the other records of the backfill are written.`, async () => {
+    await using world = await startWorld({ endpoints: etcd.endpoints, records: models(60) });
+    world.source.refuse = (path) => (path.endsWith('/model-00021') ? status : undefined);
+    const ids = models(60).map(({ id }) => id);
+    const { status: ended, report, failedIds, problems } = await world.backfill({ ids });
+    assert.deepEqual([ended, report.read, report.written, report.failed], ['completed', 60, 59, 1]);
+    assert.deepEqual(failedIds, ['model-00021']);
+    assert.match(problems?.[0]?.reason ?? '', new RegExp(`${status}`));
+  });
+}
+
+test('An id that the source answers with 410 is missing, like one with 404.', async () => {
+  await using world = await startWorld({ endpoints: etcd.endpoints, records: models(3) });
+  world.source.refuse = (path) => (path.endsWith('/model-00001') ? 410 : undefined);
+  const { report } = await world.backfill({ ids: ['model-00000', 'model-00001', 'no-such', 'model-00002'] });
+  assert.deepEqual([report.written, report.missing, report.failed], [2, 2, 0]);
+});
+
+test('A source that refuses every id of a backfill is to blame, and no record is.', async () => {
+  await using world = await startWorld({ endpoints: etcd.endpoints, records: models(60) });
+  world.source.refuse = () => 403;
+  await assert.rejects(world.backfill({ ids: models(60).map(({ id }) => id) }), { name: 'SourceError', status: 403 });
+});
