@@ -3,12 +3,15 @@ import { join } from 'node:path';
 import { build as bundle, type Metafile } from 'esbuild';
 import { etcdProtos } from './etcd-protos.ts';
 import { unusedParts } from './left-out.ts';
+import { thirdPartyLicences } from './licences.ts';
 
 const root = join(import.meta.dirname, '../..');
 
 /**
  * Empties `outDir` and bundles the functions into it: the files that are deployed, run locally and tested. The same sources
- * give the same bytes. Returns esbuild's description of the result.
+ * give the same bytes. The licences of the bundled packages come with them.
+ * @returns esbuild's description of the result
+ * @throws Error where a bundled package has a licence that infra/bundle/licences.ts does not allow
  */
 export async function build({ outDir }: { outDir: string }): Promise<Metafile> {
   await rm(outDir, { recursive: true, force: true });
@@ -44,6 +47,7 @@ export async function build({ outDir }: { outDir: string }): Promise<Metafile> {
     metafile: true,
     logLevel: 'warning',
   });
+  await writeFile(join(outDir, 'THIRD-PARTY-LICENSES'), await thirdPartyLicences(root, metafile));
   return metafile;
 }
 

@@ -46,8 +46,9 @@ test('Every chunk of the bundle loads in a folder without node_modules, and each
   assert.equal(stdout, 'sync function\nbackfill function\ncontrol function\n');
 });
 
-test('The output has the functions, their chunks and a package.json, and nothing from an earlier build.', async () => {
-  assert.deepEqual((await readdir(outDir)).sort(), ['backfill.js', 'chunks', 'control.js', 'package.json', 'sync.js']);
+test('The output has the functions, their chunks, a package.json and the licences, and nothing from an earlier build.', async () => {
+  const expected = ['THIRD-PARTY-LICENSES', 'backfill.js', 'chunks', 'control.js', 'package.json', 'sync.js'];
+  assert.deepEqual((await readdir(outDir)).sort(), expected);
 });
 
 test('Two builds of the same sources are byte-identical in any folder.', async () => {
