@@ -2,6 +2,9 @@ import type { IncomingHttpHeaders } from 'node:http';
 import type { StandardSchemaV1 } from '@standard-schema/spec';
 import type { Shard } from './shard.ts';
 
+export { exactNumber } from './exact-number.ts';
+export type { ExactNumber } from './inexact-number.ts';
+
 /** What a user declares in `functions/job.ts`: what a record is, where it comes from and where it goes. */
 export interface Job<R> {
   name: string;
@@ -38,7 +41,10 @@ export interface List {
 export interface Listing extends Window {
   /** Where to begin; null for the first page. */
   cursor: string | null;
-  /** Gets `path` and returns the JSON of a 2xx answer. @throws SourceError on any other answer */
+  /**
+   * Gets `path` and returns the JSON of a 2xx answer. A number that JavaScript would alter is none in it: see `exactNumber`.
+   * @throws SourceError on any other answer
+   */
   getJson(path: string, query?: Query): Promise<unknown>;
   /** Like `getJson`, with the headers of the answer. */
   getPage(path: string, query?: Query): Promise<{ body: unknown; headers: IncomingHttpHeaders }>;

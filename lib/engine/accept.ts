@@ -1,4 +1,5 @@
 import type { StandardSchemaV1 } from '@standard-schema/spec';
+import { isInexact } from '../inexact-number.ts';
 
 /** A write that is ready to be sent. */
 export interface Prepared {
@@ -51,8 +52,12 @@ export function accepting<R>(
 ): (batch: readonly unknown[], page: number, firstIndex: number) => Promise<(Accepted<R> | Invalid)[]> {
   type Checked = Accepted<R> | string;
 
-  function conclude({ issues, value }: Validated<R>): Checked {
-    if (issues) return issues.slice(0, MAX_FAULTS).map(describe).join('; ');
+  function conclude({ issues, value }: Validated<R>, raw: unknown): Checked {
+    if (issues)
+      return issues
+        .slice(0, MAX_FAULTS)
+        .map((issue) => describe(issue, raw))
+        .join('; ');
     try {
       const updatedAtMs = job.updatedAtMs?.(value) ?? Number.NaN;
       const { write, content } = job.prepare(value);
@@ -67,7 +72,9 @@ export function accepting<R>(
   function check(raw: unknown): Checked | Promise<Checked> {
     try {
       const validated = job.schema['~standard'].validate(raw) as Validated<R> | Promise<Validated<R>>;
-      return 'then' in validated ? validated.then(conclude).catch(faultOf) : conclude(validated);
+      return 'then' in validated
+        ? validated.then((result) => conclude(result, raw)).catch(faultOf)
+        : conclude(validated, raw);
     } catch (error) {
       return faultOf(error);
     }
@@ -99,8 +106,15 @@ interface Validated<R> {
   value: R;
 }
 
+const keyOf = (part: NonNullable<StandardSchemaV1.Issue['path']>[number]) =>
+  typeof part === 'object' ? part.key : part;
+
 /** Where a record is wrong and what was expected there, without what it holds. */
-function describe({ path, message }: StandardSchemaV1.Issue) {
-  const place = path?.map((part) => String(typeof part === 'object' ? part.key : part)).join('.') || 'the record';
-  return `${place}: ${message.replace(/,?( but)? received .*$| \(was .*$/s, '')}`.slice(0, 200);
+function describe({ path = [], message }: StandardSchemaV1.Issue, raw: unknown) {
+  const place = path.map((part) => String(keyOf(part))).join('.') || 'the record';
+  const found = path.reduce((at: unknown, part) => Object(at)[keyOf(part)], raw);
+  const fault = isInexact(found)
+    ? 'the number has more digits than JavaScript keeps and would be altered: declare it as exactNumber'
+    : message.replace(/,?( but)? received .*$| \(was .*$/s, '');
+  return `${place}: ${fault}`.slice(0, 200);
 }

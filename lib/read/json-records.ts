@@ -1,6 +1,7 @@
 import { JSONParser, TokenType } from '@streamparser/json';
 import { SourceError } from '../errors.ts';
 import { MAX_DEPTH } from '../http/json.ts';
+import { numberOf } from '../inexact-number.ts';
 
 /** One JSON array of records, or one record a line (https://github.com/ndjson/ndjson-spec). */
 export type StreamFormat = 'json-array' | 'ndjson';
@@ -22,7 +23,7 @@ export function jsonRecords(format: StreamFormat, name: string): JsonRecords {
   const parser = new JSONParser(
     format === 'ndjson' ? { paths: ['$'], separator: '\n' } : { paths: ['$.*'], keepStack: false },
   );
-  keepByteOrderMarks(parser);
+  adapt(parser);
   let records: unknown[] = [];
   let complete = 0;
   let received = 0;
@@ -73,8 +74,18 @@ export function jsonRecords(format: StreamFormat, name: string): JsonRecords {
   };
 }
 
-/** The parser's own decoder takes a U+FEFF at the start of a string for a byte order mark and drops it. */
-function keepByteOrderMarks(parser: JSONParser) {
-  const { tokenizer } = parser as unknown as { tokenizer: { bufferedString: { decoder: unknown } } };
+/**
+ * The parser's own decoder takes a U+FEFF at the start of a string for a byte order mark and drops it; its own `parseNumber`,
+ * made to be overridden, alters numbers of many digits.
+ */
+function adapt(parser: JSONParser) {
+  const { tokenizer } = parser as unknown as { tokenizer: Tokenizer };
   tokenizer.bufferedString.decoder = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
+  tokenizer.parseNumber = numberOf;
+}
+
+/** The parts of the parser's tokenizer that its types hide. */
+interface Tokenizer {
+  bufferedString: { decoder: unknown };
+  parseNumber: (source: string) => unknown;
 }
