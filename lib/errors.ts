@@ -1,10 +1,16 @@
+import { bounded } from './bounded.ts';
+
 /**
  * Every error a run can end with. `name` and `code` are stable and listed in infra/README.md; the message says which
- * operation failed on what, and never contains a secret.
+ * operation failed on what, never contains a secret, and is at most 2,000 bytes long, whatever it quotes.
  */
 export abstract class SolotickError extends Error {
   abstract override readonly name: string;
   abstract readonly code: string;
+
+  constructor(message: string, options?: ErrorOptions) {
+    super(bounded(message), options);
+  }
 }
 
 /** The name is written out, because a bundler may rename the class. */
@@ -98,7 +104,7 @@ export class HttpError extends Error {
   readonly transient: boolean;
 
   constructor(message: string, transient: boolean, options?: ErrorOptions) {
-    super(message, options);
+    super(bounded(message), options);
     this.transient = transient;
   }
 }

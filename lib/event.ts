@@ -1,4 +1,5 @@
 import * as v from 'valibot';
+import { listFaults } from './bounded.ts';
 import { EventError } from './errors.ts';
 import { utcInstant } from './instant.ts';
 
@@ -24,7 +25,7 @@ export type Tick = v.InferOutput<typeof tick> & {
 
 const continuation = v.strictObject({
   kind: v.literal('continue'),
-  root: v.pipe(v.string(), v.nonEmpty()),
+  root: v.pipe(v.string(), v.nonEmpty(), v.maxLength(100)),
   hop: v.pipe(natural, v.minValue(1)),
   shard: v.optional(shard),
 });
@@ -46,12 +47,22 @@ const recordId = v.pipe(
   v.notValues(['.', '..'], 'must not be "." or ".."'),
 );
 
+/** The most ids of one event. They are counted before each one is checked, because each fault takes memory. */
+const MAX_IDS = 100_000;
+
+const ids = v.pipe(
+  v.array(v.unknown()),
+  v.nonEmpty('must name an id'),
+  v.maxLength(MAX_IDS, `must name at most ${MAX_IDS} ids`),
+  v.array(recordId),
+);
+
 const backfill = v.pipe(
   v.strictObject({
     kind: v.optional(v.literal('backfill'), 'backfill'),
     since: v.optional(utcInstant),
     until: v.optional(utcInstant),
-    ids: v.optional(v.pipe(v.array(recordId), v.nonEmpty('must name an id'))),
+    ids: v.optional(ids),
     /** How long to queue for the lock; 0 skips at once. */
     waitSeconds: v.optional(seconds, 0),
     shard: v.optional(shard),
@@ -126,5 +137,5 @@ function parse<T>(name: string, schema: v.GenericSchema<unknown, T>, event: unkn
     if (issue.received === 'undefined' && issue.message.startsWith('Invalid key')) return `${path} is missing`;
     return path ? `${path}: ${issue.message}` : issue.message;
   });
-  throw new EventError(`the ${name} event was refused: ${faults.join('; ')}`);
+  throw new EventError(`the ${name} event was refused: ${listFaults(faults)}`);
 }

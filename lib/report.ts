@@ -1,4 +1,5 @@
 import * as v from 'valibot';
+import { bounded } from './bounded.ts';
 import type { Log } from './log.ts';
 
 export const COUNTS = [
@@ -52,12 +53,16 @@ export const newReport = () => Object.fromEntries(COUNTS.map((name) => [name, 0]
 /** The most problems that are listed and logged; the counts are always complete. */
 const MAX_PROBLEMS = 20;
 
+/** The most bytes of an id that is only named. */
+const MAX_ID_BYTES = 1000;
+
 /** Makes the function that adds to `problems` and logs, both within a bound. */
 export function problemNotes(problems: Problem[], log: Log): (problem: Problem) => void {
-  return (problem) => {
+  return ({ id, kind, reason }) => {
     if (problems.length >= MAX_PROBLEMS) return;
+    const problem = { id: bounded(id, MAX_ID_BYTES), kind, reason: bounded(reason) };
     problems.push(problem);
-    log.warn(`a record was not written: ${problem.kind}`, { problem });
+    log.warn(`a record was not written: ${kind}`, { problem });
     if (problems.length === MAX_PROBLEMS) log.warn('further records that are not written are counted, but not listed');
   };
 }

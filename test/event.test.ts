@@ -144,3 +144,33 @@ test('Control shows the status, pauses with a note, resumes and resets, each wit
     refused(/to belongs to a reset of the watermark/),
   );
 });
+
+test('An event whose id, key or kind has a megabyte and more is refused with a message of at most 2,000 bytes that says where.', () => {
+  const long = '🙂'.repeat(400_000);
+  for (const [parse, event, where] of [
+    [parseTick, { kind: long }, /^the tick event was refused: kind: /],
+    [parseTick, { [long]: 1 }, /^the tick event was refused: unknown key 🙂/],
+    [parseTick, { source: long, 'detail-type': long }, /refused: source: .*; detail-type: /],
+    [parseTick, { kind: 'continue', root: long, hop: 1 }, /refused: root: /],
+    [parseBackfill, { ids: [`\ud800${long}`], waitSeconds: long, kind: long }, /kind: .*ids\.0: .*waitSeconds: /],
+    [parseBackfill, { backfillId: long }, /backfillId: must be an id from an earlier result/],
+    [parseControl, { action: long }, /action: must be "status"/],
+    [parseControl, { action: 'pause', note: long }, /note: /],
+  ] as const) {
+    assert.throws(
+      () => parse(event),
+      (error: Error) => {
+        assert.match(error.message, where);
+        assert.ok(Buffer.byteLength(error.message) <= 2000, `${Buffer.byteLength(error.message)} bytes`);
+        assert.ok(error.message.isWellFormed());
+        return error.name === 'EventError';
+      },
+    );
+  }
+});
+
+test('A backfill names at most 100,000 ids, and of many malformed ones the message lists the first.', () => {
+  assert.equal(parseBackfill({ ids: Array.from({ length: 100_000 }, String) }).ids?.length, 100_000);
+  assert.throws(() => parseBackfill({ ids: Array(100_001).fill('') }), refused(/ids: must name at most 100000 ids$/));
+  assert.throws(() => parseBackfill({ ids: Array(30).fill('') }), refused(/ids\.19: must not be empty; and 10 more$/));
+});

@@ -1,3 +1,4 @@
+import { bounded } from '../bounded.ts';
 import { SolotickError } from '../errors.ts';
 import type { Report } from '../report.ts';
 import type { Leaving, Reached } from '../state/final-state.ts';
@@ -43,5 +44,6 @@ export function concluding(options: {
 
 function describe(error: Error): NonNullable<RunRecord['error']> {
   const { name, message } = error;
-  return { name: `${name}`, code: error instanceof SolotickError ? error.code : 'UNKNOWN', message: `${message}` };
+  const code = error instanceof SolotickError ? error.code : 'UNKNOWN';
+  return { name: bounded(`${name}`, 100), code, message: bounded(`${message}`) };
 }

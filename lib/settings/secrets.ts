@@ -1,5 +1,6 @@
 import { GetSecretValueCommand, SecretsManagerClient } from '@aws-sdk/client-secrets-manager';
 import * as v from 'valibot';
+import { listFaults } from '../bounded.ts';
 import { CredentialsError, SecretError } from '../errors.ts';
 
 const text = v.pipe(v.string(), v.nonEmpty('must not be empty'));
@@ -95,7 +96,7 @@ function parseSecret(secretId: string, json: string | undefined): Secret {
     // Only the expected type, because the full message would quote the value.
     return issue.kind === 'schema' ? `${path} must be ${issue.expected ?? 'valid'}` : `${path} ${issue.message}`;
   });
-  throw new SecretError(`secret ${secretId} is not of the documented shape: ${faults.join('; ')}`);
+  throw new SecretError(`secret ${secretId} is not of the documented shape: ${listFaults(faults)}`);
 }
 
 /** One run's view of the secret. */

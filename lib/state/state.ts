@@ -1,4 +1,5 @@
 import * as v from 'valibot';
+import { listFaults } from '../bounded.ts';
 import { StateError } from '../errors.ts';
 import { utcInstant } from '../instant.ts';
 import type { Budget, Etcd } from '../lock/etcd.ts';
@@ -215,5 +216,5 @@ function decodeValue<T>(found: KeyValue, schema: v.GenericSchema<unknown, T>): T
   const parsed = v.safeParse(schema, value);
   if (parsed.success) return parsed.output;
   const faults = parsed.issues.map((issue) => `${v.getDotPath(issue) ?? 'the value'}: ${issue.message}`);
-  throw new StateError(`etcd key ${key} holds no valid state (${faults.join('; ')}); delete the key to start afresh`);
+  throw new StateError(`etcd key ${key} holds no valid state (${listFaults(faults)}); delete the key to start afresh`);
 }
