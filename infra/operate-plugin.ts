@@ -11,6 +11,7 @@ import { type Rest, resumeCommand, type Where } from './operate/resume-command.t
 import { describeSkippedReset, describeStatus } from './operate/status.ts';
 import { cut } from './operate/windows.ts';
 import { onInterrupt } from './terminal/interrupt.ts';
+import { linePrinter } from './terminal/print-lines.ts';
 
 /** The parts of osls that are used here; it has no types of its own. */
 interface Serverless {
@@ -36,6 +37,8 @@ const AWS_CLIENT_TIMEOUT_MS = String(16 * 60_000);
 
 /** The plugin of osls with the commands for operators, which invoke the functions `backfill` and `control`. */
 export default function operatePlugin(serverless: Serverless, options: Options, { writeText, progress }: Writers) {
+  const print = linePrinter(writeText);
+
   async function connectFunctions() {
     if (options.local) return await connectLocal(serverless.serviceDir, options.stage);
     process.env.AWS_CLIENT_TIMEOUT ??= AWS_CLIENT_TIMEOUT_MS;
@@ -47,32 +50,33 @@ export default function operatePlugin(serverless: Serverless, options: Options, 
     const shards = Number(serverless.service.custom.config.environment.SHARDS ?? 1);
     const request = readBackfillOptions(options, new Date(), shards);
     const { backfill: invoke } = await connectFunctions();
-    const howToResume = (rest: Rest) => `to continue:\n  ${resumeCommand(request, rest, options)}`;
+    const howToResume = (rest: Rest) => ['to continue:', `  ${resumeCommand(request, rest, options)}`];
     const stop = new AbortController();
     onInterrupt(() => {
-      writeText('stopping when the current invocation ends; Ctrl-C again exits at once, and that invocation goes on');
+      print('stopping when the current invocation ends; Ctrl-C again exits at once, and that invocation goes on');
       stop.abort();
     });
     const bar = progress.get('backfill');
     let rest: Rest | undefined;
     try {
       using shown = createProgress(cut(request).length, request.dryRun, {
-        line: writeText,
-        bar: (text) => bar.update(text),
+        line: print,
+        bar: linePrinter((text) => bar.update(text)),
       });
       rest = await backfill(request, { invoke, progress: shown, stop: stop.signal, howToResume });
     } finally {
       bar.remove();
     }
     if (!rest) return;
-    writeText(`stopped; ${howToResume(rest)}`);
+    const [toContinue, command = ''] = howToResume(rest);
+    print([`stopped; ${toContinue}`, command]);
     process.exitCode = 130;
   }
 
   async function runControl(event: Control) {
     const { control } = await connectFunctions();
     const status = await control(event);
-    for (const line of options.json ? [JSON.stringify(status, null, 2)] : describeStatus(status)) writeText(line);
+    print(options.json ? JSON.stringify(status, null, 2).split('\n') : describeStatus(status));
     const skipped = describeSkippedReset(status);
     if (skipped)
       throw new Refusal(`${skipped}; try again when the lock is free ("serverless pause" stops further ticks)`);

@@ -4,6 +4,7 @@ import { readDotenv } from '../stage/dotenv.ts';
 import { every, parseInterval, parseSchedule } from '../stage/schedule.ts';
 import { announce } from '../terminal/announce.ts';
 import { onInterrupt } from '../terminal/interrupt.ts';
+import { complain, say } from '../terminal/print-lines.ts';
 import { shellWord } from '../terminal/shell-word.ts';
 import { startCloud } from './cloud.ts';
 import { readable } from './log-line.ts';
@@ -19,7 +20,7 @@ function readArgs() {
     const { values } = parseArgs({ options: { stage: { type: 'string', default: 'dev' }, every: { type: 'string' } } });
     return { stage: values.stage, everyMs: values.every === undefined ? undefined : parseInterval(values.every) };
   } catch (error) {
-    console.error(`${(error as Error).message}\n${USAGE}`);
+    complain([(error as Error).message, USAGE]);
     process.exit(1);
   }
 }
@@ -30,7 +31,7 @@ let starting = true;
 onInterrupt(() => {
   // There is nothing to drain yet, and what has started ends with this process.
   if (starting) process.exit(130);
-  console.log('stopping: a run in progress saves and unlocks; Ctrl-C again kills it');
+  say('stopping: a run in progress saves and unlocks; Ctrl-C again kills it');
   stop.abort();
 });
 
@@ -41,13 +42,13 @@ const {
   SHARDS: _shards,
   AWS_PROFILE: _profile,
   ...env
-} = readDotenv(join(import.meta.dirname, '../..'), (line) => console.log(line));
+} = readDotenv(join(import.meta.dirname, '../..'), say);
 await using cloud = await startCloud({
   ...{ stage, env },
-  onProgress: (line) => console.log(line),
-  onLog: (name, line) => console.log(readable(name, line)),
+  onProgress: say,
+  onLog: (name, line) => say(readable(name, line)),
 }).catch((error: Error) => {
-  console.error(error.message);
+  complain(error.message.split('\n'));
   process.exit(1);
 });
 // npm runs scripts in the folder of the project.
@@ -66,15 +67,17 @@ const parts = Array.from({ length: config.shards }, (_, index) =>
 );
 const curl = (name: string, event: unknown) =>
   `  curl -d ${shellWord(JSON.stringify(event))} ${cloud.lambdaUrl}/2015-03-31/functions/${name}/invocations`;
-console.log(`source ${sourceUrl}, target ${targetUrl}, etcd ${endpoints}
-ticks: ${everyMs ? `every ${everyMs / 1000} s` : `${config.schedule.expression}, ${config.schedule.timezone}`}
-by hand:
-${curl('sync', { ...parts[0] })}
-${curl('backfill', { ids: [cloud.records[0]?.id], ...parts[0] })}
-${curl('control', { action: 'status' })}
-to hold the lock, from another terminal:
-  ${[etcd.etcdctlPath, `--endpoints=${endpoints}`, 'lock', cloud.lockKey].map(shellWord).join(' ')}
-Ctrl-C stops.`);
+say([
+  `source ${sourceUrl}, target ${targetUrl}, etcd ${endpoints}`,
+  `ticks: ${everyMs ? `every ${everyMs / 1000} s` : `${config.schedule.expression}, ${config.schedule.timezone}`}`,
+  'by hand:',
+  curl('sync', { ...parts[0] }),
+  curl('backfill', { ids: [cloud.records[0]?.id], ...parts[0] }),
+  curl('control', { action: 'status' }),
+  'to hold the lock, from another terminal:',
+  `  ${[etcd.etcdctlPath, `--endpoints=${endpoints}`, 'lock', cloud.lockKey].map(shellWord).join(' ')}`,
+  'Ctrl-C stops.',
+]);
 
 await sendTicks({ schedule, start, sync: functions.sync, parts, signal: stop.signal });
 await Promise.all(Object.values(functions).map((fn) => fn.drain(DRAIN_MS)));

@@ -1,29 +1,32 @@
+import { printable } from '../terminal/printable.ts';
+
 /** Keys that every line of a run repeats, or that matter only in a log of many functions. */
 const QUIET = /^(level|message|timestamp|service|job|sampling_rate|xray_trace_id|cold_start|function_.*)$/;
 
 /** Rewrites a line that a function printed for people to read: JSON becomes time, level, message and fields. */
-export function readable(name: string, line: string): string {
+export const readable = (name: string, line: string): string => printable(rewritten(name, line));
+
+function rewritten(name: string, line: string): string {
   let parsed: Record<string, unknown>;
   try {
-    parsed = JSON.parse(line);
+    parsed = Object(JSON.parse(line));
   } catch {
     return `${name}  ${line}`;
   }
-  if (parsed._aws) return readableMetrics(name, parsed);
+  const time = new Date((parsed._aws as { Timestamp?: number } | undefined)?.Timestamp ?? Number.NaN);
+  if (!Number.isNaN(time.getTime())) return readableMetrics(name, time, parsed);
   const { timestamp, level, message } = parsed;
   if (typeof level !== 'string' || typeof message !== 'string') return `${name}  ${line}`;
-  const time = String(timestamp).slice(11, 23);
   const fields = Object.entries(parsed).flatMap(([key, value]) => (QUIET.test(key) ? [] : [`${key}=${format(value)}`]));
-  return `${time} ${name.padEnd(8)} ${level.padEnd(5)} ${message}  ${fields.join(' ')}`.trimEnd();
+  return `${String(timestamp).slice(11, 23)} ${name.padEnd(8)} ${level.padEnd(5)} ${message}  ${fields.join(' ')}`.trimEnd();
 }
 
 /** Rewrites a line in the embedded metric format, which CloudWatch turns into metrics. */
-function readableMetrics(name: string, { _aws: emf, ...values }: Record<string, unknown>): string {
-  const time = new Date((emf as { Timestamp: number }).Timestamp).toISOString().slice(11, 23);
+function readableMetrics(name: string, time: Date, values: Record<string, unknown>): string {
   const metrics = Object.entries(values).flatMap(([key, value]) =>
     typeof value === 'number' ? [`${key}=${value}`] : [],
   );
-  return `${time} ${name.padEnd(8)} EMF   ${metrics.join(' ')}`;
+  return `${time.toISOString().slice(11, 23)} ${name.padEnd(8)} EMF   ${metrics.join(' ')}`;
 }
 
 function format(value: unknown): string {

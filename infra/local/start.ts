@@ -1,5 +1,6 @@
 import { parseArgs } from 'node:util';
 import { onInterrupt } from '../terminal/interrupt.ts';
+import { complain, say } from '../terminal/print-lines.ts';
 import { type LocalCloud, startCloud } from './cloud.ts';
 import { readable } from './log-line.ts';
 import { tickTwice } from './tick-twice.ts';
@@ -8,7 +9,7 @@ let json = false;
 try {
   json = parseArgs({ options: { json: { type: 'boolean' } } }).values.json ?? false;
 } catch (error) {
-  console.error(`${(error as Error).message}\nusage: npm start [-- --json]`);
+  complain([(error as Error).message, 'usage: npm start [-- --json]']);
   process.exit(1);
 }
 
@@ -25,18 +26,18 @@ onInterrupt((signal) => {
 try {
   cloud = await startCloud({
     stage: 'dev',
-    onProgress: (line) => console.log(line),
+    onProgress: say,
     onLog: (name, line) => logs.push(readable(name, line)),
   });
   const { outcome, faults } = await Promise.race([tickTwice(cloud), interrupted.promise]);
-  for (const fault of faults) console.log(`WRONG: ${fault}`);
-  if (faults.length > 0) console.log(['the last log lines of the functions:', ...logs.slice(-40)].join('\n'));
+  for (const fault of faults) say(`WRONG: ${fault}`);
+  if (faults.length > 0) say(['the last log lines of the functions:', ...logs.slice(-40)]);
   const seconds = ((performance.now() - startedMs) / 1000).toFixed(1);
-  console.log(`${faults.length === 0 ? 'all as it should be' : 'FAILED'}, ${seconds} s`);
-  if (json) console.log(JSON.stringify(outcome));
+  say(`${faults.length === 0 ? 'all as it should be' : 'FAILED'}, ${seconds} s`);
+  if (json) say(JSON.stringify(outcome));
   process.exitCode = faults.length === 0 ? 0 : 1;
 } catch (error) {
-  console.error((error as Error).message);
+  complain((error as Error).message.split('\n'));
   process.exitCode = 1;
 } finally {
   await cloud?.[Symbol.asyncDispose]();

@@ -1,5 +1,6 @@
 import { isDeepStrictEqual } from 'node:util';
 import type { Result } from '../../lib/run/result.ts';
+import { say } from '../terminal/print-lines.ts';
 import type { LocalCloud } from './cloud.ts';
 import type { InvokeResult } from './lambda/function.ts';
 
@@ -21,20 +22,20 @@ export async function tickTwice(cloud: LocalCloud): Promise<{ outcome: Outcome; 
     functions.sync.invoke({ kind: 'tick', scheduledTime: new Date(scheduledMs).toISOString() });
   const thisMinuteMs = Math.floor(Date.now() / 60_000) * 60_000;
 
-  console.log(`tick 1: ${records.length} records at the source, the target answers slowly`);
+  say(`tick 1: ${records.length} records at the source, the target answers slowly`);
   target.latencyMs = SLOW_MS;
   const writing = target.nextRequest();
   const first = tick(thisMinuteMs - 60_000);
   // The first tick may fail before it writes.
   await Promise.race([writing, first]);
-  console.log('tick 2: sent now that tick 1 writes');
+  say('tick 2: sent now that tick 1 writes');
   const second = await tick(thisMinuteMs);
   target.latencyMs = 20;
   const invocations = [await first, second];
-  for (const [index, invocation] of invocations.entries()) console.log(`tick ${index + 1}: ${summarize(invocation)}`);
+  for (const [index, invocation] of invocations.entries()) say(`tick ${index + 1}: ${summarize(invocation)}`);
 
   const locksLeft = (await cloud.lockKeys()).length;
-  console.log(
+  say(
     `target: ${target.models.size} records, at most ${target.peakInFlight} writes in flight; locks left: ${locksLeft}`,
   );
   const outcome = {

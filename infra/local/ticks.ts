@@ -1,5 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Schedule } from '../stage/schedule.ts';
+import { say } from '../terminal/print-lines.ts';
 import type { LocalFunction } from './lambda/function.ts';
 
 /** Node's timers run for at most 24.8 days. */
@@ -24,16 +25,16 @@ export async function sendTicks({ schedule, start, sync, parts, signal }: Tickin
     }
     if (signal.aborted) return;
     const scheduledTime = due.toISOString();
-    console.log(`tick of ${scheduledTime}`);
+    say(`tick of ${scheduledTime}`);
     for (const part of parts)
       sync.invoke({ kind: 'tick', scheduledTime, ...part }).then(
-        ({ payload, error }) => console.log(`tick of ${scheduledTime}: ${JSON.stringify(payload ?? error)}`),
+        ({ payload, error }) => say(`tick of ${scheduledTime}: ${JSON.stringify(payload ?? error)}`),
         () => undefined,
       );
     // Ticks that came due while this machine slept are left out.
     due = schedule(new Date(Math.max(due.getTime(), Date.now() - 1)));
   }
   if (signal.aborted) return;
-  console.log('the schedule has no further tick');
+  say('the schedule has no further tick');
   await new Promise((resolve) => signal.addEventListener('abort', resolve));
 }

@@ -1,5 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
+import type { Lines } from '../terminal/print-lines.ts';
 import type { Functions } from './functions.ts';
 import type { BackfillRequest } from './options.ts';
 import type { Progress } from './progress.ts';
@@ -18,7 +19,7 @@ interface Tools {
   progress: Progress;
   /** Aborts to end the backfill after the current invocation. */
   stop: AbortSignal;
-  howToResume(rest: Rest): string;
+  howToResume(rest: Rest): Lines;
 }
 
 /**
@@ -50,12 +51,13 @@ async function copyPart(request: BackfillRequest, part: Part, first: boolean, to
     const event = { ...part, ...(dryRun && { dryRun }), waitSeconds, concurrency, backfillId };
     const result = await invoke(event).catch((error) => {
       if (!(error instanceof Refusal)) throw error;
-      throw new Refusal(`${error.message}\n${howToResume(rest())}`, { cause: error });
+      throw new Refusal([...error.lines, ...[howToResume(rest())].flat()], { cause: error });
     });
     if (result.status === 'skipped') {
       const longer = Math.max(60, Math.min(2 * waitSeconds, 900));
-      const how = howToResume({ ...rest(), waitSeconds: longer });
-      throw new Refusal(`skipped: ${result.message ?? result.reason}\n--wait queues for the lock; ${how}`);
+      const how = [howToResume({ ...rest(), waitSeconds: longer })].flat();
+      how[0] = `--wait queues for the lock; ${how[0]}`;
+      throw new Refusal([`skipped: ${result.message ?? result.reason}`, ...how]);
     }
     progress.add(result);
     if (result.status === 'completed') return;

@@ -24,9 +24,17 @@ export async function connect(config: LambdaClientConfig, nameOf: (name: string)
     const { FunctionError, Payload } = await client.send(command).catch((cause: Error) => {
       throw new Refusal(`${nameOf(name)} could not be invoked: ${cause.name}: ${cause.message}`, { cause });
     });
-    const answer = JSON.parse(Payload?.transformToString() || 'null');
+    const answer = parse(name, Payload?.transformToString() || 'null');
     if (FunctionError) throw new Refusal(`${name} failed: ${answer?.errorType}: ${answer?.errorMessage}`);
     return answer;
+  }
+
+  function parse(name: string, payload: string) {
+    try {
+      return JSON.parse(payload);
+    } catch {
+      throw new Refusal(`${name} answered with ${payload.length} characters that are not JSON`);
+    }
   }
 
   return { backfill: (event) => invoke('backfill', event), control: (event) => invoke('control', event) };

@@ -1,3 +1,4 @@
+import { printable } from '../terminal/printable.ts';
 import { shellWord } from '../terminal/shell-word.ts';
 import type { BackfillRequest } from './options.ts';
 import type { Part } from './windows.ts';
@@ -52,5 +53,6 @@ export const idsOption = (ids: string[]) => option('ids', joinIds(ids));
 /** Without the equals sign, a value that begins with a dash would be another option. */
 const option = (name: string, value: string) => `--${name}${value.startsWith('-') ? '=' : ' '}${shellWord(value)}`;
 
-/** A list that `--ids` splits into the same ids. */
-const joinIds = (ids: string[]) => (ids.some((id) => /^\[|,|^\s|\s$/.test(id)) ? JSON.stringify(ids) : ids.join(','));
+/** A list that `--ids` splits into the same ids: JSON where commas would not do, or where a character needs its escape. */
+const joinIds = (ids: string[]) =>
+  ids.some((id) => /^\[|,|^\s|\s$/.test(id) || printable(id) !== id) ? printable(JSON.stringify(ids)) : ids.join(',');

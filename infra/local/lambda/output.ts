@@ -1,5 +1,5 @@
 import type { ChildProcess } from 'node:child_process';
-import { createInterface } from 'node:readline';
+import type { Readable } from 'node:stream';
 
 interface Output {
   /** The lines so far; the reader may empty it. */
@@ -13,7 +13,7 @@ export function readOutput({ stdout, stderr }: ChildProcess, onLine: (line: stri
   const logs: string[] = [];
   let current: { marker: string; streamsLeft: number; ended: PromiseWithResolvers<void> } | undefined;
   for (const input of [stdout!, stderr!]) {
-    createInterface({ input }).on('line', (line) => {
+    onLines(input, (line) => {
       if (line === current?.marker) {
         if (--current.streamsLeft === 0) current.ended.resolve();
       } else if (line) {
@@ -29,4 +29,15 @@ export function readOutput({ stdout, stderr }: ChildProcess, onLine: (line: stri
       return current.ended.promise;
     },
   };
+}
+
+/** Splits at line feeds only: readline splits at U+2028 as well, so a record's id could begin a line of its own. */
+function onLines(input: Readable, onLine: (line: string) => void) {
+  let rest = '';
+  input.setEncoding('utf8').on('data', (text: string) => {
+    const lines = (rest + text).split('\n');
+    rest = lines.pop() ?? '';
+    for (const line of lines) onLine(line);
+  });
+  input.on('end', () => rest && onLine(rest));
 }
