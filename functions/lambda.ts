@@ -1,6 +1,7 @@
 import { injectLambdaContext } from '@aws-lambda-powertools/logger/middleware';
 import middy from '@middy/core';
 import type { Context } from 'aws-lambda';
+import { boundError } from '../lib/bounded.ts';
 import { createLog } from '../lib/log.ts';
 import type { Invocation } from '../lib/run/invocation.ts';
 import { createMetrics, type ReportMetrics } from '../lib/run/metrics.ts';
@@ -22,7 +23,10 @@ export function lambda<T>(handle: (event: unknown, invocation: Invocation) => Pr
   // middy's early time-out answers without waiting for the clean-up; the run has a deadline of its own.
   return middy({ timeoutEarlyInMillis: 0 })
     .use(injectLambdaContext(log, { resetKeys: true }))
-    .onError(({ error }) => log.error('the invocation failed', { error }))
+    .onError((request) => {
+      request.error = boundError(request.error);
+      log.error('the invocation failed', { error: request.error });
+    })
     .handler(async (event: unknown, context: Context): Promise<T> => {
       if (!warm) {
         const settings = readSettings(process.env, job.name);

@@ -5,6 +5,9 @@ export const MAX_TEXT_BYTES = 2000;
 const MAX_FAULTS = 20;
 const MAX_FAULT_BYTES = 300;
 
+/** The most UTF-16 units of a stack that is passed on as it is. */
+const MAX_STACK_LENGTH = 8000;
+
 const encoder = new TextEncoder();
 
 /**
@@ -27,4 +30,20 @@ export function listFaults(faults: readonly string[]): string {
   const listed = faults.slice(0, MAX_FAULTS).map((fault) => bounded(fault, MAX_FAULT_BYTES));
   const more = faults.length > MAX_FAULTS ? [`and ${faults.length - MAX_FAULTS} more`] : [];
   return [...listed, ...more].join('; ');
+}
+
+/**
+ * What a function answers for something that was thrown. A job's own code may throw anything, and Lambda answers with message
+ * and stack, however long they are.
+ * @returns the error itself, or one of the same name with a shorter message
+ */
+export function boundError(thrown: unknown): Error {
+  const error = thrown instanceof Error ? thrown : new Error(String(thrown));
+  const message = bounded(String(error.message));
+  if (message === error.message && (error.stack?.length ?? 0) <= MAX_STACK_LENGTH) return error;
+  // The stack of an error begins with its message.
+  const frames = /(\n {4}at .*){0,10}$/.exec(error.stack ?? '')?.[0] ?? '';
+  const short = Object.assign(new Error(message, { cause: error.cause }), { name: bounded(String(error.name), 100) });
+  short.stack = `${short.name}: ${message}${bounded(frames)}`;
+  return short;
 }

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { bounded } from '../lib/bounded.ts';
+import { boundError, bounded } from '../lib/bounded.ts';
 import * as errors from '../lib/errors.ts';
 import { boundedFields, createLog } from '../lib/log.ts';
 import { problemNotes } from '../lib/report.ts';
@@ -72,4 +72,16 @@ test('A problem with a record names its id and its reason within a bound.', () =
   problemNotes(problems, log)({ id: 'i'.repeat(1_500_000), kind: 'invalid', reason: 'r'.repeat(1_500_000) });
   assert.match(problems[0]!.id, /^i+… \(1500000 bytes\)$/);
   assert.ok(JSON.stringify(problems).length < 4000);
+});
+
+test('What a job’s own code throws is answered as it is where it is short, and otherwise under its name with its beginning.', () => {
+  const usual = new TypeError('no such field');
+  assert.equal(boundError(usual), usual);
+  const long = 'x\n    at nowhere '.repeat(200_000);
+  const failed = boundError(Object.assign(new RangeError(long), { input: long }));
+  assert.deepEqual([failed.name, Object.keys(failed)], ['RangeError', ['name']]);
+  assert.match(failed.message, /^x\n[\s\S]* \(3200000 bytes\)$/);
+  assert.ok(failed.message.length <= 2000 && failed.stack!.length < 6000, `${failed.stack?.length}`);
+  assert.match(failed.stack ?? '', /^RangeError: x[\s\S]*\n {4}at /);
+  assert.equal(boundError('just text').message, 'just text');
 });

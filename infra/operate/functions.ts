@@ -1,7 +1,7 @@
 import type { LambdaClientConfig } from '@aws-sdk/client-lambda';
 import type { Backfill, Control } from '../../lib/event.ts';
-import type { Status } from '../../lib/run/control.ts';
 import type { Result } from '../../lib/run/result.ts';
+import type { Status } from '../../lib/run/status.ts';
 import { Refusal } from './refusal.ts';
 
 /** The functions that operators invoke; each method invokes one and returns its answer. @throws Refusal */

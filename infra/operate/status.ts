@@ -1,4 +1,4 @@
-import type { Status } from '../../lib/run/control.ts';
+import type { Status } from '../../lib/run/status.ts';
 import { formatCounts } from './counts.ts';
 
 type Run = NonNullable<Status['lastRun']>;
@@ -9,12 +9,14 @@ type Row = [name: string, text: string | undefined];
 
 /** Describes the status for a reader, one line for each fact. */
 export function describeStatus(status: Status): string[] {
-  const { job, stage, pause, shards } = status;
+  const { job, stage, pause, shards, shardCount = shards?.length ?? 0 } = status;
   const rows: Row[] = [
     ['job', `${job}, stage ${stage}`],
     ['timer', pause ? describePause(pause) : 'not paused'],
-    ...(shards?.flatMap((shard, index): Row[] => [['shard', `${index} of ${shards.length}`], ...rowsOf(shard)]) ??
+    ...(shards?.flatMap((shard, index): Row[] => [['shard', `${index} of ${shardCount}`], ...rowsOf(shard)]) ??
       rowsOf(status)),
+    ['', shards && shardCount > shards.length ? `and ${shardCount - shards.length} more shards` : undefined],
+    ...failedRows(status),
   ];
   return rows.flatMap(([name, text]) => (text === undefined ? [] : [`${name.padEnd(16)}${text}`]));
 }
@@ -27,7 +29,7 @@ export function describeSkippedReset({ skipped, shards }: Status): string | unde
 }
 
 function rowsOf(status: Status): Row[] {
-  const { watermark, unfinishedPass: pass, failed, consecutiveSkips, lastRun, lastBackfill } = status;
+  const { watermark, unfinishedPass: pass, failedCount, consecutiveSkips, lastRun, lastBackfill } = status;
   return [
     ['lock', describeHolder(status)],
     ['', status.advice],
@@ -39,10 +41,17 @@ function rowsOf(status: Status): Row[] {
     ['', describeError(lastBackfill)],
     ['unfinished pass', pass && `began ${pass.startedAt}, ${formatCounts(pass.counts)}; the next tick continues it`],
     ['watermark', watermark ? describeWatermark(watermark) : 'none: the next pass reads everything'],
-    ['failed records', failed.length === 0 ? 'none' : `${failed.length}, which the next ticks read again`],
-    ...failed.slice(0, MAX_FAILED).map(({ id, attempts }): [string, string] => ['', `${id} (attempts: ${attempts})`]),
-    ['', failed.length > MAX_FAILED ? `and ${failed.length - MAX_FAILED} more: --json lists all` : undefined],
+    ['failed records', failedCount ? `${failedCount}, which the next ticks read again` : 'none'],
   ];
+}
+
+/** The first failed records, of all shards. */
+function failedRows({ failed, failedCount = failed.length, shards }: Status): Row[] {
+  const shown = failed.slice(0, MAX_FAILED).map(({ id, attempts }) => `${id} (attempts: ${attempts})`);
+  const more = failedCount - shown.length;
+  const all = failedCount === failed.length ? 'lists all' : `lists ${failed.length} of all`;
+  if (more > 0) shown.push(`and ${more} more: --json ${all}`);
+  return shown.map((text, index) => [shards && index === 0 ? 'failed in all' : '', text]);
 }
 
 const describePause = ({ since, note }: NonNullable<Status['pause']>) =>
@@ -58,8 +67,9 @@ const describeError = (run: Run | undefined) => run?.error && `${run.error.name}
 
 function describeHolder({ heldBy, lockKey }: Status): string {
   if (!heldBy) return `free (${lockKey})`;
-  const { runId, kind, startedAt, host, key, leaseRemainingSeconds: seconds } = heldBy;
-  const lease = seconds === undefined ? '' : `; its lease ends in ${seconds} s unless it is kept alive`;
+  const { runId, kind, startedAt, host, key, leaseRemainingSeconds: seconds, waiting: behind } = heldBy;
+  const waiting = behind ? `; keys that wait behind it: ${behind}` : '';
+  const lease = `${seconds === undefined ? '' : `; its lease ends in ${seconds} s unless it is kept alive`}${waiting}`;
   if (!runId) return `held by another program, key ${key}${lease}`;
   return `held by ${kind ?? 'run'} ${runId} since ${startedAt ?? 'an unknown time'} on ${host ?? 'an unknown host'}${lease}`;
 }

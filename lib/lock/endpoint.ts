@@ -15,6 +15,8 @@ export interface EtcdCredentials {
 /** The most tokens that one attempt of a call may fetch before it fails; etcd3 itself would fetch them without end. */
 const MAX_AUTHENTICATIONS = 3;
 
+const MAX_ANSWER_BYTES = 16 * 1024 * 1024;
+
 /**
  * Opens one endpoint: its client, and the number of tokens that the attempt under way has fetched.
  * @throws CredentialsError when a certificate or a key cannot be read
@@ -29,6 +31,8 @@ export function openMember(endpoint: string, { username, password, ca, cert, key
       'grpc.max_reconnect_backoff_ms': 500,
       // A client that replaces another must not share its connection, which may have fallen silent.
       'grpc.use_local_subchannel_pool': 1,
+      // A read of the state is a dozen values, each of which etcd lets grow to 1.5 MB.
+      'grpc.max_receive_message_length': MAX_ANSWER_BYTES,
       // etcd has no service configuration in DNS, and asking for one costs a lookup.
       'grpc.service_config_disable_resolution': 1,
     },

@@ -1,4 +1,5 @@
 import type { IKeyValue } from 'etcd3';
+import { bounded } from '../bounded.ts';
 import type { Query } from './query.ts';
 
 /** Who holds a lock, as far as its key says: the value that Go and `etcdctl lock` leave is empty. */
@@ -13,7 +14,12 @@ export interface Holder {
   /** Lower-case hex, as `etcdctl` prints it; 0 for a key without a lease. */
   leaseId: string;
   createRevision: string;
+  /** How many keys more lie under the lock: they wait for it, or block it later. Absent where there are none. */
+  waiting?: number;
 }
+
+/** The most bytes of a text that a holder's value gives. */
+const MAX_PART_BYTES = 200;
 
 /** Reads the first key under the lock by create revision; undefined when the lock is free. */
 export const firstKey = (lockKey: string): Query<IKeyValue | undefined> => ({
@@ -28,18 +34,23 @@ export function currentHolder(lockKey: string): Query<Holder | undefined> {
     operations,
     decode(answers) {
       const first = decode(answers);
-      return first && describeHolder(first);
+      // etcd counts all keys of the range, whatever the limit.
+      return first && describeHolder(first, Number(answers[0]?.response_range.count));
     },
   };
 }
 
-/** What a lock's key says about its holder. */
-export function describeHolder(key: IKeyValue): Holder {
+/**
+ * What a lock's key says about its holder.
+ * @param count the number of keys under the lock, where it is known
+ */
+export function describeHolder(key: IKeyValue, count = 1): Holder {
   return {
     ...parseValue(key.value.toString()),
     key: key.key.toString(),
     leaseId: hex(key.lease),
     createRevision: key.create_revision,
+    ...(count > 1 && { waiting: count - 1 }),
   };
 }
 
@@ -48,7 +59,9 @@ function parseValue(value: string): Partial<Holder> {
   try {
     const { runId, kind, startedAt, host, requestId } = JSON.parse(value);
     return Object.fromEntries(
-      Object.entries({ runId, kind, startedAt, host, requestId }).filter(([, part]) => typeof part === 'string'),
+      Object.entries({ runId, kind, startedAt, host, requestId }).flatMap(([name, part]) =>
+        typeof part === 'string' ? [[name, bounded(part, MAX_PART_BYTES)]] : [],
+      ),
     );
   } catch {
     return {};
@@ -61,5 +74,9 @@ export const keysUnder = (lockKey: string) => ({
   range_end: Buffer.from(`${lockKey}0`),
 });
 
-/** Go's `%x` of a lease id. */
+/** Go's `%x` of a lease id, an int64: a negative one is written with its sign. */
 export const hex = (leaseId: string) => BigInt(leaseId).toString(16);
+
+/** The lease id that `hex` wrote. */
+export const unhex = (leaseId: string) =>
+  (leaseId.startsWith('-') ? -BigInt(`0x${leaseId.slice(1)}`) : BigInt(`0x${leaseId}`)).toString();

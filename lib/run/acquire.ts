@@ -5,6 +5,8 @@ import { currentHolder, type Holder } from '../lock/holder.ts';
 import { type Lock, lock, tryLock } from '../lock/mutex.ts';
 import { ask, both } from '../lock/query.ts';
 import { openSession, type Session } from '../lock/session.ts';
+import { checkClearText } from '../settings/clear-text.ts';
+import type { Settings } from '../settings/config.ts';
 import type { Credentials } from '../settings/secrets.ts';
 import type { Places } from '../state/places.ts';
 import { currentState, type State } from '../state/state.ts';
@@ -17,18 +19,21 @@ export const ACQUIRE: Budget = { attemptMs: 2000, totalMs: 5000 };
 /**
  * Connects and makes the one read that decides most skips. Refused credentials of etcd are renewed here, once: nothing has
  * been taken yet.
+ * @throws SettingsError where the connection would send them in clear text
  */
 export async function look(options: {
-  endpoints: readonly string[];
+  settings: Pick<Settings, 'etcdEndpoints' | 'etcdAllowInsecureAuth'>;
   places: Places;
   credentials: Credentials;
   /** Own the connection. */
   resources: AsyncDisposableStack;
   signal: AbortSignal;
 }): Promise<{ etcd: Etcd; holder: Holder | undefined; state: State }> {
-  const { endpoints, places, credentials, resources, signal } = options;
+  const { settings, places, credentials, resources, signal } = options;
   const connectAndRead = async () => {
-    const etcd = resources.use(connectEtcd(endpoints, credentials.current().etcd));
+    const secret = credentials.current().etcd;
+    checkClearText(settings, secret);
+    const etcd = resources.use(connectEtcd(settings.etcdEndpoints, secret));
     const lockAndState = both(currentHolder(places.lockKey), currentState(places));
     const [holder, state] = await ask(etcd, 'read lock and state', lockAndState, { ...ACQUIRE, signal });
     return { etcd, holder, state };

@@ -1,50 +1,21 @@
 import { randomUUID } from 'node:crypto';
 import type { Control } from '../event.ts';
-import type { Budget, Etcd } from '../lock/etcd.ts';
-import { currentHolder, type Holder } from '../lock/holder.ts';
-import { ask, both } from '../lock/query.ts';
+import type { Etcd } from '../lock/etcd.ts';
 import type { Log } from '../log.ts';
-import type { Settings } from '../settings/config.ts';
 import { openCredentials } from '../settings/secrets.ts';
 import { allShards } from '../shard.ts';
-import type { Failure } from '../state/failures.ts';
 import { type Places, placesOf } from '../state/places.ts';
-import { currentState, deleteState, putState, type RunRecord, type State } from '../state/state.ts';
+import { deleteState, putState } from '../state/state.ts';
 import { type Deadline, setDeadline } from '../time/deadline.ts';
 import { ACQUIRE, look, takeLock } from './acquire.ts';
+import { collectShards, fittedStatus } from './answer.ts';
 import type { Invocation } from './invocation.ts';
 import { lockedBy, type Skip } from './skip.ts';
-
-/** The answer to every action, so that its effect is seen at once. */
-export interface Status {
-  job: string;
-  stage: string;
-  lockKey: string;
-  /** Who holds the lock, and until when unless the lease is kept alive. */
-  heldBy?: Holder & { leaseRemainingSeconds?: number };
-  /** What to do where the lock will not become free by itself. */
-  advice?: string;
-  paused: boolean;
-  pause?: State['pause'];
-  consecutiveSkips: number;
-  lastRun?: RunRecord;
-  lastCompletedStartedAt?: string;
-  lastBackfill?: RunRecord;
-  /** Where the next pass begins to read, and when the last full one began. */
-  watermark?: State['watermark'];
-  /** The pass that the next tick goes on with. */
-  unfinishedPass?: NonNullable<State['checkpoint']>['pass'];
-  /** The records that the timer's runs could not write. */
-  failed: Failure[];
-  /** Why a reset was refused: a run holds the lock. */
-  skipped?: Skip;
-  /** The status of each shard, where the job runs in shards. */
-  shards?: Status[];
-}
+import { readStatus, type Status, together } from './status.ts';
 
 /**
  * Looks at the job, pauses or resumes it, or resets a part of its state; doing it twice is doing it once.
- * @throws LockServiceError, CredentialsError, SecretError, StateError
+ * @throws SettingsError, LockServiceError, CredentialsError, SecretError, StateError
  */
 export async function control(request: Control, invocation: Invocation): Promise<Status> {
   const { settings, secrets, log, requestId, remainingMs, stop } = invocation;
@@ -52,8 +23,7 @@ export async function control(request: Control, invocation: Invocation): Promise
   const credentials = await openCredentials(secrets, deadline.cut);
   await using resources = new AsyncDisposableStack();
   const whole = placesOf(settings);
-  const endpoints = settings.etcdEndpoints;
-  const { etcd, state } = await look({ endpoints, places: whole, credentials, resources, signal: deadline.cut });
+  const { etcd, state } = await look({ settings, places: whole, credentials, resources, signal: deadline.cut });
   const budget = { ...ACQUIRE, signal: deadline.cut };
 
   if (request.action === 'pause') {
@@ -66,7 +36,7 @@ export async function control(request: Control, invocation: Invocation): Promise
     await etcd.txn('resume', { success: [deleteState(whole.jobStatePrefix, 'pause')] }, budget);
     log.info('resumed');
   }
-  const parts: Status[] = [];
+  const shards = collectShards();
   for (const shard of allShards(settings.shards)) {
     const places = placesOf(settings, shard);
     const skipped =
@@ -80,9 +50,9 @@ export async function control(request: Control, invocation: Invocation): Promise
         log,
       }));
     const status = await readStatus(etcd, settings, places, budget);
-    parts.push(skipped ? { ...status, skipped } : status);
+    shards.add(skipped ? { ...status, skipped } : status);
   }
-  return together(settings, parts);
+  return fittedStatus(together(settings, shards.parts, shards.failed));
 }
 
 /** Resets a part of the timer's state. It is fenced, so it is changed under the lock, like a run would change it. */
@@ -120,50 +90,4 @@ async function resetState(
   await lock.save(operations, { ...session.budget(), signal });
   log.info('reset', { what: request.what, to: request.to });
   return;
-}
-
-/** One status for all shards of a job: theirs, and what concerns all of them. */
-function together({ job, stage, lockKey }: Settings, parts: Status[]): Status {
-  const [first, ...others] = parts as [Status, ...Status[]];
-  if (others.length === 0) return first;
-  return {
-    job,
-    stage,
-    lockKey,
-    paused: first.paused,
-    ...(first.pause && { pause: first.pause }),
-    consecutiveSkips: Math.max(...parts.map(({ consecutiveSkips }) => consecutiveSkips)),
-    failed: parts.flatMap(({ failed }) => failed),
-    shards: parts,
-  };
-}
-
-async function readStatus(etcd: Etcd, settings: Settings, places: Places, budget: Budget): Promise<Status> {
-  const lockAndState = both(currentHolder(places.lockKey), currentState(places));
-  const [holder, state] = await ask(etcd, 'read status', lockAndState, budget);
-  const { run, backfill, pause, consecutiveSkips, checkpoint, watermark } = state;
-  return {
-    job: settings.job,
-    stage: settings.stage,
-    lockKey: places.lockKey,
-    ...(holder && (await describeLease(etcd, holder, budget))),
-    paused: pause !== undefined,
-    ...(pause && { pause }),
-    consecutiveSkips,
-    ...(run && { lastRun: run.last }),
-    ...(run?.completedStartedAt && { lastCompletedStartedAt: run.completedStartedAt }),
-    ...(backfill && { lastBackfill: backfill.last }),
-    ...(watermark && { watermark }),
-    ...(checkpoint?.pass && { unfinishedPass: checkpoint.pass }),
-    failed: checkpoint?.failed ?? [],
-  };
-}
-
-async function describeLease(etcd: Etcd, holder: Holder, budget: Budget): Promise<Pick<Status, 'heldBy' | 'advice'>> {
-  if (holder.leaseId === '0') {
-    const advice = `the lock's key has no lease, so it stays until somebody deletes it: etcdctl del '${holder.key}'`;
-    return { heldBy: holder, advice };
-  }
-  const leaseRemainingSeconds = await etcd.timeToLive(BigInt(`0x${holder.leaseId}`).toString(), budget);
-  return { heldBy: { ...holder, leaseRemainingSeconds } };
 }

@@ -24,6 +24,8 @@ export interface Result {
   wouldWrite?: string[];
   /** The records that a backfill could not write, as many as are kept, for a later one with `ids`. */
   failedIds?: string[];
+  /** How many they are; `failedIds` has as many as fit into an answer. */
+  failedCount?: number;
   /** The first records that were not written, and why. */
   problems?: Problem[];
 }

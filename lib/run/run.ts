@@ -11,6 +11,7 @@ import { placesOf } from '../state/places.ts';
 import { countSkip } from '../state/state.ts';
 import { setDeadline } from '../time/deadline.ts';
 import { ACQUIRE, look, takeLock } from './acquire.ts';
+import { fittedResult } from './answer.ts';
 import type { Invocation } from './invocation.ts';
 import type { Observed } from './metrics.ts';
 import type { Result } from './result.ts';
@@ -24,7 +25,7 @@ export async function run<R>(job: Job<R>, request: Tick | Backfill, invocation: 
   const observed: Observed = { request, runId: randomUUID(), startedMs: Date.now(), throttles: 0 };
   const metrics = request.kind === 'backfill' && request.dryRun ? undefined : invocation.metrics;
   try {
-    const result = await runOnce(job, request, invocation, observed);
+    const result = fittedResult(await runOnce(job, request, invocation, observed));
     metrics?.(observed, { result });
     return result;
   } catch (error) {
@@ -51,8 +52,7 @@ async function runOnce<R>(
 
   const places = placesOf(settings, request.shard);
   await using resources = new AsyncDisposableStack();
-  const endpoints = settings.etcdEndpoints;
-  const { etcd, holder, state } = await look({ endpoints, places, credentials, resources, signal: deadline.cut });
+  const { etcd, holder, state } = await look({ settings, places, credentials, resources, signal: deadline.cut });
   observed.state = state;
   const early = reasonToSkip(request, state, settings, Date.now());
   if (early) return skipped(early);

@@ -76,16 +76,22 @@ const isDone = (scheduledTime: string, completed: string, now: string) =>
 /** Runs of two divisions into shards would write the same records side by side. */
 function resharding({ otherDivision: heldBy }: State): Skip | undefined {
   if (!heldBy) return;
-  return { reason: 'resharding', message: `a run of another number of shards has not ended: ${heldBy.key}`, heldBy };
+  const more = heldBy.waiting ? `, and keys more: ${heldBy.waiting}` : '';
+  return {
+    reason: 'resharding',
+    message: `a run of another number of shards has not ended: ${heldBy.key}${more}`,
+    heldBy,
+  };
 }
 
 /** The skip that a held lock causes: it says who holds it, as far as its key tells. */
 export function lockedBy(heldBy: Holder, nowMs: number): Skip {
-  const { runId, kind, startedAt, host, key, leaseId } = heldBy;
-  const message =
+  const { runId, kind, startedAt, host, key, leaseId, waiting } = heldBy;
+  const holder =
     runId && startedAt
       ? `the lock is held by ${kind ?? 'run'} ${runId}, started ${startedAt}${age(startedAt, nowMs)} on ${host ?? 'an unknown host'}`
       : `the lock is held by another program: key ${key}, ${leaseId === '0' ? 'without a lease' : `lease ${leaseId}`}`;
+  const message = waiting ? `${holder}; keys that wait behind it: ${waiting}` : holder;
   return { reason: 'locked', message, heldBy };
 }
 

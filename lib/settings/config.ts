@@ -63,6 +63,7 @@ export const settingsTable = {
   TARGET_REGION_ID: v.pipe(text, v.notValues(['.', '..'], 'must not be "." or "..", which URLs leave out')),
   TARGET_TIMEOUT_MS: v.optional(wholeNumber(1, 900_000), '10000'),
   ETCD_ENDPOINTS: endpoints,
+  ETCD_ALLOW_INSECURE_AUTH: v.optional(v.picklist(['true', 'false'], 'must be true or false'), 'false'),
   LOCK_KEY: v.optional(lockKey),
   LOCK_TTL_SECONDS: v.optional(wholeNumber(5, 3600), '15'),
   STATE_PREFIX: v.optional(statePrefix),
@@ -123,6 +124,8 @@ export function readSettings(env: Readonly<Record<string, string | undefined>>, 
     source: { url: table.SOURCE_URL, timeoutMs: table.SOURCE_TIMEOUT_MS },
     target: { url: table.TARGET_URL, regionId: table.TARGET_REGION_ID, timeoutMs: table.TARGET_TIMEOUT_MS },
     etcdEndpoints: table.ETCD_ENDPOINTS,
+    /** Whether etcd's password may go over `http://`. */
+    etcdAllowInsecureAuth: table.ETCD_ALLOW_INSECURE_AUTH === 'true',
     /** The lock and the state of the whole job; `placesOf` derives those of a shard. */
     lockKey,
     lockTtlSeconds: table.LOCK_TTL_SECONDS,

@@ -1,4 +1,4 @@
-import type { Shard } from '../shard.ts';
+import { allShards, type Shard } from '../shard.ts';
 
 /** Where a run's lock and state are in etcd. */
 export interface Places {
@@ -22,15 +22,29 @@ export function placesOf(
   const { lockKey: jobLockKey, statePrefix: jobStatePrefix, shards } = settings;
   const job = { jobLockKey, jobStatePrefix, shards };
   if (shard.of === 1) return { ...job, lockKey: jobLockKey, statePrefix: jobStatePrefix };
-  const part = `shards/${shard.index}-of-${shard.of}`;
+  const part = partOf(shard);
   return { ...job, lockKey: `${jobLockKey}.${part}`, statePrefix: `${jobStatePrefix}${part}/` };
 }
 
-/** A range that holds the lock keys of all divisions: the keys of `<lock>.shards/…` and `<lock>/…` are neighbours. */
-export const allLocks = ({ jobLockKey }: Places) => ({
-  key: Buffer.from(`${jobLockKey}.shards/`),
-  range_end: Buffer.from(`${jobLockKey}0`),
-});
+/**
+ * The ranges that hold the locks of all other divisions, and none of our own: what lies between our locks, so that one key of
+ * each range says whether there is one, however many wait for ours.
+ */
+export function otherLocks({ jobLockKey, shards }: Places): { key: Buffer; range_end: Buffer }[] {
+  const whole = `${jobLockKey}/`;
+  const divided = `${jobLockKey}.shards/`;
+  const own = shards === 1 ? [] : allShards(shards).map((shard) => `${jobLockKey}.${partOf(shard)}/`);
+  const starts = [divided, ...own.sort().map(endOf)];
+  const ends = [...own, endOf(divided)];
+  const ranges = starts.map((start, index) => [start, ends[index]!] as const);
+  if (shards !== 1) ranges.push([whole, endOf(whole)]);
+  return ranges.map(([start, end]) => ({ key: Buffer.from(start), range_end: Buffer.from(end) }));
+}
+
+/** The first key after all that begin with `prefix`, which ends with a slash; '0' is the character after it. */
+const endOf = (prefix: string) => `${prefix.slice(0, -1)}0`;
+
+const partOf = ({ index, of }: Shard) => `shards/${index}-of-${of}`;
 
 /** Whether a key belongs to the lock of a division into another number of shards. */
 export function isOtherDivision(key: string, { jobLockKey, shards }: Places): boolean {

@@ -3,11 +3,12 @@ import { listFaults } from '../bounded.ts';
 import { StateError } from '../errors.ts';
 import { utcInstant } from '../instant.ts';
 import type { Budget, Etcd } from '../lock/etcd.ts';
-import { describeHolder, type Holder } from '../lock/holder.ts';
+import type { Holder } from '../lock/holder.ts';
 import type { Put } from '../lock/mutex.ts';
-import type { KeyValue, Operation, Query } from '../lock/query.ts';
+import { both, type KeyValue, type Operation, type Query } from '../lock/query.ts';
 import { reportSchema } from '../report.ts';
-import { allLocks, isOtherDivision, type Places } from './places.ts';
+import { otherDivision } from './other-division.ts';
+import type { Places } from './places.ts';
 
 const count = v.pipe(v.number(), v.integer(), v.minValue(0));
 
@@ -113,8 +114,8 @@ const keyOf = ({ statePrefix, jobStatePrefix }: Places, name: Name) =>
   (name === 'pause' ? jobStatePrefix : statePrefix) + name;
 
 /**
- * Reads the state: one range for each key, so that other keys under the prefix cost nothing, and one for the locks of all
- * divisions into shards. Its `decode` throws StateError that names the key whose value cannot be understood.
+ * Reads the state: key by key, so that other keys under the prefix cost nothing, and whether a lock of another division into
+ * shards is held. Its `decode` throws StateError that names the key whose value cannot be understood.
  * @param also what only a run under the lock needs: the recent versions, the progress of a backfill
  */
 export function currentState(
@@ -132,21 +133,24 @@ export function currentState(
     ...names.map((name) => ({ name, key: keyOf(places, name), schema: schemas[name] })),
     ...Object.entries(extra).map(([name, part]) => ({ name, ...part })),
   ];
-  return {
-    operations: [
-      { request_range: allLocks(places) },
-      ...parts.map(({ key }) => ({ request_range: { key: Buffer.from(key) } })),
-    ],
-    decode([locks, ...answers]) {
+  const values: Query<State> = {
+    operations: parts.map(({ key }) => ({ request_range: { key: Buffer.from(key) } })),
+    decode(answers) {
       const found = answers.map((answer) => answer.response_range.kvs[0]);
       const state: State = { consecutiveSkips: Number(found[names.indexOf('skips')]?.version ?? 0) };
       for (const [index, { name, schema }] of parts.entries()) {
         const value = found[index];
         if (value) Object.assign(state, { [name]: decodeValue<unknown>(value, schema) });
       }
-      const other = locks?.response_range.kvs.find(({ key }) => isOtherDivision(key.toString(), places));
-      if (other) state.otherDivision = describeHolder(other);
       return state;
+    },
+  };
+  const { operations, decode } = both(otherDivision(places), values);
+  return {
+    operations,
+    decode(answers) {
+      const [other, state] = decode(answers);
+      return other ? { ...state, otherDivision: other } : state;
     },
   };
 }

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import { type LocalEtcd, startEtcd } from '../../infra/local/etcd/etcd.ts';
 import { describeSkippedReset, describeStatus } from '../../infra/operate/status.ts';
-import type { Status } from '../../lib/run/control.ts';
+import type { Status } from '../../lib/run/status.ts';
 import { model, startWorld } from '../support/world.ts';
 
 let etcd: LocalEtcd;

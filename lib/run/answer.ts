@@ -1,0 +1,77 @@
+import { bounded } from '../bounded.ts';
+import type { Result } from './result.ts';
+import type { Status } from './status.ts';
+
+/** The most bytes of an answer; Lambda takes no more than 6 MB. */
+const MAX_ANSWER_BYTES = 1_000_000;
+
+/** The most bytes of each text, tried in turn until the answer fits. */
+const TEXT_BYTES = [2000, 500, 100];
+
+const bytesOf = (value: unknown) => Buffer.byteLength(JSON.stringify(value));
+
+/** The answer of a run within Lambda's bound: lists are cut, and texts; an id in `failedIds` is whole or left out. */
+export function fittedResult(result: Result): Result {
+  const { failedIds, ...rest } = result;
+  const short = withTexts(rest, TEXT_BYTES[0]!);
+  if (!failedIds) return short;
+  const listed = firstWithin(failedIds, MAX_ANSWER_BYTES - bytesOf(short));
+  return { ...short, failedIds: listed, failedCount: failedIds.length };
+}
+
+/**
+ * The status within Lambda's bound: texts are cut, then the list of shards, and the failed records get what is left.
+ */
+export function fittedStatus(status: Status): Status {
+  const { failed, ...rest } = status;
+  const smallest = TEXT_BYTES.at(-1)!;
+  const fits = (bytes: number) => bytesOf(withTexts(rest, bytes)) < MAX_ANSWER_BYTES / 2;
+  const short = withTexts(rest, TEXT_BYTES.find(fits) ?? smallest);
+  if (short.shards) {
+    const shown = firstWithin(short.shards, MAX_ANSWER_BYTES * 0.9);
+    if (shown.length < short.shards.length) Object.assign(short, { shards: shown, shardCount: short.shards.length });
+  }
+  return { ...short, failed: firstWithin(failed, MAX_ANSWER_BYTES - bytesOf(short)) };
+}
+
+/** Collects one status for all shards, and keeps no more of each than an answer can hold. */
+export function collectShards() {
+  const parts: Status[] = [];
+  const failed = boundedList<Status['failed'][number]>(MAX_ANSWER_BYTES);
+  return {
+    /** Each failed record is listed once, for the whole job; how many a shard has is in its `failedCount`. */
+    add(status: Status) {
+      failed.add(status.failed);
+      parts.push(withTexts({ ...status, failed: [] }, TEXT_BYTES[0]!));
+    },
+    parts,
+    failed: failed.list,
+  };
+}
+
+/** The same value with each text in it within `maxBytes`. */
+const withTexts = <T>(value: T, maxBytes: number): T =>
+  JSON.parse(JSON.stringify(value, (_, part) => (typeof part === 'string' ? bounded(part, maxBytes) : part)));
+
+/** The first entries that as JSON have at most `maxBytes` together. */
+function firstWithin<T>(entries: readonly T[], maxBytes: number): T[] {
+  const { add, list } = boundedList<T>(maxBytes);
+  add(entries);
+  return list;
+}
+
+/** A list that takes entries until one does not fit. */
+function boundedList<T>(maxBytes: number) {
+  const list: T[] = [];
+  let left = maxBytes;
+  return {
+    list,
+    add(entries: readonly T[]) {
+      for (const entry of entries) {
+        if (left < 0) return;
+        left -= bytesOf(entry) + 1;
+        if (left >= 0) list.push(entry);
+      }
+    },
+  };
+}

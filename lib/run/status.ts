@@ -1,0 +1,98 @@
+import type { Budget, Etcd } from '../lock/etcd.ts';
+import { currentHolder, type Holder, unhex } from '../lock/holder.ts';
+import { ask, both } from '../lock/query.ts';
+import type { Settings } from '../settings/config.ts';
+import { shellQuoted } from '../shell-quoted.ts';
+import type { Failure } from '../state/failures.ts';
+import type { Places } from '../state/places.ts';
+import { currentState, type RunRecord, type State } from '../state/state.ts';
+import type { Skip } from './skip.ts';
+
+/** The answer to every action, so that its effect is seen at once. */
+export interface Status {
+  job: string;
+  stage: string;
+  lockKey: string;
+  /** Who holds the lock, and until when unless the lease is kept alive. */
+  heldBy?: Holder & { leaseRemainingSeconds?: number };
+  /** What to do where the lock will not become free by itself. */
+  advice?: string;
+  paused: boolean;
+  pause?: State['pause'];
+  consecutiveSkips: number;
+  lastRun?: RunRecord;
+  lastCompletedStartedAt?: string;
+  lastBackfill?: RunRecord;
+  /** Where the next pass begins to read, and when the last full one began. */
+  watermark?: State['watermark'];
+  /** The pass that the next tick goes on with. */
+  unfinishedPass?: NonNullable<State['checkpoint']>['pass'];
+  /** The first records that the timer's runs could not write, of all shards; in a shard's own status none. */
+  failed: Failure[];
+  /** How many they are; absent where there are none. */
+  failedCount?: number;
+  /** Why a reset was refused: a run holds the lock. */
+  skipped?: Skip;
+  /** The status of each shard, where the job runs in shards. */
+  shards?: Status[];
+  /** How many shards there are, where the answer has no room for all. */
+  shardCount?: number;
+}
+
+/** One status for all shards of a job: theirs, and what concerns all of them. */
+export function together({ job, stage, lockKey }: Settings, parts: Status[], failed: Failure[]): Status {
+  const [first, ...others] = parts as [Status, ...Status[]];
+  if (others.length === 0) return { ...first, failed };
+  const failedCount = parts.reduce((sum, part) => sum + (part.failedCount ?? 0), 0);
+  return {
+    job,
+    stage,
+    lockKey,
+    paused: first.paused,
+    ...(first.pause && { pause: first.pause }),
+    consecutiveSkips: Math.max(...parts.map(({ consecutiveSkips }) => consecutiveSkips)),
+    failed,
+    ...(failedCount > 0 && { failedCount }),
+    shards: parts,
+  };
+}
+
+/** @throws LockServiceError, CredentialsError, StateError */
+export async function readStatus(etcd: Etcd, settings: Settings, places: Places, budget: Budget): Promise<Status> {
+  const lockAndState = both(currentHolder(places.lockKey), currentState(places));
+  const [holder, state] = await ask(etcd, 'read status', lockAndState, budget);
+  const { run, backfill, pause, consecutiveSkips, checkpoint, watermark } = state;
+  return {
+    job: settings.job,
+    stage: settings.stage,
+    lockKey: places.lockKey,
+    ...(holder && (await describeLease(etcd, holder, budget))),
+    paused: pause !== undefined,
+    ...(pause && { pause }),
+    consecutiveSkips,
+    ...(run && { lastRun: run.last }),
+    ...(run?.completedStartedAt && { lastCompletedStartedAt: run.completedStartedAt }),
+    ...(backfill && { lastBackfill: backfill.last }),
+    ...(watermark && { watermark }),
+    ...(checkpoint?.pass && { unfinishedPass: checkpoint.pass }),
+    failed: checkpoint?.failed ?? [],
+    ...(checkpoint?.failed.length && { failedCount: checkpoint.failed.length }),
+  };
+}
+
+async function describeLease(etcd: Etcd, holder: Holder, budget: Budget): Promise<Pick<Status, 'heldBy' | 'advice'>> {
+  if (holder.leaseId === '0') {
+    return { heldBy: holder, advice: `the lock's key has no lease, so it stays until somebody ${howToDelete(holder)}` };
+  }
+  const leaseRemainingSeconds = await etcd.timeToLive(unhex(holder.leaseId), budget);
+  return { heldBy: { ...holder, leaseRemainingSeconds } };
+}
+
+/** A command that is cut would delete another key, or none. */
+const MAX_COMMAND_BYTES = 1000;
+
+function howToDelete({ key }: Holder): string {
+  const command = `etcdctl del ${shellQuoted(key)}`;
+  if (Buffer.byteLength(command) <= MAX_COMMAND_BYTES) return `deletes it: ${command}`;
+  return 'deletes it; its name is too long for a command here, "etcdctl get --prefix --keys-only" shows it';
+}
