@@ -8,7 +8,7 @@ export abstract class SolotickError extends Error {
   abstract override readonly name: string;
   abstract readonly code: string;
 
-  constructor(message: string, options?: ErrorOptions) {
+  constructor(message = '', options?: ErrorOptions) {
     super(bounded(message), options);
   }
 }

@@ -80,7 +80,7 @@ test('What a job’s own code throws is answered as it is where it is short, and
   const long = 'x\n    at nowhere '.repeat(200_000);
   const failed = boundError(Object.assign(new RangeError(long), { input: long }));
   assert.deepEqual([failed.name, Object.keys(failed)], ['RangeError', ['name']]);
-  assert.match(failed.message, /^x\n[\s\S]* \(3200000 bytes\)$/);
+  assert.match(failed.message, /^x\n[\s\S]* \(3400000 bytes\)$/);
   assert.ok(failed.message.length <= 2000 && failed.stack!.length < 6000, `${failed.stack?.length}`);
   assert.match(failed.stack ?? '', /^RangeError: x[\s\S]*\n {4}at /);
   assert.equal(boundError('just text').message, 'just text');
