@@ -23,7 +23,7 @@ function exists(text: string): boolean {
   if (Number.isNaN(msOf(text))) return false;
   if (text.slice(8, 10) <= '28' && text.slice(11, 13) <= '23') return true;
   const local = text.slice(0, 16);
-  return new Date(`${local}Z`).toISOString().startsWith(local);
+  return instantOf(`${local}Z`)?.startsWith(local) ?? false;
 }
 
 /** `time` in ms since 1970; NaN when it is missing or cannot be read. */

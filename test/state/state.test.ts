@@ -108,6 +108,7 @@ for (const [what, name, value, fault] of [
     '{"at":"2026-11-24T12:00:00"}',
     /holds no valid state \(at: must be an ISO 8601/,
   ],
+  ['a time of a year with six digits', 'watermark', '{"at":"+002026-11-24T12:00:00Z"}', /valid state \(at: must be an/],
   ['a list', 'pause', '[]', /holds no valid state \(since: /],
 ] as const) {
   test(`A key that holds ${what} is an error that names the key and what to do.`, async () => {
