@@ -16,21 +16,22 @@ export interface RunEnding {
 }
 
 export function openEnding(closing: AbortController): RunEnding {
-  let ending: Ending = 'complete';
   let failure: { error: unknown } | undefined;
 
   function end(error: unknown) {
     if (!(error instanceof Interrupted)) failure ??= { error };
-    else if (ending === 'complete') ending = error.reason;
+    // A signal keeps its first reason.
     closing.abort(error);
   }
 
   return {
     end,
     result(finished) {
-      if (closing.signal.aborted && !finished) end(closing.signal.reason);
+      const { aborted, reason } = closing.signal;
+      const interrupted = aborted && !finished;
+      if (interrupted) end(reason);
       if (failure) throw failure.error;
-      return ending;
+      return interrupted ? (reason as Interrupted).reason : 'complete';
     },
   };
 }
