@@ -103,8 +103,8 @@ function parseSecret(secretId: string, json: string | undefined): Secret {
 export interface Credentials {
   current(): Secret;
   /**
-   * Called when a server answered 401 to `refused`. Returns the secret to go on with: the current one if it is newer, else
-   * a new reading, which is made once a run and shared by all callers.
+   * Called when a server answered 401 to `refused`. Returns the secret to go on with: a new reading, which is made once a run
+   * and shared by all callers, those included whose 401 comes late.
    * @throws CredentialsError when the new reading is the same version, or was refused as well
    */
   renew(refused: Secret, signal: AbortSignal, cause?: Error): Promise<Secret>;
@@ -129,7 +129,6 @@ export async function openCredentials(store: SecretStore, signal: AbortSignal): 
   return {
     current: () => version.secret,
     async renew(refused, signal, cause) {
-      if (refused !== version.secret) return version.secret;
       if (renewal && (await renewal) === refused) {
         throw new CredentialsError(
           'the credentials were refused, and those of the newest version of the secret as well',
