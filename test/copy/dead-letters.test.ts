@@ -83,6 +83,24 @@ test('A record that fails at five ticks goes to the dead-letter queue and leaves
   assert.deepEqual([letter.id, letter.kind, letter.attempts], ['model-00002', 'failed', 5]);
 });
 
+test('While the target is down no attempt counts and no record is given up, however few there are to fail in a row.', async () => {
+  await using queue = await startQueue();
+  const env = { DEAD_LETTER_QUEUE_URL: queue.url };
+  await using world = await startWorld({ endpoints: etcd.endpoints, records: [model(1)], env });
+  const failed = [{ id: 'model-00001', attempts: 4 }];
+  await etcd.etcdctl(['put', `${world.prefix}/state/checkpoint`, JSON.stringify({ failed })]);
+  world.target.refuse = () => 500;
+  for (let ticks = 0; ticks < 2; ticks++) {
+    const { status, report } = await world.tick();
+    assert.deepEqual([status, report.written, report.failed > 0], ['completed', 0, true]);
+    assert.deepEqual((await world.control({ action: 'status' })).failed, failed);
+  }
+  assert.deepEqual(queue.messages, []);
+  world.target.refuse = undefined;
+  assert.equal((await world.tick()).report.failed, 0);
+  assert.deepEqual((await world.control({ action: 'status' })).failed, []);
+});
+
 test('A record that the source no longer shows is given up, although there is nothing else to write.', async () => {
   await using queue = await startQueue();
   const env = { DEAD_LETTER_QUEUE_URL: queue.url };

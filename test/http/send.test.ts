@@ -114,6 +114,22 @@ test('A 401 renews the credentials once for all waiting requests, and none of th
   assert.equal(server.store.readings, 1);
 });
 
+test('A 401 to a request that was sent before the renewal is no second refusal: it is sent again with what is current.', async () => {
+  const late: ServerResponse[] = [];
+  const answer: Answer = (response, _, token) => {
+    if (token === 'token-1' && late.length === 0) late.push(response);
+    else status(response, token === 'token-2' ? 200 : 401);
+  };
+  await using server = await open(answer, { store: secretStoreOf(1, 2, 3) });
+  const first = server.send();
+  await until(() => late.length === 1);
+  assert.equal((await server.send()).status, 200);
+  assert.equal(server.store.readings, 1);
+  status(late[0]!, 401);
+  assert.equal((await first).status, 200);
+  assert.deepEqual([server.store.readings, server.attempts], [1, 4]);
+});
+
 test('A 401 does not count as an attempt.', async () => {
   const answer: Answer = (response, attempt, token) => {
     if (token !== 'token-2') status(response, attempt < 3 ? 503 : 401, '0');

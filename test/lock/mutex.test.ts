@@ -3,6 +3,7 @@ import { randomUUID } from 'node:crypto';
 import { after, before, test } from 'node:test';
 import { type LocalEtcd, startEtcd } from '../../infra/local/etcd/etcd.ts';
 import { LockLostError } from '../../lib/errors.ts';
+import type { Etcd } from '../../lib/lock/etcd.ts';
 import { type Attempt, type Lock, lock, type Put, tryLock } from '../../lib/lock/mutex.ts';
 import { keyValue } from '../../lib/lock/query.ts';
 import {
@@ -24,7 +25,7 @@ before(async () => {
 });
 after(() => server[Symbol.asyncDispose]());
 
-type Client = Awaited<ReturnType<typeof openClient>>;
+type Client = Pick<Awaited<ReturnType<typeof openClient>>, 'etcd' | 'session'>;
 
 const newKey = () => `/mutex/${randomUUID()}/lock`;
 const newClient = () => openClient(server.endpoints);
@@ -226,6 +227,38 @@ test('A wait that times out or is aborted ends with the holder and leaves no key
   const stop = new AbortController();
   const calledOff = queue(waiter, lockKey, 30_000, stop.signal);
   await until('the second wait is in the queue', async () => (await keysOf(server, `${lockKey}/`)).length === 2);
+  stop.abort();
+  assert.equal(refused(await calledOff).createRevision, fencingToken);
+  assert.equal((await keysOf(server, `${lockKey}/`)).length, 1);
+});
+
+/** Fails when a client that waits asks more often than twice a second for half a minute. */
+function impatient({ etcd, session }: Client) {
+  let asked = 0;
+  const counted: Etcd = {
+    ...etcd,
+    async txn(...call) {
+      assert.ok(++asked <= 60, 'the wait goes on although it was called off');
+      return await etcd.txn(...call);
+    },
+  };
+  return { etcd: counted, session };
+}
+
+test('A wait that is called off ends at once, whether that is before it, in it, or an hour before its time is up.', async () => {
+  await using both = await pair();
+  const [holder, waiter] = both;
+  const lockKey = newKey();
+  const { fencingToken } = acquired(await take(holder, lockKey));
+  const wait = (signal: AbortSignal) => {
+    const { etcd, session } = impatient(waiter);
+    return lock(etcd, session, { lockKey, value: '', read: nothing, waitMs: 3_600_000, signal });
+  };
+  assert.equal(refused(await wait(AbortSignal.abort())).createRevision, fencingToken);
+  assert.equal((await keysOf(server, `${lockKey}/`)).length, 1);
+  const stop = new AbortController();
+  const calledOff = wait(stop.signal);
+  await until('it is in the queue', async () => (await keysOf(server, `${lockKey}/`)).length === 2);
   stop.abort();
   assert.equal(refused(await calledOff).createRevision, fencingToken);
   assert.equal((await keysOf(server, `${lockKey}/`)).length, 1);

@@ -102,6 +102,23 @@ test('The answer of a keep-alive that comes after the expiry does not revive the
   assertLost(session);
 });
 
+test('The expiry counts from when the grant was sent, not from when it was answered.', async () => {
+  const clock = steppedClock();
+  await using etcd = connectEtcd(server.endpoints);
+  const slow: Etcd = {
+    ...etcd,
+    async grant(...call) {
+      const seconds = await etcd.grant(...call);
+      // The answer takes three seconds on its way back.
+      clock.step({ monotonicMs: 3000 });
+      return seconds;
+    },
+  };
+  await using session = await openSession(slow, { ttlSeconds: 60, acquire: BUDGET, clock });
+  // A lease of 60 s is valid for 48 s.
+  assert.equal(session.budget().totalMs, 45_000);
+});
+
 test('The expiry counts from when a keep-alive was sent, not from when it was answered.', async () => {
   const clock = steppedClock();
   await using etcd = connectEtcd(server.endpoints);

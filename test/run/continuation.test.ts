@@ -51,6 +51,29 @@ test('With CONTINUE=self a partial run invokes its function again, asynchronousl
   assert.equal(lambda.invocations.length, 1);
 });
 
+test('A continuation goes on within the minimum interval after a completed tick of another chain.', async () => {
+  await using lambda = await startLambda();
+  await using world = await startThrottled({ CONTINUE: 'self', CONCURRENCY: '5', MIN_INTERVAL_SECONDS: '3600' });
+  world.target.refuse = undefined;
+  assert.equal((await world.tick()).status, 'completed');
+  assert.equal((await world.tick()).reason, 'min-interval');
+  assert.equal((await world.tick({ kind: 'continue', root: 'root', hop: 1 })).status, 'completed');
+  assert.deepEqual(lambda.invocations, []);
+});
+
+test('A continuation leaves the records that failed before to the later ticks.', async () => {
+  await using world = await startThrottled({ CONCURRENCY: '5' });
+  world.target.refuse = (body) => (Object(body).name === 'Model 3' ? 422 : undefined);
+  assert.equal((await world.tick()).report.failed, 1);
+  const failed = [{ id: 'model-00003', attempts: 1 }];
+  const readsById = () => world.source.requests.filter((path) => path.startsWith('/v1/models/')).length;
+  assert.equal((await world.tick({ kind: 'continue', root: 'root', hop: 1 })).status, 'completed');
+  assert.deepEqual((await world.control({ action: 'status' })).failed, failed);
+  assert.equal(readsById(), 0);
+  await world.tick();
+  assert.equal(readsById(), 1);
+});
+
 test('A chain of continuations ends after 20, is not begun by default, and obeys a pause.', async () => {
   await using lambda = await startLambda();
   await using chained = await startThrottled({ CONTINUE: 'self', CONCURRENCY: '5' });

@@ -4,7 +4,7 @@ import { after, before, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { type LocalEtcd, startEtcd } from '../../infra/local/etcd/etcd.ts';
 import { leftBehind, lockByHand, lockKeys, NOTHING } from '../support/lock.ts';
-import { untilWriting } from '../support/running.ts';
+import { stored, untilWriting } from '../support/running.ts';
 import { model, startWorld } from '../support/world.ts';
 
 let etcd: LocalEtcd;
@@ -91,6 +91,27 @@ test('A pause does not need the lock: it works while a run holds it, and that ru
   assert.equal((await world.tick()).reason, 'paused');
   assert.equal((await lockKeys(etcd, world.env.LOCK_KEY!)).length, 1);
 });
+
+for (const what of ['checkpoint', 'failed', 'watermark'] as const) {
+  test(`A reset of the ${what} changes nothing while somebody else holds the lock, and names the holder.`, async () => {
+    await using world = await worldOf(3);
+    world.target.refuse = (body) => (Object(body).name === 'Model 1' ? 422 : undefined);
+    await world.tick();
+    const before = await stored(etcd, world.prefix);
+    assert.ok(before.length >= 3);
+    {
+      await using terminal = lockByHand(etcd, world.env.LOCK_KEY!);
+      const key = await terminal.acquired;
+      const { skipped, heldBy, failed, watermark } = await world.control({ action: 'reset', what });
+      assert.deepEqual([skipped?.reason, skipped?.heldBy?.key, heldBy?.key], ['locked', key, key]);
+      assert.match(skipped?.message ?? '', new RegExp(`held by another program: key ${key}, lease`));
+      assert.deepEqual([failed.length, typeof watermark?.at], [1, 'string']);
+      assert.deepEqual(await stored(etcd, world.prefix), before);
+      assert.deepEqual(await lockKeys(etcd, world.env.LOCK_KEY!), [key]);
+    }
+    assert.deepEqual(await leftBehind(etcd, world.env.LOCK_KEY!), NOTHING);
+  });
+}
 
 test('A reset takes the lock like a run, and leaves neither lock nor lease.', async () => {
   await using world = await worldOf(3);

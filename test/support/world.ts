@@ -4,8 +4,6 @@ import { startTarget } from '../../infra/local/demo/target.ts';
 import { startSecrets } from '../../infra/local/secrets.ts';
 import { parseBackfill, parseControl, parseTick } from '../../lib/event.ts';
 import type { SourceJob, TargetJob } from '../../lib/job.ts';
-import type { Log } from '../../lib/log.ts';
-
 import { control } from '../../lib/run/control.ts';
 import { createMetrics } from '../../lib/run/metrics.ts';
 import { run } from '../../lib/run/run.ts';
@@ -13,6 +11,7 @@ import { readSettings } from '../../lib/settings/config.ts';
 import { secretStore } from '../../lib/settings/secrets.ts';
 
 import { job as shippedJob } from './job.ts';
+import { recordedLog } from './recorded-log.ts';
 
 /** A record of the shipped job, changed at the given minute of 2026. */
 export const model = (index: number, minute = index) => ({
@@ -76,14 +75,7 @@ export async function startWorld(options: {
     ...options.env,
   };
   const store = secretStore('world');
-  const lines: { level: string; message: string; fields: unknown }[] = [];
-  const write = (level: string) => (message: unknown, fields?: unknown) => {
-    lines.push({ level, message: String(message), fields });
-  };
-  const log = {
-    ...{ debug: write('debug'), info: write('info'), warn: write('warn'), error: write('error') },
-    appendKeys() {},
-  } as unknown as Log;
+  const { log, lines } = recordedLog();
   /** The metrics that CloudWatch would have received. */
   const emf: Record<string, unknown>[] = [];
   const metrics = createMetrics({ stage: 'test', job: job.name }, log, (line) => emf.push(JSON.parse(line)));
@@ -94,7 +86,7 @@ export async function startWorld(options: {
   const never = new AbortController().signal;
   const owned = stack.move();
   return {
-    ...{ source, target, secrets, env, lines, emf, prefix },
+    ...{ source, target, secrets, env, lines, emf, prefix, invocation },
     tick: (event: unknown = {}, remainingMs = 60_000, stop = never) =>
       run(job, parseTick(event), invocation(remainingMs, stop)),
     backfill: (event: unknown = {}, remainingMs = 60_000, stop = never) =>

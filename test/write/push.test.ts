@@ -75,6 +75,24 @@ test('A job that pushes makes several calls for a record, each fenced and with a
   assert.ok(shop.state.peakInFlight <= 5);
 });
 
+test('The calls of a push have keys of their own, also where only the method or the path differs.', async () => {
+  await using shop = await startShop({
+    count: 1,
+    async push({ id }, { send }) {
+      const body = { id };
+      await send({ method: 'POST', path: '/names', body });
+      await send({ method: 'PUT', path: '/names', body });
+      await send({ method: 'PUT', path: '/limits', body });
+      // The same call again is a repetition.
+      await send({ method: 'PUT', path: '/limits', body });
+    },
+  });
+  assert.equal((await shop.world.tick()).report.written, 1);
+  const [post, put, other, again] = shop.calls.map(({ key }) => key);
+  assert.equal(new Set([post, put, other]).size, 3);
+  assert.equal(again, other);
+});
+
 test('A push sees what the target answered, and may go on after a refusal.', async () => {
   const seen: unknown[] = [];
   await using shop = await startShop({

@@ -1,0 +1,201 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { type Reading, readPages } from '../../lib/copy/reading.ts';
+import { HttpError, SourceError } from '../../lib/errors.ts';
+import type { Page } from '../../lib/job.ts';
+import { newReport } from '../../lib/report.ts';
+import { shardOf } from '../../lib/shard.ts';
+import { openPass } from '../../lib/state/pass-under-way.ts';
+import { job } from '../support/job.ts';
+import { record } from '../support/pipeline.ts';
+import { recordedLog } from '../support/recorded-log.ts';
+
+type Model = ReturnType<typeof record>;
+type Answer = Page | Error;
+
+const clock = '2026-01-05T12:00:00.000Z';
+
+/** A reading of a source whose list answers by cursor, and whose records answer by id. */
+function open(
+  what: Partial<Reading<Model>> & {
+    /** The cursor that the pass begins with. */
+    cursor?: string;
+    list?: Record<string, Answer>;
+    records?: Record<string, unknown>;
+  },
+) {
+  const { cursor = null, list = {}, records = {} } = what;
+  const begun = { runId: 'run-1', startedAt: clock, full: true, fingerprint: 'f', counts: newReport() };
+  const pass = openPass({ ...begun, cursor, counts: { ...newReport(), read: 9 } });
+  const asked: string[] = [];
+  const noted: unknown[][] = [];
+  const { log, lines } = recordedLog();
+  const reading = {
+    ...{ job, pass, ids: undefined, shard: undefined, failedBefore: [], log },
+    source: {
+      clock,
+      async *pages(_: unknown, from: string | null) {
+        for (let at = from; ; ) {
+          asked.push(`list ${at}`);
+          const answer = list[String(at)]!;
+          if (answer instanceof Error) throw answer;
+          yield answer;
+          if (answer.cursor === null) return;
+          at = answer.cursor ?? null;
+        }
+      },
+      async one(id: string) {
+        asked.push(`one ${id}`);
+        const answer = records[id];
+        if (answer instanceof Error) throw answer;
+        return answer;
+      },
+    },
+    outcomes: {
+      missing: (id: string) => void noted.push(['missing', id]),
+      unreadable: (id: string, reason: string) => void noted.push(['unreadable', id, reason]),
+    },
+    ...what,
+  } as unknown as Reading<Model>;
+  const pages: Page[] = [];
+  const read = async () => {
+    for await (const page of readPages(reading)) pages.push(page);
+  };
+  return { pass, asked, noted, lines, pages, read };
+}
+
+const page = (cursor: string | null, ...ids: string[]): Page => ({ records: ids.map((id) => record(id)), cursor });
+const refusal = (status: number) => new SourceError(`the source answered ${status}`, { status });
+const down = () => new SourceError('no answer', { cause: new HttpError('time-out', true) });
+
+for (const error of [
+  refusal(400),
+  refusal(404),
+  refusal(410),
+  refusal(422),
+  new SourceError('changed', { cursorRefused: true }),
+]) {
+  test(`A saved cursor that the source refuses (${error.message}) starts the same window over.`, async () => {
+    const { pass, asked, lines, pages, read } = open({ cursor: 'b', list: { b: error, null: page(null, 'a') } });
+    await read();
+    assert.deepEqual(asked, ['list b', 'list null']);
+    assert.deepEqual(pages, [page(null, 'a')]);
+    assert.deepEqual([pass.current().cursor, pass.current().counts.read, pass.current().sourceClock], [null, 0, clock]);
+    assert.match(lines[0]?.message ?? '', /no longer takes the saved cursor/);
+  });
+}
+
+test('A cursor that the source refuses later, behind pages that this run has read, is an error, and nothing starts over.', async () => {
+  const { pass, asked, lines, pages, read } = open({ cursor: 'b', list: { b: page('c', 'b1'), c: refusal(404) } });
+  await assert.rejects(read(), refusal(404));
+  assert.deepEqual(asked, ['list b', 'list c']);
+  assert.deepEqual(pages, [page('c', 'b1')]);
+  assert.deepEqual([pass.current().cursor, pass.current().counts.read, lines], ['b', 9, []]);
+});
+
+test('A source that refuses the beginning as well has said nothing about the cursor, which is kept.', async () => {
+  const { pass, read } = open({ cursor: 'b', list: { b: refusal(404), null: refusal(404) } });
+  await assert.rejects(read(), refusal(404));
+  assert.deepEqual([pass.current().cursor, pass.current().counts.read], ['b', 9]);
+});
+
+for (const error of [refusal(403), refusal(429), refusal(500), down(), new TypeError('a fault of the job')]) {
+  test(`An answer that is not about the cursor (${error.message}) starts nothing over.`, async () => {
+    const { asked, read } = open({ cursor: 'b', list: { b: error, null: page(null, 'a') } });
+    await assert.rejects(read(), error);
+    assert.deepEqual(asked, ['list b']);
+  });
+}
+
+test('Records that failed before are read between the first page of the list and the rest of it.', async () => {
+  const { asked, pages, read } = open({
+    list: { null: page('b', 'a1'), b: page(null, 'b1') },
+    failedBefore: ['x', 'y'],
+    records: { x: record('x'), y: record('y') },
+  });
+  await read();
+  assert.deepEqual(asked, ['list null', 'one x', 'one y', 'list b']);
+  assert.deepEqual(pages, [
+    { records: [record('x'), record('y')], missing: 0, cursor: undefined },
+    page('b', 'a1'),
+    page(null, 'b1'),
+  ]);
+});
+
+test('What the source says about each record that failed before is noted once the list has answered.', async () => {
+  const { noted, pages, read } = open({
+    list: { null: page(null) },
+    failedBefore: ['gone', 'refused', 'other', 'fine'],
+    records: { refused: refusal(403), other: record('another'), fine: record('fine') },
+  });
+  await read();
+  assert.deepEqual(noted, [
+    ['unreadable', 'other', 'the source answers with another record'],
+    ['missing', 'gone'],
+    ['unreadable', 'refused', 'the source answered 403'],
+  ]);
+  assert.deepEqual(pages, [
+    { records: [record('another'), record('fine')], missing: 0, cursor: undefined },
+    { ...page(null), missing: 1 },
+  ]);
+});
+
+test('A source that goes down is asked for no more of the records that failed before.', async () => {
+  const failedBefore = Array.from({ length: 45 }, (_, index) => `x${index}`);
+  const { asked, noted, read } = open({ list: { null: page(null) }, failedBefore, records: { x3: down() } });
+  await read();
+  assert.equal(asked.length, 21);
+  // The list has answered, so the failure is the record's.
+  assert.deepEqual(noted.at(3), ['unreadable', 'x3', 'no answer']);
+});
+
+test('A backfill of ids has no list to go by: while the source is down nothing is said about a record.', async () => {
+  const { noted, pages, read } = open({
+    ids: ['a'],
+    failedBefore: ['x', 'y'],
+    records: { x: down(), a: record('a') },
+  });
+  await read();
+  assert.deepEqual(noted, []);
+  assert.deepEqual(pages.at(-1), { records: [record('a')], missing: 0, cursor: null });
+});
+
+test('Single records are read once each, twenty at a time, from the one behind the cursor on; the last id ends them.', async () => {
+  const ids = Array.from({ length: 45 }, (_, index) => `x${index}`);
+  const records = Object.fromEntries(ids.map((id) => [id, record(id)]));
+  const whole = open({ ids: [...ids, 'x3'], records });
+  await whole.read();
+  assert.deepEqual(
+    whole.pages.map(({ records, cursor }) => [records.length, cursor]),
+    [
+      [20, 'x19'],
+      [20, 'x39'],
+      [5, null],
+    ],
+  );
+  const rest = open({ ids, records: { ...records, x41: undefined }, cursor: 'x39' });
+  await rest.read();
+  assert.equal(rest.asked[0], 'one x40');
+  assert.deepEqual(
+    rest.pages.map(({ records, missing, cursor }) => [records.length, missing, cursor]),
+    [[4, 1, null]],
+  );
+  assert.deepEqual(rest.noted, [['missing', 'x41']]);
+});
+
+test('A shard reads its own records of a list that cannot be asked for them, and its own ids.', async () => {
+  const ids = Array.from({ length: 20 }, (_, index) => `x${index}`);
+  const own = ids.filter((id) => shardOf(id, 3) === 1);
+  const shard = { index: 1, of: 3 };
+  const source = { ...job.source, sharded: false };
+  const listed = open({ list: { null: page(null, ...ids) }, shard, job: { ...job, source } as never });
+  await listed.read();
+  assert.deepEqual(listed.pages, [page(null, ...own)]);
+  const records = Object.fromEntries(ids.map((id) => [id, record(id)]));
+  const byIds = open({ ids, records, shard });
+  await byIds.read();
+  assert.deepEqual(
+    byIds.pages[0]?.records,
+    own.map((id) => record(id)),
+  );
+});

@@ -1,0 +1,82 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { SourceError } from '../../lib/errors.ts';
+import type { Budget } from '../../lib/lock/etcd.ts';
+import { newReport } from '../../lib/report.ts';
+import { concluding } from '../../lib/run/conclude.ts';
+import { openPass } from '../../lib/state/pass-under-way.ts';
+import type { RunRecord } from '../../lib/state/state.ts';
+
+const startedMs = Date.parse('2026-01-05T12:00:00Z');
+const signal = new AbortController().signal;
+
+/** Ends a run that has `endsInMs` left and a lease that is certainly ours for `leaseMs`. */
+async function conclude(options: { status?: RunRecord['status']; error?: Error; endsInMs?: number; leaseMs?: number }) {
+  const { status = 'completed', error, endsInMs = 10_000, leaseMs = 60_000 } = options;
+  const report = { ...newReport(), peakInFlight: 3 };
+  const begun = { runId: 'run-1', startedAt: '2026-01-05T11:00:00.000Z', full: true, fingerprint: 'f', cursor: null };
+  const pass = openPass({ ...begun, counts: newReport() });
+  let budget: Budget | undefined;
+  let last: RunRecord | undefined;
+  const taken = {
+    session: { budget: () => ({ attemptMs: 2000, totalMs: leaseMs, signal }) },
+    lock: {
+      fencingToken: '7',
+      unlock: async (_: unknown, given: Budget) => {
+        budget = given;
+      },
+    },
+  } as never;
+  const end = concluding({
+    ...{ runId: 'run-2', kind: 'tick', startedMs, taken, report, pass },
+    deadline: { endsInMs: () => endsInMs } as never,
+    leaving: {
+      progress: () => assert.fail('a run saves its final state once'),
+      final(record) {
+        last = record;
+        return [{ request_put: { key: Buffer.from('k'), value: Buffer.from('v') } }];
+      },
+    },
+    reached: () => ({ pass: pass.current(), failed: [], deadLettered: [] }),
+  });
+  await end(status, error);
+  assert.ok(budget && last);
+  return { budget, last, report, counts: pass.current().counts };
+}
+
+test('The unlock leaves time to revoke the lease and to answer, and takes at least half of what is left.', async () => {
+  const unlockMs = async (endsInMs: number) => (await conclude({ endsInMs })).budget.totalMs;
+  assert.equal(await unlockMs(10_000), 8750);
+  assert.equal(await unlockMs(2500), 1250);
+  assert.equal(await unlockMs(1000), 500);
+});
+
+test('The unlock ends while the lease is certainly ours, with the attempts and the signal of the session.', async () => {
+  const { budget } = await conclude({ endsInMs: 60_000, leaseMs: 3000 });
+  assert.deepEqual(budget, { attemptMs: 2000, totalMs: 3000, signal });
+});
+
+test('A run leaves how it ended, how long it took and with which token, and its pass counts that too.', async (t) => {
+  t.mock.method(Date, 'now', () => startedMs + 90_000);
+  const { last, report, counts } = await conclude({ status: 'partial' });
+  assert.deepEqual(last, {
+    ...{ runId: 'run-2', kind: 'tick', status: 'partial', fencingToken: '7', report },
+    ...{ startedAt: '2026-01-05T12:00:00.000Z', endedAt: '2026-01-05T12:01:30.000Z' },
+  });
+  assert.equal(report.durationMs, 90_000);
+  assert.deepEqual([counts.durationMs, counts.peakInFlight], [90_000, 3]);
+});
+
+test('A failed run leaves the name, the code and the message of its error, whatever was thrown.', async () => {
+  const errorOf = async (error: Error) => (await conclude({ status: 'failed', error })).last.error;
+  const known = { name: 'SourceError', code: 'SOURCE', message: 'gone' };
+  assert.deepEqual(await errorOf(new SourceError('gone')), known);
+  assert.deepEqual(await errorOf(new TypeError('x')), { name: 'TypeError', code: 'UNKNOWN', message: 'x' });
+  const odd = Object.assign(new Error('x'), { name: 7, message: { a: 1 } }) as unknown as Error;
+  assert.deepEqual(await errorOf(odd), { name: '7', code: 'UNKNOWN', message: '[object Object]' });
+});
+
+test('A clock that was set back gives no negative duration.', async (t) => {
+  t.mock.method(Date, 'now', () => startedMs - 1000);
+  assert.equal((await conclude({})).report.durationMs, 0);
+});
