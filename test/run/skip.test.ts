@@ -67,6 +67,67 @@ test('A tick within the minimum interval after the start of the last completed o
   assert.equal(reasonOf(tick(NOW), after(scheduled, '2026-11-25T12:00:00.000Z')), undefined);
 });
 
+test('A continuation goes on within the minimum interval: its chain is one piece of work.', () => {
+  const recent = after('2026-11-24T11:59:00.000Z', NOW);
+  assert.equal(reasonOf(tick(), recent), 'min-interval');
+  assert.equal(reasonOf({ ...tick(), continues: { root: 'run-1', hop: 1 } }, recent), undefined);
+});
+
+test('A tick for another number of shards than the settings ask for is stale, and says both.', () => {
+  const sharded = { ...settings, shards: 4 };
+  const message = (request: Tick, asked: typeof settings) => {
+    const skip = reasonToSkip(request, longAgo, asked, nowMs);
+    return skip && `${skip.reason}: ${skip.message}`;
+  };
+  const ofFour: Tick = { ...tick(NOW), shard: { index: 1, of: 4 } };
+  assert.equal(message(ofFour, sharded), undefined);
+  assert.equal(message(ofFour, settings), 'stale: the tick is for shard 1 of 4, but SHARDS is 1 by now');
+  assert.equal(message(tick(NOW), sharded), 'stale: the tick is for the whole job, but SHARDS is 4 by now');
+});
+
+test('A run of another number of shards that has not ended stops ticks and backfills, and is named.', () => {
+  const otherDivision = { key: '/lock.shards/0-of-2/1f', leaseId: '1f', createRevision: '7' };
+  const state = { ...longAgo, otherDivision };
+  const skip = {
+    reason: 'resharding',
+    message: 'a run of another number of shards has not ended: /lock.shards/0-of-2/1f',
+    heldBy: otherDivision,
+  };
+  assert.deepEqual(reasonToSkip(tick(NOW), state, settings, nowMs), skip);
+  assert.deepEqual(reasonToSkip({ kind: 'backfill', waitSeconds: 0, dryRun: false }, state, settings, nowMs), skip);
+  // A tick has a reason of its own before that.
+  assert.equal(reasonOf(tick(NOW), { ...state, pause }), 'paused');
+});
+
+test('Each skip of a tick says in one sentence what is in the way.', () => {
+  const messageOf = (request: Tick, state: State) => reasonToSkip(request, state, settings, nowMs)?.message;
+  assert.equal(
+    messageOf(tick(NOW), { ...longAgo, pause: { since: pause.since } }),
+    'the job has been paused since 2026-11-23T00:00:00.000Z',
+  );
+  assert.equal(
+    messageOf(tick('2026-11-24T10:00:00.000Z'), longAgo),
+    'the tick scheduled for 2026-11-24T10:00:00.000Z has been done: the last completed one was that of 2026-11-24T11:00:00.000Z',
+  );
+  assert.equal(
+    messageOf(tick('2026-11-24T11:58:00.000Z'), longAgo),
+    'the tick scheduled for 2026-11-24T11:58:00.000Z comes 120 s late, more than 60 s',
+  );
+  assert.equal(
+    messageOf(tick(), after('2026-11-24T11:00:00.000Z', '2026-11-24T11:59:00.000Z')),
+    'the last completed tick began 60 s ago, less than 300 s',
+  );
+});
+
+test('Whole seconds count for the starting deadline and the minimum interval, and the present is within it.', () => {
+  assert.equal(reasonOf(tick('2026-11-24T11:58:59.501Z'), longAgo), undefined);
+  assert.equal(reasonOf(tick(), after('2026-11-24T11:00:00.000Z', NOW)), 'min-interval');
+});
+
+test('A completed time of just now makes ticks before it duplicates.', () => {
+  assert.equal(reasonOf(tick('2026-11-24T11:59:30.000Z'), after(NOW, '2026-11-24T11:00:00.000Z')), 'duplicate');
+});
+
 test('Where several reasons apply, the first in the order of the contract is given.', () => {
   const recent = after('2026-11-24T11:59:00.000Z', '2026-11-24T11:59:00.000Z');
   const late = '2026-11-24T11:30:00.000Z';
@@ -101,6 +162,12 @@ test('The skip of a held lock names our own run by its id, and another program b
     heldBy: ours,
   });
   assert.match(lockedBy({ ...ours, startedAt: 'soon' }, nowMs).message, /run-1, started soon on host-1$/);
+  const { kind: _, host: __, ...bare } = ours;
+  assert.match(lockedBy(bare, nowMs).message, /^the lock is held by run run-1, .* on an unknown host$/);
+  const { runId: ___, ...nameless } = ours;
+  assert.match(lockedBy(nameless, nowMs).message, /held by another program: key \/lock\/1f/);
+  const { startedAt: ____, ...ageless } = ours;
+  assert.match(lockedBy(ageless, nowMs).message, /held by another program: key \/lock\/1f/);
   assert.match(lockedBy(key, nowMs).message, /held by another program: key \/lock\/1f, lease 1f$/);
   assert.match(lockedBy({ ...key, leaseId: '0' }, nowMs).message, /key \/lock\/1f, without a lease$/);
 });

@@ -1,0 +1,79 @@
+import assert from 'node:assert/strict';
+import { hash } from 'node:crypto';
+import { test } from 'node:test';
+import { TargetError } from '../../lib/errors.ts';
+import { requestMaker } from '../../lib/write/write-request.ts';
+
+type Item = { id: string };
+
+const maker = (options: { runId?: string; scope?: string } = {}) =>
+  requestMaker<Item>({
+    runId: options.runId ?? 'run-1',
+    id: ({ id }) => id,
+    fence: { token: '42', scope: options.scope ?? '/locks/a' },
+  });
+const put = (body: unknown, path = '/items/a') => ({ method: 'PUT', path, body }) as const;
+
+test('A request has the method, the path and the body that the job gave, the fence, and an idempotency key.', () => {
+  const body = { name: 'Größe' };
+  const digest = hash('sha256', JSON.stringify(body)).slice(0, 16);
+  assert.deepEqual(
+    maker()({ id: 'a/b' }, () => put(body)),
+    {
+      ...{ method: 'PUT', path: '/items/a', body: JSON.stringify(body) },
+      headers: {
+        'content-type': 'application/json',
+        'x-fencing-token': '42',
+        'x-fencing-scope': '/locks/a',
+        'idempotency-key': `run-1%3Aa%2Fb%3A${digest}`,
+      },
+    },
+  );
+});
+
+test('A request without a body has none, and a key all the same.', () => {
+  const { body, headers } = maker()({ id: 'a' }, () => put(undefined));
+  assert.equal(body, undefined);
+  assert.equal(headers['idempotency-key'], `run-1%3Aa%3A${hash('sha256', '').slice(0, 16)}`);
+});
+
+test('The key changes with the run, the record, the content, and what makes it another request of the record.', () => {
+  const keyOf = (id: string, body: unknown, keyed?: string, runId?: string) =>
+    maker(runId === undefined ? {} : { runId })({ id }, () => put(body), keyed).headers['idempotency-key'];
+  const key = keyOf('a', 1);
+  assert.equal(keyOf('a', 1), key);
+  const others = [keyOf('a', 1, undefined, 'run-2'), keyOf('b', 1), keyOf('a', 2), keyOf('a', 1, 'PUT /x\n')];
+  assert.equal(new Set([key, ...others]).size, 5);
+  assert.notEqual(keyOf('a', 1, 'PUT /x\n'), keyOf('a', 1, 'PUT /y\n'));
+});
+
+test('A scope that a header can hold is sent as it is, and another one URL-encoded.', () => {
+  const scopeOf = (scope: string) => maker({ scope })({ id: 'a' }, () => put(1)).headers['x-fencing-scope'];
+  for (const scope of ['/locks/a', '!~', '%2F']) assert.equal(scopeOf(scope), scope);
+  for (const scope of ['/größe', 'a b', ' a', 'a ', 'a\n', '\u007f', ''])
+    assert.equal(scopeOf(scope), encodeURIComponent(scope));
+});
+
+test('Where the job throws, or gives what is no JSON, the record is refused, and the cause is kept.', () => {
+  const cause = new RangeError('x');
+  const circular: Record<string, unknown> = {};
+  circular.self = circular;
+  for (const make of [
+    () => {
+      throw cause;
+    },
+    () => put(circular),
+    () => put(1n),
+  ]) {
+    assert.throws(
+      () => maker()({ id: 'a' }, make),
+      (error) => {
+        assert.ok(error instanceof TargetError);
+        assert.equal(error.message, 'the job could not make a request of the record');
+        assert.deepEqual([error.refused, error.status], [true, undefined]);
+        assert.ok(error.cause instanceof Error);
+        return true;
+      },
+    );
+  }
+});
