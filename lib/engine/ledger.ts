@@ -9,7 +9,7 @@ export interface OpenPage extends SettledPage {
 export interface Ledger {
   open(page: {
     records: number;
-    unreadable: number;
+    unreadable?: number;
     missing: number;
     cursor?: string | undefined;
     last: boolean;
@@ -41,7 +41,7 @@ export function openLedger(report: Report, pageSettled: (page: SettledPage) => v
   }
 
   return {
-    open({ records, unreadable, missing, cursor, last }) {
+    open({ records, unreadable = 0, missing, cursor, last }) {
       const read = records + unreadable;
       const counts = { read, written: 0, unchanged: 0, invalid: 0, failed: unreadable, missing };
       const times = { newestMs: Number.NEGATIVE_INFINITY, oldestMs: Number.POSITIVE_INFINITY, ordered: true };
