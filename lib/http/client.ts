@@ -2,8 +2,10 @@ import { addAbortListener } from 'node:events';
 import type { IncomingHttpHeaders } from 'node:http';
 import { Client, errors } from 'undici';
 import { HttpError } from '../errors.ts';
+import type { Lookup } from './addresses.ts';
 import { patience, WholeAnswer } from './answer.ts';
 import { createConnecting } from './connect.ts';
+import type { Identity } from './tls.ts';
 
 export interface HttpRequest {
   method: string;
@@ -43,18 +45,27 @@ export interface Http extends AsyncDisposable {
 }
 
 /**
- * Opens a client with one keep-alive connection for each exchange in flight. `timeoutMs` bounds connecting, the wait for the
+ * Opens a client with one keep-alive connection for each exchange in flight. `timeoutMs` bounds connecting (the look-up of the
+ * host included), the wait for the
  * headers, and the whole body (of a stream: the wait for the next piece); `maxBytes` bounds the whole body. When `signal`
  * aborts, everything in flight is aborted and nothing more is sent.
  */
 export function createHttp(
   baseUrl: string,
-  options: { timeoutMs: number; maxBytes: number; signal: AbortSignal },
+  options: {
+    timeoutMs: number;
+    maxBytes: number;
+    signal: AbortSignal;
+    /** For a private authority, and our own certificate. */
+    identity?: Identity | undefined;
+    /** Replaces `dns.lookup`. */
+    lookup?: Lookup | undefined;
+  },
 ): Http {
   const { timeoutMs, maxBytes, signal } = options;
   const { origin, pathname } = new URL(baseUrl);
   const basePath = pathname.replace(/\/$/, '');
-  const { connect, giveUp } = createConnecting({ timeoutMs });
+  const { connect, giveUp } = createConnecting(options);
   const connections: Client[] = [];
   /** Used instead of undici's Pool, whose search for a free connection and whose events cost a fifth of a write. */
   const free: Client[] = [];

@@ -2,6 +2,7 @@ import { HttpError, SourceError } from '../errors.ts';
 import { createHttp, type HttpAnswer, type HttpStream } from '../http/client.ts';
 import { MAX_DEPTH, nestsTooDeep, parseJson } from '../http/json.ts';
 import { type Credentials, createSend, type Send } from '../http/send.ts';
+import { identityFor, type TlsSecret } from '../http/tls.ts';
 import { instantOf } from '../instant.ts';
 import type { Page, Query, SourceJob, Window } from '../job.ts';
 import type { Guard } from '../time/guard.ts';
@@ -20,7 +21,7 @@ export interface Source extends AsyncDisposable {
 export interface SourceServer {
   url: string;
   timeoutMs: number;
-  credentials: Credentials<{ source: { username: string; password: string } }>;
+  credentials: Credentials<TlsSecret & { source: { username: string; password: string } }>;
   guard: Guard;
   /** Called for each answer 429 or 503. */
   throttled?: (() => void) | undefined;
@@ -32,7 +33,8 @@ const MAX_PAGE_BYTES = 32 * 1024 * 1024;
 /** Opens a job's source. Disposing of it ends its connections. */
 export function openSource(job: SourceJob, server: SourceServer): Source {
   const { url: baseUrl, timeoutMs, credentials, guard, throttled } = server;
-  const http = createHttp(baseUrl, { timeoutMs, maxBytes: MAX_PAGE_BYTES, signal: guard.signal });
+  const identity = identityFor('source', baseUrl, credentials.current());
+  const http = createHttp(baseUrl, { timeoutMs, maxBytes: MAX_PAGE_BYTES, signal: guard.signal, identity });
   const authorization = (secret: { source: { username: string; password: string } }) =>
     job.authorization(secret.source);
   const asking = { name: 'source', credentials, authorization, guard, throttled };

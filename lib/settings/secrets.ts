@@ -2,11 +2,25 @@ import { GetSecretValueCommand, SecretsManagerClient } from '@aws-sdk/client-sec
 import * as v from 'valibot';
 import { listFaults } from '../bounded.ts';
 import { CredentialsError, SecretError } from '../errors.ts';
+import { isCertificates, isPair, isPrivateKey } from './pem.ts';
 
 const text = v.pipe(v.string(), v.nonEmpty('must not be empty'));
 
 /** Goes into a header as it is; a line break at its end is an easy mistake. */
 const token = v.pipe(text, v.regex(/^[\x21-\x7e]+$/, 'must be ASCII without blanks and line breaks'));
+
+const certificates = v.pipe(text, v.check(isCertificates, 'cannot be read as certificates in PEM'));
+
+/** How we and a server prove to each other who we are. */
+const identity = v.pipe(
+  v.strictObject({
+    ca: v.optional(certificates),
+    cert: v.optional(certificates),
+    key: v.optional(v.pipe(text, v.check(isPrivateKey, 'cannot be read as a private key in PEM without a passphrase'))),
+  }),
+  v.check(({ cert, key }) => !cert === !key, 'cert and key come together'),
+  v.check(({ cert, key }) => !cert || !key || isPair(cert, key), 'cert and key cannot be used together'),
+);
 
 const schema = v.strictObject({
   source: v.strictObject({ username: text, password: text }),
@@ -25,6 +39,7 @@ const schema = v.strictObject({
     ),
     {},
   ),
+  tls: v.optional(v.strictObject({ source: v.optional(identity), target: v.optional(identity) })),
 });
 
 export type Secret = v.InferOutput<typeof schema>;

@@ -2,6 +2,7 @@ import { HttpError, TargetError } from '../errors.ts';
 import { createHttp, type HttpAnswer } from '../http/client.ts';
 import { createPace, type Pace } from '../http/pace.ts';
 import { type Credentials, createSend, type Send } from '../http/send.ts';
+import { identityFor, type TlsSecret } from '../http/tls.ts';
 import type { TargetJob } from '../job.ts';
 import type { Guard } from '../time/guard.ts';
 import { pushRecord } from './push.ts';
@@ -47,7 +48,7 @@ export interface Writing<R> {
 export interface TargetServer {
   url: string;
   timeoutMs: number;
-  credentials: Credentials<{ target: { token: string } }>;
+  credentials: Credentials<TlsSecret & { target: { token: string } }>;
   guard: Guard;
   /** The most requests in flight. */
   concurrency: number;
@@ -65,7 +66,8 @@ export function openTarget<R>(job: TargetJob<R>, writing: Writing<R>, fence: Fen
   const { id, regionId, runId } = writing;
   const { url, timeoutMs, credentials, guard, concurrency, perSecond, throttled } = server;
   const pace = createPace({ concurrency, perSecond });
-  const http = createHttp(url, { timeoutMs, maxBytes: MAX_ANSWER_BYTES, signal: guard.signal });
+  const identity = identityFor('target', url, credentials.current());
+  const http = createHttp(url, { timeoutMs, maxBytes: MAX_ANSWER_BYTES, signal: guard.signal, identity });
   const authorization = (secret: { target: { token: string } }) => `Bearer ${secret.target.token}`;
   const send = createSend({ name: 'target', http, credentials, authorization, guard, pace, throttled });
   const requestFor = requestMaker({ runId, id, fence });

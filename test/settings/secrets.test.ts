@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { generateKeyPairSync } from 'node:crypto';
 import { once } from 'node:events';
 import { type AddressInfo, createServer } from 'node:net';
 import { after, before, beforeEach, test } from 'node:test';
@@ -6,6 +7,7 @@ import { inspect } from 'node:util';
 import { type LocalSecrets, startSecrets } from '../../infra/local/secrets.ts';
 import { serve } from '../../infra/local/serve.ts';
 import { openCredentials, secretStore } from '../../lib/settings/secrets.ts';
+import { createAuthority } from '../support/certificates.ts';
 
 const ENDPOINT = 'AWS_ENDPOINT_URL_SECRETS_MANAGER';
 const never = new AbortController().signal;
@@ -145,6 +147,48 @@ test('A secret that is not JSON, or not of the documented shape, is refused with
   ] as const) {
     secrets.put('shape', value);
     assert.match(await failureOf('shape'), fault, JSON.stringify(value));
+  }
+});
+
+test('Certificates for source and target are optional, each part by itself.', async () => {
+  const authority = createAuthority('a company');
+  const { cert, key } = authority.issue('solotick');
+  const ca = `a comment\n${authority.cert}\n${createAuthority('another one').cert}`;
+  for (const tls of [{}, { source: {} }, { source: { ca } }, { source: { ca, cert, key }, target: { cert, key } }]) {
+    secrets.put('tls', { ...secretOf('one'), tls });
+    assert.deepEqual((await secretStore('tls').read(never)).secret.tls, tls);
+  }
+});
+
+test('Certificates and keys that cannot be used are refused by the name of their field, without quoting them.', async () => {
+  const authority = createAuthority('hunter2 authority');
+  const { cert, key } = authority.issue('hunter2');
+  const other = authority.issue('hunter2-other');
+  const cut = authority.cert.slice(0, 200);
+  const weak = generateKeyPairSync('ec', { namedCurve: 'P-256' }).privateKey;
+  const locked = weak.export({ type: 'pkcs8', format: 'pem', cipher: 'aes-256-cbc', passphrase: 'hunter2' });
+  for (const [tls, fault] of [
+    [{ source: { ca: 'hunter2' } }, /: tls\.source\.ca cannot be read as certificates in PEM$/],
+    [{ target: { ca: `${authority.cert}${cut}` } }, /: tls\.target\.ca cannot be read as certificates in PEM$/],
+    [{ source: { cert: cut, key } }, /: tls\.source\.cert cannot be read as certificates in PEM$/],
+    [
+      { source: { cert, key: cert } },
+      /: tls\.source\.key cannot be read as a private key in PEM without a passphrase$/,
+    ],
+    [
+      { target: { cert, key: locked } },
+      /: tls\.target\.key cannot be read as a private key in PEM without a passphrase$/,
+    ],
+    [{ target: { cert, key: other.key } }, /: tls\.target cert and key cannot be used together$/],
+    [{ source: { cert } }, /: tls\.source cert and key come together$/],
+    [{ target: { ca: authority.cert, key } }, /: tls\.target cert and key come together$/],
+    [{ source: { ca: '' } }, /: tls\.source\.ca must not be empty$/],
+    [{ etcd: { ca: 'hunter2' } }, /: unknown key tls\.etcd$/],
+    [{ source: { pfx: 'hunter2' } }, /: unknown key tls\.source\.pfx$/],
+    ['hunter2', /: tls must be Object$/],
+  ] as const) {
+    secrets.put('tls', { ...secretOf('one'), tls });
+    assert.match(await failureOf('tls'), fault);
   }
 });
 
