@@ -1,8 +1,10 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { HttpError, Interrupted } from '../errors.ts';
+import { isTransientStatus } from '../http-status.ts';
 import type { Guard } from '../time/guard.ts';
 import type { HttpAnswer, HttpRequest } from './client.ts';
 import type { Pace } from './pace.ts';
+import { type Head, isTransientAnswer, type Throttling, throttlingOf } from './throttling.ts';
 
 /** The secret that a run sends its requests with. */
 export interface Credentials<S> {
@@ -10,9 +12,6 @@ export interface Credentials<S> {
   /** Called when a server answered 401 to `refused`. @throws CredentialsError where no newer secret helps */
   renew(refused: S, signal: AbortSignal, cause?: Error): Promise<S>;
 }
-
-/** What every answer begins with, whether its body has arrived or not. */
-type Head = Pick<HttpAnswer, 'status' | 'headers'>;
 
 /** Makes one request with all of its attempts and returns the last answer, whatever its status. */
 export type Send<A = HttpAnswer> = (
@@ -25,9 +24,9 @@ const FIRST_BACKOFF_MS = 100;
 const MAX_RETRY_AFTER_MS = 30_000;
 
 /**
- * Makes `Send` for one server: up to five attempts on 429, 5xx, time-outs and broken connections, with exponential
- * backoff and full jitter (https://aws.amazon.com/blogs/architecture/exponential-backoff-and-jitter/). It honours
- * `Retry-After`. A 401 renews the credentials, once a run, and is no attempt; with a `pace`, nor is a throttling of
+ * Makes `Send` for one server: up to five attempts on transient answers, time-outs and broken connections, with exponential
+ * backoff and full jitter (https://aws.amazon.com/blogs/architecture/exponential-backoff-and-jitter/). It honours the pause
+ * that an answer asks for. A 401 renews the credentials, once a run, and is no attempt; with a `pace`, nor is a throttling of
  * everybody.
  *
  * `Send` throws HttpError after the last attempt, CredentialsError, LockLostError, and Interrupted when the run ends, when
@@ -39,12 +38,16 @@ export function createSend<A extends Head, S>(options: {
   credentials: Credentials<S>;
   authorization: (secret: S) => string;
   guard: Guard;
+  /** Sent with every request, unless it says otherwise. */
+  headers?: Record<string, string>;
   /** Shared by all requests that the server may throttle. */
   pace?: Pace;
-  /** Called for each answer 429 or 503. */
+  /** A throttled request is tried for as long as the server throttles everybody, even if it is the only one. */
+  patient?: boolean;
+  /** Called for each answer that throttles, and for each 503. */
   throttled?: (() => void) | undefined;
 }): Send<A> {
-  const { name, http, credentials, authorization, guard, pace, throttled } = options;
+  const { name, http, credentials, authorization, guard, headers, pace, patient = false, throttled } = options;
   /** Requests under way, with their pauses. */
   let requests = 0;
 
@@ -71,22 +74,24 @@ export function createSend<A extends Head, S>(options: {
         guard.closing.throwIfAborted();
         continue;
       }
-      const askedMs = head && retryAfterMs(head.headers['retry-after'], Date.now());
-      const refusesAllMs = notePace(head, startedMs, askedMs);
+      const { throttles, pauseMs } = head ? throttlingOf(head) : NO_ANSWER;
+      const refusesAllMs = notePace(head, startedMs, { throttles, pauseMs });
       if (!isTransient(answer)) return orThrow(answer);
-      if (askedMs !== undefined && askedMs > Math.min(MAX_RETRY_AFTER_MS, guard.closesInMs())) {
-        throw new Interrupted('throttled', `the ${name} asks for a pause of ${Math.ceil(askedMs / 1000)} s`);
+      if (pauseMs !== undefined && pauseMs > Math.min(MAX_RETRY_AFTER_MS, guard.closesInMs())) {
+        throw new Interrupted('throttled', `the ${name} asks for a pause of ${Math.ceil(pauseMs / 1000)} s`);
       }
       if (refusesAllMs > MAX_RETRY_AFTER_MS) {
         throw new Interrupted('throttled', `the ${name} has throttled every request for 30 s`);
       }
-      // A server that throttles everybody says nothing about this request, unless there is no other one. A 503 without
-      // Retry-After may also mean that it is down.
-      const throttlesAll = head?.status === 429 || askedMs !== undefined;
-      const counts = !(throttlesAll && refusesAllMs > 0 && requests > 1);
+      // A server that throttles everybody says nothing about this request, unless there is no other one.
+      const counts = !(throttles && refusesAllMs > 0 && (patient || requests > 1));
       if (counts && attempt++ === MAX_ATTEMPTS) return orThrow(answer);
       pauses++;
-      await pause(askedMs || Math.random() * FIRST_BACKOFF_MS * 2 ** Math.min(pauses, MAX_ATTEMPTS), guard);
+      const waitMs = pauseMs || Math.random() * FIRST_BACKOFF_MS * 2 ** Math.min(pauses, MAX_ATTEMPTS);
+      if (throttles && waitMs > guard.closesInMs()) {
+        throw new Interrupted('throttled', `the ${name} throttles until the run ends`);
+      }
+      await pause(waitMs, guard);
     }
   }
 
@@ -94,8 +99,8 @@ export function createSend<A extends Head, S>(options: {
     try {
       guard.signal.throwIfAborted();
       guard.check();
-      const headers = { ...request.headers, authorization: authorization(secret) };
-      return await http.send({ ...request, headers });
+      const all = { ...headers, ...request.headers, authorization: authorization(secret) };
+      return await http.send({ ...request, headers: all });
     } catch (error) {
       if (!(error instanceof HttpError)) throw error;
       return error;
@@ -105,19 +110,21 @@ export function createSend<A extends Head, S>(options: {
   }
 
   /** @returns for how long the server has refused everybody, in ms */
-  function notePace(head: Head | undefined, startedMs: number, askedMs: number | undefined): number {
-    if (head?.status === 429 || head?.status === 503) {
+  function notePace(head: Head | undefined, startedMs: number, { throttles, pauseMs }: Throttling): number {
+    // A 503 that asks for no pause may also mean that the server is down.
+    if (throttles || head?.status === 503) {
       throttled?.();
-      return pace?.throttled(startedMs, askedMs ?? 0) ?? 0;
+      return pace?.throttled(startedMs, pauseMs ?? 0) ?? 0;
     }
-    if (head && head.status < 500) pace?.succeeded();
+    if (head && !isTransientStatus(head.status)) pace?.succeeded();
     return 0;
   }
 }
 
-function isTransient(answer: Head | HttpError) {
-  return answer instanceof HttpError ? answer.transient : answer.status === 429 || answer.status >= 500;
-}
+const NO_ANSWER: Throttling = { throttles: false, pauseMs: undefined };
+
+const isTransient = (answer: Head | HttpError) =>
+  answer instanceof HttpError ? answer.transient : isTransientAnswer(answer);
 
 function orThrow<A>(answer: A | HttpError): A {
   if (answer instanceof HttpError) throw answer;
@@ -131,13 +138,4 @@ async function pause(waitMs: number, guard: Guard) {
     guard.signal.throwIfAborted();
     guard.closing.throwIfAborted();
   }
-}
-
-/** Reads `Retry-After`, a number of seconds or a date (RFC 9110, 10.2.3); undefined for anything else. */
-export function retryAfterMs(header: string | string[] | undefined, nowMs: number): number | undefined {
-  if (typeof header !== 'string') return;
-  if (/^\d+$/.test(header.trim())) return Number(header) * 1000;
-  // V8 takes "1.5" for a date as well.
-  const dateMs = /^\s*(Mon|Tue|Wed|Thu|Fri|Sat|Sun)/.test(header) ? Date.parse(header) : Number.NaN;
-  return Number.isNaN(dateMs) ? undefined : Math.max(0, dateMs - nowMs);
 }

@@ -6,7 +6,7 @@ import { serve } from '../../infra/local/serve.ts';
 import { Interrupted, LockLostError, SecretError } from '../../lib/errors.ts';
 import { createHttp } from '../../lib/http/client.ts';
 import { createPace, type Pace } from '../../lib/http/pace.ts';
-import { createSend, retryAfterMs } from '../../lib/http/send.ts';
+import { createSend } from '../../lib/http/send.ts';
 import { openCredentials } from '../../lib/settings/secrets.ts';
 import { secretStoreOf, until } from '../support/pipeline.ts';
 
@@ -15,9 +15,16 @@ type Answer = (response: ServerResponse, attempt: number, authorization: string)
 /** A server that answers every request with `answer`, and a client of it. */
 async function open(
   answer: Answer,
-  options: { store?: ReturnType<typeof secretStoreOf>; check?: () => void; pace?: Pace } = {},
+  options: {
+    store?: ReturnType<typeof secretStoreOf>;
+    check?: () => void;
+    pace?: Pace;
+    patient?: boolean;
+    headers?: Record<string, string>;
+    throttled?: () => void;
+  } = {},
 ) {
-  const { store = secretStoreOf(1), check = () => {}, pace } = options;
+  const { store = secretStoreOf(1), check = () => {}, ...rest } = options;
   await using stack = new AsyncDisposableStack();
   const state = { attempts: 0, closesInMs: 60_000, closing: new AbortController(), cut: new AbortController(), store };
   const server = stack.use(
@@ -31,11 +38,11 @@ async function open(
     ...{ name: 'target', http, credentials: await openCredentials(store, signal) },
     authorization: (secret) => secret.target.token,
     guard: { check, closing: state.closing.signal, closesInMs: () => state.closesInMs, signal },
-    ...(pace && { pace }),
+    ...rest,
   });
   const owned = stack.move();
   return Object.assign(state, {
-    send: (path = '/') => send({ method: 'PUT', path, body: '{}' }),
+    send: (path = '/', headers: Record<string, string> = {}) => send({ method: 'PUT', path, body: '{}', headers }),
     [Symbol.asyncDispose]: () => owned.disposeAsync(),
   });
 }
@@ -43,8 +50,24 @@ async function open(
 const status = (response: ServerResponse, code: number, retryAfter?: string) =>
   response.writeHead(code, retryAfter === undefined ? {} : { 'retry-after': retryAfter }).end();
 
-test('429 and every 5xx are tried again, with the pause that Retry-After asks for.', async () => {
-  const codes = [429, 500, 502, 503, 504].map(async (code) => {
+/** A pace, and the pauses that it was asked for. */
+function watchedPace() {
+  const pauses: number[] = [];
+  const pace = createPace({ concurrency: 10 });
+  const { throttled } = pace;
+  pace.throttled = (startedMs, pauseMs) => {
+    pauses.push(pauseMs);
+    return throttled(startedMs, pauseMs);
+  };
+  return { pace, pauses };
+}
+
+const TRANSIENT = [
+  408, 421, 423, 425, 429, 500, 502, 503, 504, 506, 507, 508, 509, 520, 521, 522, 523, 524, 525, 530, 599,
+];
+
+test('429 and other transient statuses are tried again, with the pause that Retry-After asks for.', async () => {
+  const codes = TRANSIENT.map(async (code) => {
     await using server = await open((response, attempt) => {
       if (attempt < 3) status(response, code, attempt === 1 ? '0' : '1');
       else status(response, 200);
@@ -90,11 +113,101 @@ test('After five attempts the last answer, or the lack of one, is final.', async
 });
 
 test('Any other status is final at once, redirects included.', async () => {
-  for (const code of [204, 301, 302, 307, 400, 403, 404, 408, 409, 412, 422]) {
-    await using server = await open((response) => status(response, code, '0'));
+  for (const code of [204, 301, 302, 307, 400, 403, 404, 405, 409, 410, 412, 413, 422, 451, 501, 505]) {
+    // With Retry-After a 403 throttles.
+    await using server = await open((response) => status(response, code, code === 403 ? undefined : '0'));
     assert.equal((await server.send()).status, code);
     assert.equal(server.attempts, 1, `status ${code}`);
   }
+});
+
+test('After a 421 the request goes over another connection.', async () => {
+  const sockets = new Set<unknown>();
+  await using server = await open((response, attempt) => {
+    sockets.add(response.socket);
+    if (attempt < 3) response.writeHead(421).end('wrong host');
+    else response.end();
+  });
+  assert.equal((await server.send()).status, 200);
+  assert.equal(sockets.size, 3);
+});
+
+const throttlings: Record<string, Record<string, string>> = {
+  'Retry-After': { 'retry-after': '1' },
+  'X-RateLimit-Remaining: 0': { 'x-ratelimit-remaining': '0', 'x-ratelimit-reset': '1' },
+  'RateLimit-Remaining: 0': { 'ratelimit-remaining': '0', 'ratelimit-reset': '1' },
+  'RateLimit with r=0': { ratelimit: '"burst";r=0;t=1, "day";r=100;t=4000' },
+};
+for (const [what, headers] of Object.entries(throttlings)) {
+  for (const code of [403, 429, 503]) {
+    test(`A ${code} with ${what} throttles everybody for as long as it says, and no request fails.`, async () => {
+      const { pace, pauses } = watchedPace();
+      let throttles = 0;
+      await using server = await open(
+        (response, attempt) => response.writeHead(attempt <= 10 ? code : 200, headers).end(),
+        { pace, throttled: () => throttles++ },
+      );
+      const answers = await Promise.all(Array.from({ length: 10 }, () => server.send()));
+      assert.deepEqual(new Set(answers.map(({ status }) => status)), new Set([200]));
+      assert.deepEqual([server.attempts, throttles], [20, 10]);
+      assert.deepEqual(pauses, Array(10).fill(1000));
+    });
+  }
+}
+
+test('A date in Retry-After, or a point in time in X-RateLimit-Reset, counts from the Date of the same answer.', async () => {
+  const cases = [-120_000, 0, 120_000].flatMap((wrongByMs) => {
+    // Dates have no milliseconds.
+    const nowMs = Math.floor((Date.now() + wrongByMs) / 1000) * 1000;
+    const date = new Date(nowMs).toUTCString();
+    return [
+      { date, 'retry-after': new Date(nowMs + 1000).toUTCString() },
+      { date, 'x-ratelimit-remaining': '0', 'x-ratelimit-reset': String(nowMs / 1000 + 1) },
+      { date, 'x-ratelimit-remaining': '0', 'x-ratelimit-reset': String(nowMs + 1000) },
+    ];
+  });
+  const sending = cases.map(async (headers) => {
+    const { pace, pauses } = watchedPace();
+    const answer: Answer = (response, attempt) => response.writeHead(attempt > 1 ? 200 : 429, headers).end();
+    await using server = await open(answer, { pace });
+    assert.equal((await server.send()).status, 200);
+    assert.equal(server.attempts, 2);
+    assert.deepEqual(pauses, [1000]);
+  });
+  await Promise.all(sending);
+});
+
+test('A server that throttles until the run ends interrupts it as throttled, although it never says for how long.', async () => {
+  await using server = await open((response) => status(response, 429));
+  server.closesInMs = 0;
+  await assert.rejects(server.send(), { name: 'Interrupted', reason: 'throttled', message: /until the run ends/ });
+  assert.equal(server.attempts, 1);
+});
+
+test('A patient request is tried for as long as the server throttles, although it is the only one; one that fails is not.', async () => {
+  const options = { pace: createPace({ concurrency: 1 }), patient: true };
+  await using throttling = await open((response, attempt) => status(response, attempt > 8 ? 200 : 429, '0'), options);
+  assert.equal((await throttling.send()).status, 200);
+  assert.equal(throttling.attempts, 9);
+  await using down = await open((response) => status(response, 503), options);
+  assert.equal((await down.send()).status, 503);
+  assert.equal(down.attempts, 5);
+});
+
+test('A request has the headers of all, and its own before them.', async () => {
+  const seen: (string | undefined)[] = [];
+  const headers = { accept: 'application/json', 'user-agent': 'solotick' };
+  await using server = await open(
+    (response) => {
+      const { accept, 'user-agent': agent } = response.req.headers;
+      seen.push(accept, agent);
+      response.end();
+    },
+    { headers },
+  );
+  await server.send();
+  await server.send('/', { accept: 'text/csv' });
+  assert.deepEqual(seen, ['application/json', 'solotick', 'text/csv', 'solotick']);
 });
 
 test('An answer that is too large is final at once.', async () => {
@@ -232,14 +345,4 @@ test('The cut ends requests in flight and those waiting for their next attempt, 
   server.cut.abort(reason);
   for (const outcome of await all) assert.deepEqual(outcome, { status: 'rejected', reason });
   assert.equal(server.attempts, 2);
-});
-
-test('Retry-After is read as seconds or as a date; anything else is ignored.', () => {
-  const now = Date.parse('2026-01-01T00:00:00Z');
-  assert.equal(retryAfterMs('0', now), 0);
-  assert.equal(retryAfterMs(' 120 ', now), 120_000);
-  assert.equal(retryAfterMs('Thu, 01 Jan 2026 00:00:05 GMT', now), 5000);
-  assert.equal(retryAfterMs('Wed, 31 Dec 2025 23:00:00 GMT', now), 0);
-  for (const header of [undefined, '', 'soon', '1.5', '-1', 'in 5', ['1', '2']])
-    assert.equal(retryAfterMs(header, now), undefined);
 });

@@ -1,0 +1,108 @@
+import type { IncomingHttpHeaders } from 'node:http';
+import { isTransientStatus } from '../http-status.ts';
+
+/** What every answer begins with, whether its body has arrived or not. */
+export interface Head {
+  status: number;
+  headers: IncomingHttpHeaders;
+}
+
+/** What an answer says about when its server wants to be asked again. */
+export interface Throttling {
+  /** The server takes no requests of ours for a while, so the answer says nothing about this one. */
+  throttles: boolean;
+  /** For how long it wants to be left alone; undefined where it does not say so. */
+  pauseMs: number | undefined;
+}
+
+const NONE: Throttling = { throttles: false, pauseMs: undefined };
+
+/**
+ * Reads whether an answer throttles, and for how long. The pause is that of `Retry-After` (RFC 9110, 10.2.3), or else the time
+ * until a quota that is used up is reset (`RateLimit` and `RateLimit-*` of draft-ietf-httpapi-ratelimit-headers, `X-RateLimit-*`).
+ * Dates count from the answer's own `Date`, because our clock may be wrong.
+ */
+export function throttlingOf({ status, headers }: Head): Throttling {
+  if (status < 400) return NONE;
+  const asked = headers['retry-after'];
+  const nowMs = httpDateMs(headers.date) ?? Date.now();
+  const pauseMs = retryAfterMs(asked, nowMs);
+  // Other answers carry quotas as well, which have nothing to do with them.
+  if (status !== 403 && status !== 429 && status !== 503) return { throttles: false, pauseMs };
+  const quotas = quotasOf(headers, nowMs);
+  const usedUp = quotas.filter(({ remaining }) => remaining !== undefined && remaining <= 0);
+  const unknown = quotas.filter(({ remaining }) => remaining === undefined);
+  return {
+    throttles: status === 429 || asked !== undefined || usedUp.length > 0,
+    pauseMs: pauseMs ?? longest(usedUp) ?? longest(unknown),
+  };
+}
+
+/** Whether the same request may succeed later. */
+export const isTransientAnswer = (head: Head): boolean =>
+  isTransientStatus(head.status) || throttlingOf(head).throttles;
+
+/** Reads `Retry-After`, a number of seconds or a date; undefined for anything else. */
+export function retryAfterMs(header: string | string[] | undefined, nowMs: number): number | undefined {
+  if (typeof header !== 'string') return;
+  if (/^\d+$/.test(header.trim())) return Number(header) * 1000;
+  const dateMs = httpDateMs(header);
+  return dateMs === undefined ? undefined : Math.max(0, dateMs - nowMs);
+}
+
+/** How many requests the server still takes, and when it takes more. */
+interface Quota {
+  remaining: number | undefined;
+  resetMs: number | undefined;
+}
+
+function quotasOf(headers: IncomingHttpHeaders, nowMs: number): Quota[] {
+  const quota = (remaining: unknown, reset: unknown) => ({
+    remaining: numberOf(remaining),
+    resetMs: resetMs(reset, nowMs),
+  });
+  const families = ['ratelimit', 'x-ratelimit', 'x-rate-limit'].map((name) =>
+    quota(headers[`${name}-remaining`], headers[`${name}-reset`]),
+  );
+  // `"burst";r=0;t=5, "day";r=90;t=3600`, or one quota over the whole list: `limit=100, remaining=0, reset=5`.
+  const list = [headers.ratelimit ?? '']
+    .flat()
+    .join(',')
+    .replace(/"(?:[^"\\]|\\.)*"/g, '');
+  const items = /\bremaining\s*=/.test(list) ? [list] : list.split(',');
+  const value = (item: string, name: RegExp) => name.exec(item)?.[1];
+  return families.concat(items.map((item) => quota(value(item, REMAINING), value(item, RESET))));
+}
+
+const REMAINING = /(?:^|[;,\s])(?:r|remaining)\s*=\s*(\d+)/;
+const RESET = /(?:^|[;,\s])(?:t|reset)\s*=\s*(\d+)/;
+
+function longest(quotas: Quota[]): number | undefined {
+  const known = quotas.map(({ resetMs }) => resetMs).filter((ms) => ms !== undefined);
+  return known.length > 0 ? Math.max(...known) : undefined;
+}
+
+/** Reads a reset: seconds from now, or a point in time, in seconds or milliseconds since 1970 or as a date. */
+function resetMs(value: unknown, nowMs: number): number | undefined {
+  const number = numberOf(value);
+  if (number === undefined) {
+    const dateMs = httpDateMs(value) ?? isoDateMs(value);
+    return dateMs === undefined ? undefined : Math.max(0, dateMs - nowMs);
+  }
+  // As seconds since 1970 the first bound is the year 2001, as milliseconds the second one is 1973.
+  if (number < 1e9) return Math.max(0, number * 1000);
+  return Math.max(0, (number < 1e11 ? number * 1000 : number) - nowMs);
+}
+
+function numberOf(value: unknown): number | undefined {
+  return typeof value === 'string' && /^\s*-?\d+(\.\d+)?\s*$/.test(value) ? Number(value) : undefined;
+}
+
+/** V8 takes "1.5" for a date as well. */
+const httpDateMs = (value: unknown) => dateMs(value, /^\s*(Mon|Tue|Wed|Thu|Fri|Sat|Sun)/);
+const isoDateMs = (value: unknown) => dateMs(value, /^\s*\d{4}-\d{2}-\d{2}T/);
+
+function dateMs(value: unknown, form: RegExp): number | undefined {
+  const ms = typeof value === 'string' && form.test(value) ? Date.parse(value) : Number.NaN;
+  return Number.isNaN(ms) ? undefined : ms;
+}
