@@ -3,7 +3,7 @@ import type { IncomingHttpHeaders } from 'node:http';
 import { Client, errors } from 'undici';
 import { HttpError } from '../errors.ts';
 import type { Lookup } from './addresses.ts';
-import { patience, WholeAnswer } from './answer.ts';
+import { type AnswerLimits, patience, WholeAnswer } from './answer.ts';
 import { createConnecting } from './connect.ts';
 import type { Identity } from './tls.ts';
 
@@ -23,6 +23,8 @@ export interface HttpAnswer {
   status: number;
   headers: IncomingHttpHeaders;
   body: Uint8Array;
+  /** The body was larger than `keepBytes`; it was read, but nothing of it was kept. */
+  dropped?: boolean;
 }
 
 /** An answer whose body is still arriving. Disposing of it drops the rest. */
@@ -46,15 +48,12 @@ export interface Http extends AsyncDisposable {
 
 /**
  * Opens a client with one keep-alive connection for each exchange in flight. `timeoutMs` bounds connecting (the look-up of the
- * host included), the wait for the
- * headers, and the whole body (of a stream: the wait for the next piece); `maxBytes` bounds the whole body. When `signal`
- * aborts, everything in flight is aborted and nothing more is sent.
+ * host included), the wait for the headers, and the whole body (of a stream: the wait for the next piece); for `maxBytes` and
+ * `keepBytes` see `AnswerLimits`. When `signal` aborts, everything in flight is aborted and nothing more is sent.
  */
 export function createHttp(
   baseUrl: string,
-  options: {
-    timeoutMs: number;
-    maxBytes: number;
+  options: AnswerLimits & {
     signal: AbortSignal;
     /** For a private authority, and our own certificate. */
     identity?: Identity | undefined;

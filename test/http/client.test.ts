@@ -6,6 +6,7 @@ import { test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { serve } from '../../infra/local/serve.ts';
 import { createHttp, type Http } from '../../lib/http/client.ts';
+import { writeEndlessly } from '../support/listed-source.ts';
 
 const never = new AbortController().signal;
 
@@ -290,6 +291,46 @@ test('An answer larger than allowed is given up at the bound, with or without an
   }
   assert.ok(sent < 100_000_000);
   assert.equal((await get(http, '/small')).body.length, 1000);
+});
+
+test('With a bound on what is kept, an answer 2xx of any length is read to its end, and a larger refusal is still a refusal.', async () => {
+  await using server = await serve((request, response) => {
+    const [, status, bytes] = request.url!.split('/');
+    response.writeHead(Number(status)).end(Buffer.alloc(Number(bytes), 'x'));
+  });
+  const limits = { timeoutMs: 60_000, maxBytes: 1000, signal: never };
+  await using http = createHttp(server.url, { ...limits, keepBytes: 10 });
+  const outcome = async (path: string) => {
+    const { status, body, dropped } = await get(http, path);
+    return [status, body.length, dropped ?? false];
+  };
+  assert.deepEqual(await outcome('/200/10'), [200, 10, false]);
+  assert.deepEqual(await outcome('/201/11'), [201, 0, true]);
+  assert.deepEqual(await outcome('/200/5000000'), [200, 0, true]);
+  assert.deepEqual(await outcome('/404/1000'), [404, 0, true]);
+  assert.deepEqual(await outcome('/404/5000000'), [404, 0, false]);
+});
+
+test('A body that is dropped is bound by the time-out all the same, and by the signal.', async () => {
+  const stop = new AbortController();
+  await using server = await serve(async (request, response) => {
+    if (request.url === '/silent') return void response.write('a beginning');
+    while (!response.destroyed && request.url === '/trickling') {
+      response.write('.');
+      await sleep(20);
+    }
+    writeEndlessly(response, () => 'x'.repeat(10_000));
+  });
+  const limits = { timeoutMs: 1000, maxBytes: 1000, keepBytes: 0 };
+  await using http = createHttp(server.url, { ...limits, signal: stop.signal });
+  for (const path of ['/silent', '/trickling', '/endless'])
+    await assert.rejects(get(http, path), { name: 'HttpError', transient: true, message: /^UND_ERR_BODY_TIMEOUT/ });
+  await using long = createHttp(server.url, { ...limits, timeoutMs: 60_000, signal: stop.signal });
+  const reason = new Error('enough');
+  const endless = assert.rejects(get(long, '/endless'), reason);
+  await sleep(200);
+  stop.abort(reason);
+  await endless;
 });
 
 test('A request that cannot be made is an HttpError that is not transient, and nothing is sent.', async () => {
