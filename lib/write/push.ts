@@ -1,8 +1,12 @@
-import { TargetError } from '../errors.ts';
+import { HttpError, TargetError } from '../errors.ts';
 import type { HttpAnswer } from '../http/client.ts';
+import { decoded } from '../http/decoding.ts';
 import { parseJson } from '../http/json.ts';
 import type { Push, PushAnswer, PushTarget, TargetRequest } from '../job.ts';
 import { orAborted } from '../time/abort.ts';
+
+/** The most bytes that a push can see of an answer. */
+export const MAX_ANSWER_BYTES = 1024 * 1024;
 
 /**
  * Pushes one record.
@@ -38,7 +42,7 @@ export async function pushRecord<R>(
       else if (!error.refused) unreached = true;
       throw error;
     });
-    return { status: answer.status, headers: answer.headers, json: () => parse(answer.body) };
+    return { status: answer.status, headers: answer.headers, json: () => parse(answer) };
   }
 
   /** Sends one after the other even where the job does not wait, so that a lane has one request in flight. */
@@ -70,10 +74,15 @@ export async function pushRecord<R>(
   signal.throwIfAborted();
 }
 
-function parse(body: Uint8Array): unknown {
+function parse(answer: HttpAnswer): unknown {
+  if (answer.dropped) {
+    throw new TargetError(`the target's answer is larger than ${MAX_ANSWER_BYTES} bytes`, { refused: true });
+  }
   try {
-    return parseJson(body);
-  } catch {
-    throw new TargetError(`the target's answer of ${body.length} bytes is not JSON in UTF-8`, { refused: true });
+    return parseJson(decoded(answer, MAX_ANSWER_BYTES));
+  } catch (cause) {
+    if (cause instanceof HttpError)
+      throw new TargetError(`the target's answer: ${cause.message}`, { cause, refused: true });
+    throw new TargetError(`the target's answer of ${answer.body.length} bytes is not JSON in UTF-8`, { refused: true });
   }
 }

@@ -2,10 +2,12 @@ import { HttpError, TargetError } from '../errors.ts';
 import { createHttp, type HttpAnswer } from '../http/client.ts';
 import { createPace, type Pace } from '../http/pace.ts';
 import { type Credentials, createSend, type Send } from '../http/send.ts';
+import { isTransientAnswer } from '../http/throttling.ts';
 import { identityFor, type TlsSecret } from '../http/tls.ts';
+import { userAgent } from '../http/user-agent.ts';
 import type { TargetJob } from '../job.ts';
 import type { Guard } from '../time/guard.ts';
-import { pushRecord } from './push.ts';
+import { MAX_ANSWER_BYTES, pushRecord } from './push.ts';
 import { requestMaker } from './write-request.ts';
 
 /** Keeps older holders of the lock out of the target. */
@@ -54,22 +56,27 @@ export interface TargetServer {
   concurrency: number;
   /** The most requests that start within a second; undefined sets no limit. */
   perSecond: number | undefined;
-  /** Called for each answer 429 or 503. */
+  /** Named to the target. */
+  jobName?: string;
+  /** Called for each answer that throttles, and for each 503. */
   throttled?: (() => void) | undefined;
 }
-
-/** The most bytes of an answer to a write. It is read to its end, but nothing in it is needed. */
-const MAX_ANSWER_BYTES = 1024 * 1024;
 
 /** Opens a job's target. Disposing of it ends its connections. */
 export function openTarget<R>(job: TargetJob<R>, writing: Writing<R>, fence: Fence, server: TargetServer): Target<R> {
   const { id, regionId, runId } = writing;
-  const { url, timeoutMs, credentials, guard, concurrency, perSecond, throttled } = server;
+  const { url, timeoutMs, credentials, guard, concurrency, perSecond, jobName, throttled } = server;
   const pace = createPace({ concurrency, perSecond });
   const identity = identityFor('target', url, credentials.current());
-  const http = createHttp(url, { timeoutMs, maxBytes: MAX_ANSWER_BYTES, signal: guard.signal, identity });
+  const http = createHttp(url, {
+    ...{ timeoutMs, maxBytes: MAX_ANSWER_BYTES, signal: guard.signal, identity },
+    // Nothing in the answer to a single request is needed.
+    keepBytes: 'push' in job ? MAX_ANSWER_BYTES : 0,
+  });
   const authorization = (secret: { target: { token: string } }) => `Bearer ${secret.target.token}`;
-  const send = createSend({ name: 'target', http, credentials, authorization, guard, pace, throttled });
+  // To unpack an answer costs more than a small one, which few servers pack.
+  const headers = { accept: 'application/json', 'accept-encoding': 'identity', 'user-agent': userAgent(jobName) };
+  const send = createSend({ name: 'target', http, credentials, authorization, guard, headers, pace, throttled });
   const requestFor = requestMaker({ runId, id, fence });
   const close = () => http[Symbol.asyncDispose]();
 
@@ -84,8 +91,7 @@ export function openTarget<R>(job: TargetJob<R>, writing: Writing<R>, fence: Fen
     const { status } = answer;
     if (status === 412) throw await fence.refused();
     if (status < 200 || status > 299) {
-      const refused = status !== 429 && status < 500;
-      throw new TargetError(`the target answered ${status}`, { status, refused });
+      throw new TargetError(`the target answered ${status}`, { status, refused: !isTransientAnswer(answer) });
     }
     return answer;
   }

@@ -1,8 +1,9 @@
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { gzipSync } from 'node:zlib';
 import { type LocalEtcd, startEtcd } from '../../infra/local/etcd/etcd.ts';
-import { answer, bodyOf, serve } from '../../infra/local/serve.ts';
+import { bodyOf, serve } from '../../infra/local/serve.ts';
 import { TargetError } from '../../lib/errors.ts';
 import type { Push } from '../../lib/job.ts';
 import { until } from '../support/pipeline.ts';
@@ -28,8 +29,11 @@ async function startShop(options: {
   status?: (call: Call) => number;
   env?: Record<string, string>;
   count?: number;
+  /** What the target answers. */
+  body?: (call: Call) => { json: string; coding?: string };
 }) {
   const { push = putBoth, status = () => 200, env = {}, count = 20 } = options;
+  const { body = ({ path }: Call) => ({ json: JSON.stringify({ path }), coding: 'identity' }) } = options;
   await using stack = new AsyncDisposableStack();
   const calls: Call[] = [];
   const state = { inFlight: 0, peakInFlight: 0 };
@@ -45,7 +49,9 @@ async function startShop(options: {
       calls.push(call);
       await sleep(1);
       state.inFlight--;
-      answer(response, status(call), { path: call.path });
+      const { json, coding = 'identity' } = body(call);
+      response.writeHead(status(call), { 'content-encoding': coding });
+      response.end(coding === 'gzip' ? gzipSync(json) : json);
     }),
   );
   const records = Array.from({ length: count }, (_, index) => model(index));
@@ -123,6 +129,35 @@ test('A push that throws fails its record and no other; a refusal is the reason 
   assert.deepEqual(problems?.map(({ id, reason }) => [id, reason]).sort(), [
     ['model-00001', "the job's push failed: RangeError"],
     ['model-00002', 'the target answered 422'],
+  ]);
+});
+
+test('A push fails by an answer that is too large, or broken, only if it looks at it.', async () => {
+  const large = JSON.stringify('x'.repeat(1_200_000));
+  const bodies = [
+    { json: large },
+    { json: large, coding: 'gzip' },
+    { json: '<p>' },
+    { json: '{"a":1}', coding: 'gzip' },
+  ];
+  const seen: unknown[] = [];
+  let looks = false;
+  await using shop = await startShop({
+    count: 4,
+    body: ({ path }) => bodies[Number(path.slice(-1))]!,
+    async push({ id, name }, { send }) {
+      const { json } = await send({ method: 'PUT', path: `/names/${id}`, body: { name } });
+      if (looks) seen.push(json());
+    },
+  });
+  assert.partialDeepStrictEqual((await shop.world.tick()).report, { written: 4, failed: 0 });
+  looks = true;
+  const { problems } = await shop.world.backfill({});
+  assert.deepEqual(seen, [{ a: 1 }]);
+  assert.deepEqual(problems?.map(({ id, reason }) => [id, reason]).sort(), [
+    ['model-00000', "the target's answer is larger than 1048576 bytes"],
+    ['model-00001', "the target's answer: the answer is larger than 1048576 bytes"],
+    ['model-00002', "the target's answer of 3 bytes is not JSON in UTF-8"],
   ]);
 });
 

@@ -1,7 +1,10 @@
 import assert from 'node:assert/strict';
 import type { IncomingMessage, ServerResponse } from 'node:http';
+import { Readable } from 'node:stream';
 import { test } from 'node:test';
 import { answer, bodyOf, serve } from '../../infra/local/serve.ts';
+import type { HttpAnswer } from '../../lib/http/client.ts';
+import { userAgent } from '../../lib/http/user-agent.ts';
 import type { RequestTarget } from '../../lib/job.ts';
 import { openCredentials } from '../../lib/settings/secrets.ts';
 import { openTarget } from '../../lib/write/target.ts';
@@ -37,7 +40,8 @@ async function open(options: {
     ...{ token: '42', scope: options.scope ?? '/locks/a' },
     refused: options.refused ?? (async () => new Error('not expected')),
   };
-  const server = { url: served.url, timeoutMs: 60_000, credentials, guard, concurrency: 50, perSecond: undefined };
+  const limits = { timeoutMs: 60_000, concurrency: 50, perSecond: undefined };
+  const server = { url: served.url, credentials, guard, jobName: job.name, ...limits };
   const { prepare } = stack.use(
     openTarget<Model>({ request }, { id, regionId: 'eu west/1', runId: 'run-1' }, fence, server),
   );
@@ -107,15 +111,53 @@ test('A lock key that no header can hold is sent URL-encoded.', async () => {
 test('A status that is not 2xx fails the record; it counts as a refusal unless the target may be down.', async () => {
   for (const [status, refused] of [
     ...[[301, true] as const, [400, true] as const, [404, true] as const, [409, true] as const, [422, true] as const],
-    ...[[429, false] as const, [500, false] as const, [503, false] as const],
+    ...[[501, true] as const, [505, true] as const],
+    ...[408, 421, 423, 425, 429, 500, 502, 503, 504, 507, 509, 520, 530].map((status) => [status, false] as const),
   ]) {
     const handle = (response: ServerResponse) => answer(response, status, { secret: 'x' }, { 'retry-after': '0' });
     await using target = await open({ handle });
     const message = `the target answered ${status}`;
     await assert.rejects(target.write(record('a')), { name: 'TargetError', message, status, refused });
   }
+  const quota = { 'x-ratelimit-remaining': '0', 'x-ratelimit-reset': '0' };
+  await using throttling = await open({ handle: (response) => answer(response, 403, {}, quota) });
+  await assert.rejects(throttling.write(record('a')), { name: 'TargetError', status: 403, refused: false });
+  assert.equal(throttling.arrivals.length, 5);
   await using created = await open({ handle: (response) => void response.writeHead(204).end() });
   await created.write(record('a'));
+});
+
+test('A record is written whatever the length of the answer, of which nothing is kept.', async () => {
+  const lengths = [0, 1, 1_200_000, 100_000_000];
+  for (const announced of [true, false]) {
+    await using target = await open({
+      handle(response) {
+        const length = lengths[target.arrivals.length - 1]!;
+        if (announced) response.setHeader('content-length', length);
+        const pieces = function* () {
+          for (let left = length; left > 0; left -= 1_000_000) yield Buffer.alloc(Math.min(left, 1_000_000));
+        };
+        Readable.from(pieces()).pipe(response);
+      },
+    });
+    const answers = [];
+    for (const id of ['a', 'b', 'c', 'd']) answers.push((await target.write(record(id))) as HttpAnswer);
+    assert.deepEqual(
+      answers.map(({ status, body }) => [status, body.length]),
+      lengths.map(() => [200, 0]),
+    );
+    assert.equal(target.arrivals.length, 4);
+  }
+});
+
+test('A write says what it takes, that its answer should not be packed, and who sends it.', async () => {
+  await using target = await open({});
+  await target.write(record('a'));
+  const headers = target.arrivals[0]?.headers;
+  assert.deepEqual(
+    [headers?.accept, headers?.['accept-encoding'], headers?.['user-agent']],
+    ['application/json', 'identity', userAgent('models')],
+  );
 });
 
 test('A redirect is not followed: the record has failed.', async () => {
