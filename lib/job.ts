@@ -42,14 +42,18 @@ export interface Listing extends Window {
   /** Where to begin; null for the first page. */
   cursor: string | null;
   /**
-   * Gets `path` and returns the JSON of a 2xx answer. A number that JavaScript would alter is none in it: see `exactNumber`.
+   * Gets `path` and returns the JSON of a 2xx answer. A number that JavaScript would alter is none in it: see `exactNumber`. A
+   * 204 or 304 ends the list: the call then throws an error that ends `list` without a fault.
    * @throws SourceError on any other answer
    */
   getJson(path: string, query?: Query): Promise<unknown>;
   /** Like `getJson`, with the headers of the answer. */
   getPage(path: string, query?: Query): Promise<{ body: unknown; headers: IncomingHttpHeaders }>;
-  /** Gets `path` and returns a 2xx answer whose body still arrives; the caller disposes of it. @throws SourceError, its body too */
-  getStream(path: string, query?: Query): Promise<StreamedAnswer>;
+  /**
+   * Gets `path` and returns a 2xx answer whose body still arrives; the caller disposes of it. `accept` replaces the header of
+   * this name. @throws SourceError, its body too
+   */
+  getStream(path: string, query?: Query, accept?: string): Promise<StreamedAnswer>;
   /** The URL that all paths are below, without a slash at the end. */
   baseUrl: string;
 }

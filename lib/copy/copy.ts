@@ -53,7 +53,7 @@ export async function copy<R>(copying: Copying<R>): Promise<Ending> {
   const { closing, guard } = guardWith(copying.stops);
   const { regionId } = settings.target;
   const writing = { id: job.id, regionId, runId };
-  await using source = openSource(job.source, { ...settings.source, credentials, guard, throttled });
+  await using source = openSource(job.source, { ...settings.source, credentials, guard, jobName: job.name, throttled });
   await using target = fence
     ? openTarget(job.target, writing, fence, {
         url: settings.target.url,
@@ -62,6 +62,7 @@ export async function copy<R>(copying: Copying<R>): Promise<Ending> {
         guard,
         concurrency,
         perSecond: settings.maxWritesPerSecond,
+        jobName: job.name,
         throttled,
       })
     : openRehearsal(job.target, writing);

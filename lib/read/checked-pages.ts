@@ -4,15 +4,20 @@ import type { Page } from '../job.ts';
 /** A cursor goes into a URL, into errors and into etcd, which would refuse an unlock with a huge one. */
 const MAX_CURSOR_LENGTH = 64 * 1024;
 
+/** The source has answered that there is nothing more; thrown through the listing, which need not know of it. */
+export class EndOfList extends Error {
+  override readonly name = 'EndOfList';
+}
+
 /**
- * Passes on the pages of a listing, each once it is checked.
+ * Passes on the pages of a listing, each once it is checked. EndOfList becomes a last page of no records.
  * @throws SourceError for a page of another shape, and when cursors run in a circle (Brent's algorithm, which keeps one cursor)
  */
 export async function* checkedPages(pages: AsyncIterable<Page>): AsyncGenerator<Page> {
   let remembered: Page['cursor'] = null;
   let steps = 0;
   let power = 1;
-  for await (const page of pages) {
+  for await (const page of untilEnd(pages)) {
     checkPage(page);
     if (page.cursor != null && page.cursor === remembered) {
       throw new SourceError('the source gave a cursor that it had given before, so its list would never end');
@@ -23,6 +28,15 @@ export async function* checkedPages(pages: AsyncIterable<Page>): AsyncGenerator<
       power *= 2;
     }
     yield page;
+  }
+}
+
+async function* untilEnd(pages: AsyncIterable<Page>): AsyncGenerator<Page> {
+  try {
+    yield* pages;
+  } catch (error) {
+    if (!(error instanceof EndOfList)) throw error;
+    yield { records: [], cursor: null };
   }
 }
 

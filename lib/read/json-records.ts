@@ -74,6 +74,23 @@ export function jsonRecords(format: StreamFormat, name: string): JsonRecords {
   };
 }
 
+/** Where the last token begins before the fault of a text that is no JSON, in bytes. */
+export function lastTokenOf(text: Uint8Array): number {
+  const parser = new JSONParser({ paths: ['$'] });
+  adapt(parser);
+  let last = 0;
+  parser.onToken = ({ offset }) => {
+    last = offset;
+  };
+  parser.onValue = () => {};
+  try {
+    parser.write(text);
+  } catch {
+    // Only how far it came counts.
+  }
+  return last;
+}
+
 /**
  * The parser's own decoder takes a U+FEFF at the start of a string for a byte order mark and drops it; its own `parseNumber`,
  * made to be overridden, alters numbers of many digits.

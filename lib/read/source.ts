@@ -1,12 +1,16 @@
 import { HttpError, SourceError } from '../errors.ts';
-import { createHttp, type HttpAnswer, type HttpStream } from '../http/client.ts';
-import { MAX_DEPTH, nestsTooDeep, parseJson } from '../http/json.ts';
+import { createHttp, type HttpRequest } from '../http/client.ts';
+import { ACCEPT_ENCODING } from '../http/decoding.ts';
+import { createPace } from '../http/pace.ts';
 import { type Credentials, createSend, type Send } from '../http/send.ts';
+import type { Head } from '../http/throttling.ts';
 import { identityFor, type TlsSecret } from '../http/tls.ts';
+import { userAgent } from '../http/user-agent.ts';
 import { instantOf } from '../instant.ts';
 import type { Page, Query, SourceJob, Window } from '../job.ts';
 import type { Guard } from '../time/guard.ts';
-import { checkedPages } from './checked-pages.ts';
+import { checkedPages, EndOfList } from './checked-pages.ts';
+import { type BegunStream, beginStream, GarbledAnswer, isSuccess, MAX_PAGE_BYTES, readJson } from './page-answer.ts';
 
 export interface Source extends AsyncDisposable {
   /** The pages of `window` from `cursor` on; null is the beginning. @throws SourceError */
@@ -23,45 +27,70 @@ export interface SourceServer {
   timeoutMs: number;
   credentials: Credentials<TlsSecret & { source: { username: string; password: string } }>;
   guard: Guard;
-  /** Called for each answer 429 or 503. */
+  /** Named to the source. */
+  jobName?: string;
+  /** Called for each answer that throttles, and for each 503. */
   throttled?: (() => void) | undefined;
 }
 
-/** The most bytes of one answer, so that a runaway page ends in an error and not in exhausted memory. */
-const MAX_PAGE_BYTES = 32 * 1024 * 1024;
+/** More than any listing of ours reads side by side. */
+const MAX_REQUESTS = 50;
 
 /** Opens a job's source. Disposing of it ends its connections. */
 export function openSource(job: SourceJob, server: SourceServer): Source {
-  const { url: baseUrl, timeoutMs, credentials, guard, throttled } = server;
+  const { url: baseUrl, timeoutMs, credentials, guard, jobName, throttled } = server;
   const identity = identityFor('source', baseUrl, credentials.current());
   const http = createHttp(baseUrl, { timeoutMs, maxBytes: MAX_PAGE_BYTES, signal: guard.signal, identity });
   const authorization = (secret: { source: { username: string; password: string } }) =>
     job.authorization(secret.source);
-  const asking = { name: 'source', credentials, authorization, guard, throttled };
-  const send = createSend({ ...asking, http });
-  const stream = createSend({ ...asking, http: { send: http.stream } });
+  const headers = { accept: 'application/json', 'accept-encoding': ACCEPT_ENCODING, 'user-agent': userAgent(jobName) };
+  const pace = createPace({ concurrency: MAX_REQUESTS });
+  const asking = { name: 'source', credentials, authorization, guard, headers, pace, throttled };
+  const json = { send: async (request: HttpRequest) => readJson(await http.send(request)) };
+  // The list has no other page to go on with meanwhile. A single record has, so a throttling of it alone is its own.
+  const sendForPage = createSend({ ...asking, http: json, patient: true });
+  const sendForOne = createSend({ ...asking, http: json });
+  const sendForStream = createSend({
+    ...asking,
+    http: { send: async (request: HttpRequest) => beginStream(await http.stream(request)) },
+    patient: true,
+  });
   let clock: string | undefined;
 
-  async function get<A extends HttpAnswer | HttpStream>(path: string, ask: Send<A>): Promise<A> {
-    const answer = await ask({ method: 'GET', path }).catch((cause) => fail(path, cause));
-    if (answer.status < 200 || answer.status > 299) {
-      throw new SourceError(`GET ${path} at the source was answered with ${answer.status}`, { status: answer.status });
+  async function get<A extends Head>(path: string, send: Send<A>, accept?: string): Promise<A> {
+    const headers = accept === undefined ? {} : { accept };
+    const answer = await send({ method: 'GET', path, headers }).catch((cause) => fail(path, cause));
+    const { status } = answer;
+    if (!isSuccess(status) && status !== 304) {
+      throw new SourceError(`GET ${path} at the source was answered with ${status}`, { status });
     }
     clock ??= instantOf(answer.headers.date);
     return answer;
   }
 
+  /** The same for a part of the list. */
+  async function getListed<A extends Head>(...asked: Parameters<typeof get<A>>): Promise<A> {
+    const answer = await get(...asked);
+    if (answer.status === 204 || answer.status === 304) throw new EndOfList();
+    return answer;
+  }
+
   async function getPage(path: string, query: Query = {}) {
-    const target = withQuery(path, query);
-    const { headers, body } = await get(target, send);
-    return { headers, body: parsePage(target, body) };
+    const { headers, json } = await getListed(withQuery(path, query), sendForPage);
+    return { headers, body: json };
   }
 
   const getJson = async (path: string, query?: Query) => (await getPage(path, query)).body;
 
-  async function getStream(path: string, query: Query = {}) {
+  async function getStream(path: string, query: Query = {}, accept?: string) {
     const target = withQuery(path, query);
-    const answer = await get(target, stream);
+    const ask = () => getListed<BegunStream>(target, sendForStream, accept);
+    let answer = await ask();
+    if (answer.empty) {
+      // A gateway may have sent it. The second time it is believed, because a stream of no lines is a list of no records.
+      answer[Symbol.dispose]();
+      answer = await ask();
+    }
     return { ...answer, body: arriving(target, answer.body) };
   }
 
@@ -77,7 +106,9 @@ export function openSource(job: SourceJob, server: SourceServer): Source {
     async one(id) {
       const path = pathOf(job, id);
       try {
-        return await getJson(path);
+        const { status, json } = await get(path, sendForOne);
+        if (json !== undefined) return json;
+        throw new SourceError(`GET ${path} at the source was answered with ${status}`, { status });
       } catch (error) {
         if (error instanceof SourceError && (error.status === 404 || error.status === 410)) return undefined;
         throw error;
@@ -98,6 +129,7 @@ function pathOf(job: SourceJob, id: string): string {
 
 /** @throws what `cause` means to a reader of the source */
 function fail(path: string, cause: unknown): never {
+  if (cause instanceof GarbledAnswer) throw new SourceError(`GET ${path} at the source: ${cause.message}`);
   if (cause instanceof HttpError) throw new SourceError(`GET ${path} at the source: ${cause.message}`, { cause });
   throw cause;
 }
@@ -107,18 +139,6 @@ async function* arriving(path: string, body: AsyncIterable<Uint8Array>) {
     yield* body;
   } catch (cause) {
     fail(path, cause);
-  }
-}
-
-function parsePage(path: string, body: Uint8Array): unknown {
-  if (nestsTooDeep(body))
-    throw new SourceError(`GET ${path} at the source: the JSON nests deeper than ${MAX_DEPTH} levels`);
-  try {
-    return parseJson(body);
-  } catch {
-    throw new SourceError(
-      `GET ${path} at the source was answered with ${body.length} bytes that are not JSON in UTF-8`,
-    );
   }
 }
 

@@ -6,6 +6,12 @@ import { jsonRecords, type StreamFormat } from './json-records.ts';
 const PAGE_RECORDS = 500;
 const PAGE_BYTES = 4 * 1024 * 1024;
 
+/** NDJSON has no registered media type. */
+const ACCEPT: Record<StreamFormat, string> = {
+  'json-array': 'application/json',
+  ndjson: 'application/x-ndjson, application/jsonl, */*;q=0.5',
+};
+
 /**
  * Lists a source that answers once with all records, parsed as they arrive: memory does not grow with the list, and the
  * connection is read no faster than the records are written. Nothing is retried in the middle: a stream that breaks off ends
@@ -22,7 +28,7 @@ export function streamPages(options: { path: string; query: (window: Window) => 
   const { path, query, format } = options;
   async function* list({ since, until, shard, cursor, getStream }: Listing): AsyncGenerator<Page> {
     const from = cursor === null ? undefined : placeOf(cursor, path);
-    using answer = await getStream(path, query({ since, until, shard }));
+    using answer = await getStream(path, query({ since, until, shard }), ACCEPT[format]);
     const etag = answer.headers.etag ?? '';
     if (from && from.etag !== etag) throw refusal(`the stream at ${path} is another one by now: its ETag has changed`);
 

@@ -1,7 +1,9 @@
 import assert from 'node:assert/strict';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { test } from 'node:test';
+import { brotliCompressSync, deflateRawSync, deflateSync, gzipSync } from 'node:zlib';
 import { answer, serve } from '../../infra/local/serve.ts';
+import { userAgent } from '../../lib/http/user-agent.ts';
 import type { Page } from '../../lib/job.ts';
 import { cursorPages } from '../../lib/read/cursor-pages.ts';
 import { openSource } from '../../lib/read/source.ts';
@@ -23,7 +25,8 @@ async function open(handle: (request: IncomingMessage, response: ServerResponse)
   const { signal } = new AbortController();
   const credentials = await openCredentials(secretStoreOf(1), signal);
   const guard = { check() {}, closing: signal, closesInMs: () => 60_000, signal };
-  const source = stack.use(openSource(job.source, { url: server.url, timeoutMs: 60_000, credentials, guard }));
+  const shared = { timeoutMs: 60_000, credentials, guard, jobName: job.name };
+  const source = stack.use(openSource(job.source, { url: server.url, ...shared }));
   const owned = stack.move();
   return {
     ...{ source, requests },
@@ -92,11 +95,138 @@ test('A page may be empty, and begin with a byte order mark.', async () => {
 });
 
 const secretWord = 'hunter2';
+const garbled: Record<string, [body: string | Buffer, message: RegExp]> = {
+  'an HTML page': [
+    `<!doctype html><p>${secretWord}</p>`,
+    /GET \/v1\/models\?limit=500 .* \d+ bytes that are not JSON in UTF-8, after byte 0 \(content type "text\/html"\)/,
+  ],
+  'text that is nearly JSON': [`{"models":["${secretWord}"],}`, /not JSON in UTF-8, after byte 22 \(/],
+  'nothing at all': ['', /0 bytes that are not JSON in UTF-8 \(/],
+  'half a page': [`{"models":["${secretWord}"`, /not JSON in UTF-8, after byte 11 \(/],
+  'invalid UTF-8': [
+    Buffer.from(`{"models":["${secretWord}\xff"],"nextCursor":null}`, 'latin1'),
+    /not JSON in UTF-8, after byte 10 \(/,
+  ],
+};
+for (const [what, [body, message]] of Object.entries(garbled)) {
+  test(`A source that answers with ${what} once is asked again; the fifth time it is a SourceError that quotes nothing.`, async () => {
+    let times = 1;
+    await using server = await open((_, response) => {
+      if (times-- > 0) response.writeHead(200, { 'content-type': 'text/html' }).end(body);
+      else answer(response, 200, { models: [1], nextCursor: null });
+    });
+    assert.deepEqual(await server.readAll(), [{ records: [1], cursor: null }]);
+    assert.equal(server.requests.length, 2);
+    times = 5;
+    await assert.rejects(server.readAll(), (error: Error) => {
+      assert.equal(error.name, 'SourceError');
+      assert.match(error.message, message);
+      assert.ok(!`${error.stack}${error.cause}`.includes(secretWord));
+      return true;
+    });
+    assert.equal(server.requests.length, 7);
+  });
+}
+
+test('A content type of any length and any characters is cut and quoted in the error.', async () => {
+  await using server = await open((_, response) => {
+    response.writeHead(200, { 'content-type': `text/"\xff\t${'x'.repeat(5000)}` }).end('no JSON');
+  });
+  await assert.rejects(server.readAll(), ({ message }: Error) => {
+    assert.match(message, /content type "text\/\\"ÿ\\tx+"\)$/);
+    return message.length < 300;
+  });
+});
+
+for (const status of [204, 304]) {
+  test(`A ${status} means no records and the end of the list, at the first page and at a later one.`, async () => {
+    await using server = await open((request, response) => {
+      if (cursorOf(request) === null) answer(response, 200, { models: [1], nextCursor: 'b' });
+      else response.writeHead(status).end();
+    });
+    const end = { records: [], cursor: null };
+    assert.deepEqual(await server.readAll(), [{ records: [1], cursor: 'b' }, end]);
+    assert.deepEqual(await server.readAll({}, 'b'), [end]);
+    assert.equal(server.requests.length, 3);
+  });
+
+  test(`A ${status} for a single record is a SourceError with the status: it says neither that there is one nor that there is none.`, async () => {
+    await using server = await open((_, response) => void response.writeHead(status).end());
+    await assert.rejects(server.source.one('a'), { name: 'SourceError', status });
+  });
+}
+
+test('A request says what it takes and who sends it.', async () => {
+  let headers: IncomingMessage['headers'] = {};
+  await using server = await open((request, response) => {
+    headers = request.headers;
+    answer(response, 200, { models: [], nextCursor: null });
+  });
+  await server.readAll();
+  assert.equal(headers.accept, 'application/json');
+  assert.equal(headers['accept-encoding'], 'gzip, br, deflate');
+  assert.equal(headers['user-agent'], userAgent('models'));
+});
+
+const packed: Record<string, [coding: string, pack: (body: string) => Buffer]> = {
+  gzip: ['gzip', gzipSync],
+  'gzip by its old name': ['X-GZip ', gzipSync],
+  Brotli: ['br', brotliCompressSync],
+  deflate: ['deflate', deflateSync],
+  'deflate without a frame': ['deflate', deflateRawSync],
+  nothing: ['identity', Buffer.from],
+};
+for (const [what, [coding, pack]] of Object.entries(packed)) {
+  test(`A page packed with ${what} is unpacked; its bound counts then; a cut one is read again.`, async () => {
+    let body = pack('{"models":["größe"],"nextCursor":null}');
+    let cutTimes = 2;
+    await using server = await open((_, response) => {
+      response.writeHead(200, { 'content-encoding': coding });
+      response.end(cutTimes-- > 0 ? body.subarray(0, -5) : body);
+    });
+    assert.deepEqual(await server.readAll(), [{ records: ['größe'], cursor: null }]);
+    assert.equal(server.requests.length, 3);
+    body = pack(`"${'x'.repeat(40_000_000)}"`);
+    const message = /at the source: the answer is larger than 33554432 bytes/;
+    await assert.rejects(server.readAll(), { name: 'SourceError', message });
+    assert.equal(server.requests.length, 4);
+  });
+}
+
+test('A page that is not packed as it says, or not as we know it, is a SourceError after five attempts.', async () => {
+  for (const coding of ['gzip', 'br', 'deflate', 'zstd', '__proto__', 'gzip, br']) {
+    await using server = await open((_, response) => {
+      response.writeHead(200, { 'content-encoding': coding }).end(`packed ${secretWord}`);
+    });
+    await assert.rejects(server.readAll(), (error: Error) => {
+      assert.equal(error.name, 'SourceError');
+      assert.ok(!`${error.stack}${error.cause}`.includes(secretWord));
+      return true;
+    });
+    assert.equal(server.requests.length, 5);
+  }
+});
+
+test('A source that throttles for longer than the run has ends it as throttled, by the list and by a record.', async () => {
+  const headers: Record<string, string>[] = [
+    { 'retry-after': '61' },
+    { 'x-ratelimit-remaining': '0', 'x-ratelimit-reset': '61' },
+    { ratelimit: '"a";r=0;t=61' },
+  ];
+  for (const status of [403, 429, 503]) {
+    for (const each of headers) {
+      const throttling = () => open((_, response) => answer(response, status, {}, each));
+      const expected = { name: 'Interrupted', reason: 'throttled', message: 'the source asks for a pause of 61 s' };
+      await using listing = await throttling();
+      await assert.rejects(listing.readAll(), expected);
+      await using single = await throttling();
+      await assert.rejects(single.source.one('a'), expected);
+      assert.deepEqual([listing.requests.length, single.requests.length], [1, 1]);
+    }
+  }
+});
+
 const wrongPages: Record<string, [body: string | Buffer, message: RegExp]> = {
-  'an HTML page': [`<!doctype html><p>${secretWord}</p>`, /GET \/v1\/models\?limit=500 .* \d+ bytes that are not JSON/],
-  'text that is nearly JSON': [`{"models":["${secretWord}"],}`, /not JSON in UTF-8/],
-  'nothing at all': ['', /0 bytes that are not JSON/],
-  'invalid UTF-8': [Buffer.from(`{"models":["${secretWord}\xff"],"nextCursor":null}`, 'latin1'), /not JSON in UTF-8/],
   'JSON that is no object': [`"${secretWord}"`, /the page at \/v1\/models has no array "models"/],
   null: ['null', /has no array "models"/],
   'a bare list': [`["${secretWord}"]`, /has no array "models"/],

@@ -5,6 +5,7 @@ import type { ServerResponse } from 'node:http';
 import { test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { promisify } from 'node:util';
+import { brotliCompressSync, createGzip, deflateRawSync, gzipSync } from 'node:zlib';
 import { serve } from '../../infra/local/serve.ts';
 import type { Page } from '../../lib/job.ts';
 import type { StreamFormat } from '../../lib/read/json-records.ts';
@@ -51,7 +52,11 @@ for (const format of formats) {
     const [request] = source.requests;
     assert.equal(request?.url, '/all?since=2026-01-01T00%3A00%3A00.000Z');
     assert.match(request?.headers.authorization ?? '', /^Basic /);
-    assert.equal(request?.headers['accept-encoding'], undefined);
+    assert.equal(request?.headers['accept-encoding'], 'gzip, br, deflate');
+    assert.match(
+      request?.headers.accept ?? '',
+      format === 'ndjson' ? /^application\/x-ndjson,/ : /^application\/json$/,
+    );
   });
 
   test(`Records in ${format} are what JSON.parse makes of them, wherever the stream is cut into pieces.`, async () => {
@@ -142,6 +147,81 @@ for (const [what, [format, body, message]] of Object.entries(broken)) {
     assert.equal(source.requests.length, 1);
   });
 }
+
+for (const format of formats) {
+  test(`A stream in ${format} that is empty, or breaks before it begins, is asked for again.`, async () => {
+    const faults: ((response: ServerResponse) => void)[] = [
+      (response) => response.end(),
+      (response) => response.writeHead(200, { 'content-encoding': 'gzip' }).end(gzipSync('')),
+      (response) => response.writeHead(200).flushHeaders(),
+      (response) => response.writeHead(200, { 'content-length': 5 }).flushHeaders(),
+    ];
+    for (const [index, fault] of faults.entries()) {
+      await using source = await open(format, (response, attempt) => {
+        if (attempt > 1) return void response.end(written[format]([1, 2]));
+        fault(response);
+        if (index > 1) setTimeout(() => response.destroy(), 50);
+      });
+      assert.deepEqual(recordsOf(await source.readAll()), [1, 2]);
+      assert.equal(source.requests.length, 2);
+    }
+    await using silent = await open(format, (response) => void response.writeHead(204).end());
+    assert.deepEqual(await silent.readAll(), [{ records: [], cursor: null }]);
+    assert.equal(silent.requests.length, 1);
+  });
+
+  for (const [coding, pack] of [
+    ['gzip', gzipSync],
+    ['br', brotliCompressSync],
+    ['deflate', deflateRawSync],
+  ] as const) {
+    test(`A stream in ${format} packed with ${coding} is unpacked as it arrives; a cut one ends the list after its pages.`, async () => {
+      const body = pack(written[format](good));
+      await using source = await open(format, (response, attempt) => {
+        response.writeHead(200, { 'content-encoding': coding });
+        response.end(attempt === 1 ? body : body.subarray(0, -10));
+      });
+      assert.deepEqual(recordsOf(await source.readAll()), good);
+      const seen: Page[] = [];
+      const message = /^GET \/all at the source: the answer cannot be unpacked: unexpected end of file/;
+      await assert.rejects(source.readAll(null, {}, seen), { name: 'SourceError', message });
+      assert.deepEqual(recordsOf(seen), good.slice(0, seen.length * 500));
+      assert.equal(source.requests.length, 2);
+    });
+  }
+}
+
+test('A small packed stream that unpacks to a record without an end is given up at the bound.', async () => {
+  const bomb = gzipSync(Buffer.alloc(100_000_000, ' '));
+  await using source = await open('json-array', (response) => {
+    response.writeHead(200, { 'content-encoding': 'gzip' }).end(bomb);
+  });
+  await assert.rejects(source.readAll(), { name: 'SourceError', message: /has a record of more than 4194304 bytes/ });
+});
+
+test('A packed list that is abandoned, or cut with the run, is closed at the server.', async () => {
+  for (const how of ['abandoned', 'cut']) {
+    let closed = false;
+    await using source = await open('ndjson', (response) => {
+      response.once('close', () => {
+        closed = true;
+      });
+      const packing = createGzip();
+      packing.pipe(response.writeHead(200, { 'content-encoding': 'gzip' }));
+      for (let times = 0; times < 100; times++) packing.write('{}\n'.repeat(1000));
+      packing.flush();
+    });
+    const pages = source.source.pages({}, null);
+    assert.equal((await pages.next()).value?.records.length, 500);
+    const reason = new Error('enough');
+    if (how === 'abandoned') await pages.return(undefined);
+    else {
+      source.cut.abort(reason);
+      await assert.rejects(Array.fromAsync(pages), reason);
+    }
+    await until(() => closed);
+  }
+});
 
 test('HTML, an object and an empty body are no JSON array, and gzip is no JSON.', async () => {
   const gzip = Buffer.from('1f8b08000000000000138b8e05002906bb0d02000000', 'hex');

@@ -1,0 +1,67 @@
+import type { IncomingHttpHeaders } from 'node:http';
+import { HttpError } from '../errors.ts';
+import type { HttpAnswer, HttpStream } from '../http/client.ts';
+import { decoded, decodedStream } from '../http/decoding.ts';
+import { MAX_DEPTH, nestsTooDeep, parseJson } from '../http/json.ts';
+
+/** The most bytes of one answer, so that a runaway page ends in an error and not in exhausted memory. */
+export const MAX_PAGE_BYTES = 32 * 1024 * 1024;
+
+/** A whole answer arrived, but not what was asked for. The message quotes nothing of it. */
+export class GarbledAnswer extends HttpError {}
+
+/** An answer whose body is parsed, if its status is 2xx; a 204 has none. */
+export interface JsonAnswer {
+  status: number;
+  headers: IncomingHttpHeaders;
+  json: unknown;
+}
+
+/**
+ * Unpacks and parses an answer. What is empty, cut or no JSON is transient: a gateway may send its own page for a moment.
+ * @throws HttpError
+ */
+export async function readJson(answer: HttpAnswer): Promise<JsonAnswer> {
+  const { status, headers } = answer;
+  if (!isSuccess(status) || status === 204) return { status, headers, json: undefined };
+  const body = decoded(answer, MAX_PAGE_BYTES);
+  if (nestsTooDeep(body)) throw new GarbledAnswer(`the JSON nests deeper than ${MAX_DEPTH} levels`, false);
+  try {
+    return { status, headers, json: parseJson(body) };
+  } catch {
+    // The parser comes only when it is needed.
+    const { lastTokenOf } = await import('./json-records.ts');
+    const where = body.length > 0 ? `, after byte ${lastTokenOf(body)}` : '';
+    throw new GarbledAnswer(
+      `it answered with ${body.length} bytes that are not JSON in UTF-8${where} (${kindOf(headers)})`,
+      true,
+    );
+  }
+}
+
+/** A stream that has begun: its first piece has arrived, or its end. */
+export interface BegunStream extends HttpStream {
+  empty: boolean;
+}
+
+/** Unpacks an answer and waits until its body begins. @throws HttpError, from the body as well */
+export async function beginStream(answer: HttpStream): Promise<BegunStream> {
+  if (!isSuccess(answer.status)) return { ...answer, empty: false };
+  const pieces = decodedStream(answer);
+  const first = await pieces.next().catch((error) => {
+    answer[Symbol.dispose]();
+    throw error;
+  });
+  async function* body() {
+    if (first.done) return;
+    yield first.value;
+    yield* pieces;
+  }
+  return { ...answer, body: body(), empty: first.done ?? false };
+}
+
+export const isSuccess = (status: number): boolean => status >= 200 && status <= 299;
+
+/** The content type as the source gives it, at most 100 characters of it. */
+const kindOf = (headers: IncomingHttpHeaders) =>
+  `content type ${JSON.stringify(`${headers['content-type'] ?? 'none'}`.slice(0, 100))}`;
