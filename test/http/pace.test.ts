@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { type LocalEtcd, startEtcd } from '../../infra/local/etcd/etcd.ts';
+import { answer, serve } from '../../infra/local/serve.ts';
 import { createPace } from '../../lib/http/pace.ts';
 import { model, startWorld } from '../support/world.ts';
 
@@ -177,6 +178,26 @@ test('MAX_WRITES_PER_SECOND holds for requests that have waited because fewer we
   for (const [index, startMs] of starts.entries())
     assert.ok(startMs - freedMs >= index * 20, `write ${index} at ${startMs - freedMs} ms`);
 });
+
+for (const status of [403, 429, 503]) {
+  test(`A source that throttles with ${status} until the run ends makes it partial, and the next tick goes on.`, async () => {
+    let throttles = true;
+    await using source = await serve((request, response) => {
+      const cursor = new URL(request.url!, 'http://source').searchParams.get('cursor');
+      if (cursor === null) return answer(response, 200, { models: models(100), nextCursor: 'b' });
+      if (throttles) return answer(response, status, {}, { 'retry-after': '1' });
+      return answer(response, 200, { models: models(150).slice(100), nextCursor: null });
+    });
+    const env = { SOURCE_URL: source.url };
+    await using world = await startWorld({ endpoints: etcd.endpoints, records: [], env });
+    const first = await world.tick({}, 12_000);
+    assert.deepEqual([first.status, first.reason, first.pass?.read], ['partial', 'throttled', 100]);
+    throttles = false;
+    const second = await world.tick();
+    assert.deepEqual([second.status, second.report.read, second.pass?.read], ['completed', 50, 150]);
+    assert.equal(world.target.models.size, 150);
+  });
+}
 
 test('A Retry-After beyond the end of the run makes it partial, throttled, once a page is settled.', async () => {
   await using world = await startWorld({ endpoints: etcd.endpoints, records: models(1200) });

@@ -62,9 +62,10 @@ for (const status of [500, 429]) {
     assert.ok(world.target.models.has('model-00011'));
     assert.deepEqual((await world.control({ action: 'status' })).failed, [{ id: 'model-00003', attempts: 2 }]);
 
-    // A source that is down is no verdict on a record.
+    // A source that is down, or throttles until the run ends, is no verdict on a record.
     world.source.refuse = () => status;
-    await assert.rejects(world.tick(), { name: 'SourceError' });
+    if (status === 429) await assert.rejects(world.tick({}, 6000), { name: 'NoProgressError', message: /throttled/ });
+    else await assert.rejects(world.tick(), { name: 'SourceError' });
     assert.deepEqual((await world.control({ action: 'status' })).failed, [{ id: 'model-00003', attempts: 2 }]);
   });
 }
