@@ -15,7 +15,7 @@ async function conclude(options: { status?: RunRecord['status']; error?: Error; 
   const { status = 'completed', error, endsInMs = 10_000, leaseMs = 60_000 } = options;
   const report = { ...newReport(), peakInFlight: 3 };
   const begun = { runId: 'run-1', startedAt: '2026-01-05T11:00:00.000Z', full: true, fingerprint: 'f', cursor: null };
-  const pass = openPass({ ...begun, counts: newReport() });
+  const pass = openPass({ ...begun, counts: newReport() }, 60);
   let budget: Budget | undefined;
   let last: RunRecord | undefined;
   const taken = {
@@ -37,7 +37,7 @@ async function conclude(options: { status?: RunRecord['status']; error?: Error; 
         return [{ request_put: { key: Buffer.from('k'), value: Buffer.from('v') } }];
       },
     },
-    reached: () => ({ pass: pass.current(), failed: [], deadLettered: [] }),
+    reached: () => ({ pass: pass.current(), failed: [], deadLettered: [], recent: () => undefined }),
   });
   await end(status, error);
   assert.ok(budget && last);

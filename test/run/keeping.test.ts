@@ -40,8 +40,11 @@ function open(failed: { id: string; attempts: number }[] = []) {
     ...{ deadline: { cut: cut.signal } as never, report, log: recordedLog().log },
   });
   const saveOnce = async () => {
-    const page = { read: 0, written: 0, invalid: 0, failed: 0, missing: 0, newestMs: 0 };
-    for (let pages = 0; pages < 4; pages++) keeping.checkpoints.pageSettled({ ...page, cursor: 'c', last: false });
+    const page = {
+      ...{ read: 0, written: 0, unchanged: 0, invalid: 0, failed: 0, missing: 0 },
+      ...{ newestMs: 0, oldestMs: 0, ordered: true, cursor: 'c', last: false },
+    };
+    for (let pages = 0; pages < 4; pages++) keeping.checkpoints.pageSettled(page);
     await keeping.checkpoints.saved();
     return saved.at(-1)!;
   };

@@ -20,26 +20,29 @@ test('A request has the method, the path and the body that the job gave, the fen
   assert.deepEqual(
     maker()({ id: 'a/b' }, () => put(body)),
     {
-      ...{ method: 'PUT', path: '/items/a', body: JSON.stringify(body) },
-      headers: {
-        'content-type': 'application/json',
-        'x-fencing-token': '42',
-        'x-fencing-scope': '/locks/a',
-        'idempotency-key': `run-1%3Aa%2Fb%3A${digest}`,
+      content: digest,
+      request: {
+        ...{ method: 'PUT', path: '/items/a', body: JSON.stringify(body) },
+        headers: {
+          'content-type': 'application/json',
+          'x-fencing-token': '42',
+          'x-fencing-scope': '/locks/a',
+          'idempotency-key': `run-1%3Aa%2Fb%3A${digest}`,
+        },
       },
     },
   );
 });
 
 test('A request without a body has none, and a key all the same.', () => {
-  const { body, headers } = maker()({ id: 'a' }, () => put(undefined));
+  const { body, headers } = maker()({ id: 'a' }, () => put(undefined)).request;
   assert.equal(body, undefined);
   assert.equal(headers['idempotency-key'], `run-1%3Aa%3A${hash('sha256', '').slice(0, 16)}`);
 });
 
 test('The key changes with the run, the record, the content, and what makes it another request of the record.', () => {
   const keyOf = (id: string, body: unknown, keyed?: string, runId?: string) =>
-    maker(runId === undefined ? {} : { runId })({ id }, () => put(body), keyed).headers['idempotency-key'];
+    maker(runId === undefined ? {} : { runId })({ id }, () => put(body), keyed).request.headers['idempotency-key'];
   const key = keyOf('a', 1);
   assert.equal(keyOf('a', 1), key);
   const others = [keyOf('a', 1, undefined, 'run-2'), keyOf('b', 1), keyOf('a', 2), keyOf('a', 1, 'PUT /x\n')];
@@ -48,7 +51,7 @@ test('The key changes with the run, the record, the content, and what makes it a
 });
 
 test('A scope that a header can hold is sent as it is, and another one URL-encoded.', () => {
-  const scopeOf = (scope: string) => maker({ scope })({ id: 'a' }, () => put(1)).headers['x-fencing-scope'];
+  const scopeOf = (scope: string) => maker({ scope })({ id: 'a' }, () => put(1)).request.headers['x-fencing-scope'];
   for (const scope of ['/locks/a', '!~', '%2F']) assert.equal(scopeOf(scope), scope);
   for (const scope of ['/größe', 'a b', ' a', 'a ', 'a\n', '\u007f', ''])
     assert.equal(scopeOf(scope), encodeURIComponent(scope));
@@ -76,4 +79,12 @@ test('Where the job throws, or gives what is no JSON, the record is refused, and
       },
     );
   }
+});
+
+test('The content is the hash within the key, so it changes with the body and never with the run or the record.', () => {
+  const contentOf = (id: string, body: unknown, runId = 'run-1') => maker({ runId })({ id }, () => put(body)).content;
+  const content = contentOf('a', { n: 1 });
+  assert.match(content, /^[0-9a-f]{16}$/);
+  assert.equal(contentOf('b', { n: 1 }, 'run-2'), content);
+  assert.notEqual(contentOf('a', { n: 2 }), content);
 });
