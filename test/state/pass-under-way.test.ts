@@ -1,10 +1,13 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { newReport, type SettledPage } from '../../lib/report.ts';
-import { openPass } from '../../lib/state/pass-under-way.ts';
+import { openPass as openWith, type PassUnderWay } from '../../lib/state/pass-under-way.ts';
 import type { Pass } from '../../lib/state/state.ts';
 
 const startedAt = '2026-01-05T12:00:00.000Z';
+
+const OVERLAP_SECONDS = 60;
+const openPass = (pass: Pass) => openWith(pass, OVERLAP_SECONDS);
 
 const begun = (what: Partial<Pass> = {}): Pass => ({
   ...{ runId: 'run-1', startedAt, full: true, fingerprint: 'f', cursor: null, counts: newReport() },
@@ -12,8 +15,8 @@ const begun = (what: Partial<Pass> = {}): Pass => ({
 });
 
 const page = (what: Partial<SettledPage> = {}): SettledPage => ({
-  ...{ read: 0, written: 0, invalid: 0, failed: 0, missing: 0 },
-  ...{ cursor: undefined, last: false, newestMs: Number.NEGATIVE_INFINITY },
+  ...{ read: 0, written: 0, unchanged: 0, invalid: 0, failed: 0, missing: 0, cursor: undefined, last: false },
+  ...{ newestMs: Number.NEGATIVE_INFINITY, oldestMs: Number.POSITIVE_INFINITY, ordered: true },
   ...what,
 });
 
@@ -21,11 +24,14 @@ test('A settled page moves the cursor and adds its counts; the pass that was giv
   const saved = begun();
   const pass = openPass(saved);
   assert.equal(pass.settledPages(), 0);
-  pass.pageSettled(page({ cursor: 'b', read: 10, written: 4, invalid: 3, failed: 2, missing: 1 }));
+  pass.pageSettled(page({ cursor: 'b', read: 15, written: 4, unchanged: 5, invalid: 3, failed: 2, missing: 1 }));
   pass.pageSettled(page({ cursor: 'c', read: 1, written: 1 }));
   const { cursor, counts } = pass.current();
   assert.equal(cursor, 'c');
-  assert.deepEqual(counts, { ...newReport(), read: 11, written: 5, invalid: 3, failed: 2, missing: 1, pages: 2 });
+  assert.deepEqual(counts, {
+    ...newReport(),
+    ...{ read: 16, written: 5, unchanged: 5, invalid: 3, failed: 2, missing: 1, pages: 2 },
+  });
   assert.equal(pass.settledPages(), 2);
   assert.deepEqual(saved, begun());
 });
@@ -82,4 +88,165 @@ test('The end of a run adds its duration, and the highest number of writes in fl
   assert.deepEqual(pass.current().counts, { ...newReport(), durationMs: 15, peakInFlight: 7 });
   pass.runEnded({ durationMs: 1, peakInFlight: 8 });
   assert.deepEqual(pass.current().counts, { ...newReport(), durationMs: 16, peakInFlight: 8 });
+});
+
+/** A pass as `beginPass` begins it, before it has settled anything. */
+const fresh = (what: Partial<Pass> = {}) => begun({ listed: { ordered: true, read: 0 }, ...what });
+
+/** A moment of the day on which the pass began. */
+const at = (time: string) => `2026-01-05T${time}.000Z`;
+
+/** A page of the list with records that changed from `oldest` to `newest`. */
+const listPage = (oldest: string, newest: string, what: Partial<SettledPage> = {}) =>
+  page({ read: 10, cursor: 'next', oldestMs: Date.parse(at(oldest)), newestMs: Date.parse(at(newest)), ...what });
+
+const ordered = (pass: PassUnderWay) => pass.current().listed?.ordered;
+
+test('The pass knows how much of the list is settled, its newest change, and that each page began where the last one ended.', () => {
+  const pass = openPass(fresh());
+  pass.pageSettled(listPage('08:00:00', '09:00:00'));
+  // A record of the next page that changed at the same moment as the last of this one is in order.
+  pass.pageSettled(listPage('09:00:00', '10:00:00'));
+  // A page whose records are all those of another shard tells nothing.
+  pass.pageSettled(page({ cursor: 'next' }));
+  pass.pageSettled(listPage('10:00:01', '11:00:00', { cursor: undefined, last: true }));
+  assert.partialDeepStrictEqual(pass.current().listed, { ordered: true, newest: at('11:00:00'), read: 30 });
+});
+
+test('A page that begins before the one before it ended makes the list unordered for the rest of the pass.', () => {
+  const pass = openPass(fresh());
+  pass.pageSettled(listPage('08:00:00', '09:00:00'));
+  pass.pageSettled(listPage('08:59:59', '10:00:00'));
+  assert.equal(ordered(pass), false);
+  pass.pageSettled(listPage('11:00:00', '12:00:00'));
+  assert.partialDeepStrictEqual(pass.current().listed, { ordered: false, newest: at('12:00:00'), read: 30 });
+});
+
+test('A page whose own records are not in order makes the list unordered.', () => {
+  const pass = openPass(fresh());
+  pass.pageSettled(listPage('08:00:00', '09:00:00', { ordered: false }));
+  assert.equal(ordered(pass), false);
+});
+
+test('A checkpoint of a version that did not look at the order knows of none.', () => {
+  const pass = openPass(begun({ cursor: 'b', since: at('01:00:00') }));
+  pass.pageSettled(listPage('08:00:00', '09:00:00'));
+  assert.partialDeepStrictEqual(pass.current().listed, { ordered: false, newest: at('09:00:00'), read: 10 });
+  assert.equal(pass.restartsAt(), at('01:00:00'));
+});
+
+test('Records that are read again by id count, but tell nothing about the list, whenever they changed.', () => {
+  const pass = openPass(fresh());
+  pass.pageSettled(listPage('08:00:00', '09:00:00'));
+  const { listed } = pass.current();
+  pass.pageSettled(listPage('01:00:00', '23:00:00', { cursor: undefined, ordered: false }));
+  assert.deepEqual(pass.current().listed, listed);
+  assert.deepEqual([pass.current().counts.read, pass.current().newest], [20, at('23:00:00')]);
+  pass.pageSettled(listPage('09:00:00', '10:00:00'));
+  assert.equal(ordered(pass), true);
+});
+
+/** Where a pass restarts that has settled one page of an ordered list, from 08:00 to 09:00. */
+function restartsAfter(what: Partial<Pass>, settled: Partial<SettledPage> = {}) {
+  const pass = openPass(fresh(what));
+  pass.pageSettled(listPage('08:00:00', '09:00:00', settled));
+  return pass.restartsAt();
+}
+
+test('An ordered list restarts the overlap before the newest settled change, and never before its own beginning.', () => {
+  assert.equal(restartsAfter({}), at('08:59:00'));
+  assert.equal(restartsAfter({ since: at('08:00:00') }), at('08:59:00'));
+  assert.equal(restartsAfter({ since: at('08:59:30') }), at('08:59:30'));
+  const again = { read: 0, newest: at('08:59:00') };
+  assert.equal(restartsAfter({ since: at('01:00:00'), restart: { ...again, since: at('08:58:00') } }), at('08:59:00'));
+  assert.equal(restartsAfter({ since: at('01:00:00'), restart: { ...again, since: at('08:59:30') } }), at('08:59:30'));
+});
+
+test('Without a known order a pass restarts at the beginning of its window, and so does one of single records.', () => {
+  const since = at('01:00:00');
+  const restart = { read: 5, since: at('08:00:00') };
+  for (const begins of [since, undefined]) {
+    const window = begins === undefined ? {} : { since: begins };
+    assert.equal(restartsAfter(window, { ordered: false }), begins);
+    assert.equal(restartsAfter({ ...window, restart }, { ordered: false }), begins);
+    assert.equal(restartsAfter({ ...window, byIds: true }), begins);
+    assert.equal(openPass(fresh(window)).restartsAt(), begins);
+  }
+});
+
+test('A pass that restarted and has settled nothing since restarts at the same moment again.', () => {
+  assert.equal(
+    openPass(fresh({ since: at('01:00:00'), restart: { read: 5, since: at('08:00:00') } })).restartsAt(),
+    at('08:00:00'),
+  );
+});
+
+test('A pass that starts over knows how far it had got, and counts the list again.', () => {
+  const listed = { ordered: true, oldest: at('08:00:00'), newest: at('09:00:00'), read: 10 };
+  const pass = openPass(fresh({ cursor: 'b', listed }));
+  pass.startOver();
+  assert.partialDeepStrictEqual(pass.current(), {
+    ...{ cursor: null, listed: { ordered: true, read: 0 } },
+    restart: { read: 10, newest: at('09:00:00'), since: at('08:59:00') },
+  });
+  assert.equal(pass.current().listed?.newest, undefined);
+});
+
+test('A pass that starts over keeps what this run has read by id, and what earlier runs counted is counted again.', () => {
+  const pass = openPass(fresh({ cursor: 'b', counts: { ...newReport(), read: 9, written: 8, failed: 1, pages: 3 } }));
+  pass.pageSettled(page({ read: 2, written: 1, failed: 1 }));
+  pass.startOver();
+  assert.deepEqual(pass.current().counts, { ...newReport(), read: 2, written: 1, failed: 1, pages: 1 });
+});
+
+test('A pass that starts over once more remembers the furthest that it ever was.', () => {
+  const restart = { read: 30, newest: at('10:00:00') };
+  const startsOver = (before: typeof restart, listed: typeof restart) => {
+    const pass = openPass(fresh({ restart: before, listed: { ordered: false, ...listed } }));
+    pass.startOver();
+    const { read, newest } = pass.current().restart!;
+    return { read, newest };
+  };
+  assert.deepEqual(startsOver(restart, { read: 20, newest: at('09:00:00') }), restart);
+  assert.deepEqual(startsOver({ read: 20, newest: at('09:00:00') }, restart), restart);
+  assert.deepEqual(startsOver({ read: 20, newest: at('10:00:00') }, { read: 30, newest: at('09:00:00') }), restart);
+  const nothing = openPass(fresh());
+  nothing.startOver();
+  assert.deepEqual(nothing.current().restart, { read: 0, newest: undefined, since: undefined });
+});
+
+test('A pass that never had to begin again gets on.', () => {
+  assert.equal(openPass(fresh()).advanced(), true);
+});
+
+test('A pass that began at its beginning again gets on once it has read more than before, records by id not counted.', () => {
+  const pass = openPass(
+    fresh({ since: at('01:00:00'), restart: { read: 20, newest: at('09:00:00'), since: at('01:00:00') } }),
+  );
+  assert.equal(pass.advanced(), false);
+  pass.pageSettled(listPage('08:00:00', '23:00:00'));
+  pass.pageSettled(page({ read: 50 }));
+  assert.equal(pass.advanced(), false);
+  pass.pageSettled(listPage('08:00:00', '09:00:00'));
+  assert.equal(pass.advanced(), false);
+  pass.pageSettled(listPage('08:00:00', '09:00:00', { read: 1 }));
+  assert.equal(pass.advanced(), true);
+});
+
+test('A pass that began later again gets on once it has settled a newer change than before, however many it has read.', () => {
+  const pass = openPass(fresh({ restart: { read: 20, newest: at('09:00:00'), since: at('08:59:00') } }));
+  assert.equal(pass.advanced(), false);
+  pass.pageSettled(listPage('08:59:00', '09:00:00', { read: 100 }));
+  pass.pageSettled(listPage('08:59:00', '23:00:00', { cursor: undefined }));
+  assert.equal(pass.advanced(), false);
+  pass.pageSettled(listPage('09:00:00', '09:00:01', { read: 1 }));
+  assert.equal(pass.advanced(), true);
+});
+
+test('A restart that knows no time gets on with the first time that it learns.', () => {
+  const pass = openPass(fresh({ restart: { read: 20, since: at('08:59:00') } }));
+  pass.pageSettled(page({ read: 30, cursor: 'next' }));
+  assert.equal(pass.advanced(), false);
+  pass.pageSettled(listPage('08:59:00', '09:00:00'));
+  assert.equal(pass.advanced(), true);
 });
