@@ -40,6 +40,8 @@ export function openPass(begun: Pass, overlapSeconds: number): PassUnderWay {
     const from = restart ? restart.since : since;
     if (listed.newest === undefined) return from;
     const settled = instantAt(Date.parse(listed.newest) - overlapSeconds * 1000);
+    // Records of nearly one moment look ordered in any list. In an ordered one, nothing is left out by a restart there.
+    if (settled <= (listed.oldest ?? listed.newest)) return from;
     return from !== undefined && from > settled ? from : settled;
   }
 
@@ -47,6 +49,7 @@ export function openPass(begun: Pass, overlapSeconds: number): PassUnderWay {
     const before = pass.listed ?? { ordered: false, read: 0 };
     pass.listed = {
       ordered: before.ordered && ordered && oldestMs >= msSince(before.newest),
+      oldest: before.oldest ?? (oldestMs < Number.POSITIVE_INFINITY ? instantAt(oldestMs) : undefined),
       newest: later(before.newest, newestMs),
       read: before.read + read,
     };

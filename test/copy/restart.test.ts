@@ -12,13 +12,12 @@ before(async () => {
 });
 after(() => etcd[Symbol.asyncDispose]());
 
-/**
- * Lists 4,000 records, 100 a page, with cursors that are valid for one run only, and stops each run after `pages` pages.
- * @param options.ordered by time; otherwise newest first, so that a window tells nothing about what is settled
- */
-async function shortLived(options: { ordered: boolean; pages: number }) {
-  const all = Array.from({ length: 4000 }, (_, index) => model(index));
-  if (!options.ordered) all.reverse();
+const byTime = Array.from({ length: 4000 }, (_, index) => model(index));
+
+/** Lists records, 100 a page, with cursors that are valid for one run only, and stops each run after `pages` pages. */
+async function shortLived(options: { records: ReturnType<typeof model>[]; pages: number }) {
+  const { records: all } = options;
+  let { pages } = options;
   const ticks: { since: string | undefined }[] = [];
   let stop = new AbortController();
   const list: List = async function* ({ since, cursor }) {
@@ -26,7 +25,7 @@ async function shortLived(options: { ordered: boolean; pages: number }) {
     ticks.push({ since });
     const wanted = all.filter(({ updatedAt }) => !since || updatedAt >= since);
     for (let start = 0, page = 0; start < wanted.length; start += 100) {
-      if (page++ === options.pages) {
+      if (page++ === pages) {
         // What was given is settled before the run is stopped.
         await until(() => world.target.inFlight === 0);
         stop.abort();
@@ -45,7 +44,8 @@ async function shortLived(options: { ordered: boolean; pages: number }) {
   return {
     world,
     ticks,
-    async tick() {
+    async tick(run: { pages: number } = options) {
+      pages = run.pages;
       stop = new AbortController();
       return await world.tick({}, 60_000, stop.signal).catch((error: Error) => error);
     },
@@ -53,7 +53,7 @@ async function shortLived(options: { ordered: boolean; pages: number }) {
 }
 
 test('A pass whose cursors never outlive a tick goes on by time where the list is ordered, and ends.', async () => {
-  const { world, ticks, tick } = await shortLived({ ordered: true, pages: 18 });
+  const { world, ticks, tick } = await shortLived({ records: byTime, pages: 18 });
   await using _ = world;
   const outcomes: string[] = [];
   for (let count = 0; count < 5 && outcomes.at(-1) !== 'completed'; count++) {
@@ -70,8 +70,20 @@ test('A pass whose cursors never outlive a tick goes on by time where the list i
   );
 });
 
+test('Records of one moment are no sign that a list is ordered: those behind them are older here, and none is lost.', async () => {
+  const first = Array.from({ length: 1800 }, (_, index) => model(index, 4000));
+  const rest = Array.from({ length: 200 }, (_, index) => model(1800 + index, 200 - index));
+  const { world, tick } = await shortLived({ records: [...first, ...rest], pages: 18 });
+  await using _ = world;
+  assert.equal(Object(await tick()).status, 'partial');
+  const stuck = await tick();
+  assert.match(String(stuck), /^NoProgressError: .* no further than the pass had been/);
+  assert.equal(Object(await tick({ pages: 20 })).status, 'completed');
+  assert.equal(world.target.models.size, 2000);
+});
+
 test('A pass that cannot end, because each tick begins again at the beginning, is no success and says why.', async () => {
-  const { world, tick } = await shortLived({ ordered: false, pages: 18 });
+  const { world, tick } = await shortLived({ records: byTime.toReversed(), pages: 18 });
   await using _ = world;
   const outcomes: string[] = [];
   for (let count = 0; count < 3; count++) {

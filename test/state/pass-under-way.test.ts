@@ -162,6 +162,26 @@ test('An ordered list restarts the overlap before the newest settled change, and
   assert.equal(restartsAfter({ since: at('01:00:00'), restart: { ...again, since: at('08:59:30') } }), at('08:59:30'));
 });
 
+test('Records that lie no further apart than the overlap are no sign of an order, so nothing is left out.', () => {
+  const since = at('01:00:00');
+  assert.equal(restartsAfter({ since }, { oldestMs: Date.parse(at('08:59:00')) }), since);
+  assert.equal(restartsAfter({ since }, { oldestMs: Date.parse(at('08:58:59')) }), at('08:59:00'));
+  const restart = { read: 5, newest: at('08:50:00'), since: at('08:49:00') };
+  assert.equal(restartsAfter({ since, restart }, { oldestMs: Date.parse(at('08:59:30')) }), restart.since);
+  // The oldest is that of the first page that tells one, over all runs of the pass.
+  const resumed = openPass(fresh({ since }));
+  resumed.pageSettled(page({ cursor: 'a' }));
+  resumed.pageSettled(listPage('08:00:00', '08:59:30'));
+  const pass = openPass(resumed.current());
+  pass.pageSettled(listPage('08:59:30', '09:00:00'));
+  assert.equal(pass.restartsAt(), at('08:59:00'));
+  // A checkpoint without an oldest change tells nothing.
+  assert.equal(
+    openPass(fresh({ since, listed: { ordered: true, newest: at('09:00:00'), read: 9 } })).restartsAt(),
+    since,
+  );
+});
+
 test('Without a known order a pass restarts at the beginning of its window, and so does one of single records.', () => {
   const since = at('01:00:00');
   const restart = { read: 5, since: at('08:00:00') };
