@@ -4,6 +4,7 @@ import type { Put } from '../../lib/lock/mutex.ts';
 import type { Operation } from '../../lib/lock/query.ts';
 import { newReport } from '../../lib/report.ts';
 import { leavingOfBackfill, leavingOfTick, type Reached } from '../../lib/state/final-state.ts';
+import { packRecent, type RecentVersion } from '../../lib/state/recent.ts';
 import type { RunRecord, State } from '../../lib/state/state.ts';
 
 const startedAt = '2026-01-05T12:00:00.000Z';
@@ -24,7 +25,14 @@ const reached = (pass: Partial<Reached['pass']> = {}): Reached => ({
   },
   failed: [{ id: 'a', attempts: 2 }],
   deadLettered: ['0123456789abcdef'],
+  recent: () => undefined,
 });
+
+/** What a tick saves of it while it works. */
+function progressOf(pass: Partial<Reached['pass']> = {}) {
+  const { recent: _, ...saved } = reached(pass);
+  return saved;
+}
 
 /** What the operations put, by the key below `/state/`, and what they delete. */
 function effectOf(operations: (Put | Operation)[]) {
@@ -63,7 +71,7 @@ test('A completed tick leaves its record, no pass, the watermark, and no skips.'
     checkpoint: { failed: reached().failed, deadLettered: reached().deadLettered },
     watermark: { at: '2026-01-05T09:59:00.000Z', fullAt: hour('10') },
   });
-  assert.deepEqual(deleted, ['skips']);
+  assert.deepEqual(deleted, ['recent', 'skips']);
 });
 
 for (const status of ['partial', 'failed'] as const) {
@@ -72,7 +80,7 @@ for (const status of ['partial', 'failed'] as const) {
     const { put, deleted } = left(status, { scheduledTime: hour('12'), before, pass: { newest } });
     assert.deepEqual(put, {
       run: { last: last(status), completedScheduledTime: hour('11'), completedStartedAt: hour('10') },
-      checkpoint: reached({ newest }),
+      checkpoint: progressOf({ newest }),
     });
     assert.deepEqual(deleted, ['skips']);
   });
@@ -113,7 +121,7 @@ test('A pass that saw nothing keeps the watermark, and without one writes none.'
 
 test('While a tick works it saves its pass, its failed records and what it has dead-lettered.', () => {
   const leaving = leavingOfTick('/state/', { consecutiveSkips: 0 }, { scheduledTime: undefined, overlapSeconds });
-  assert.deepEqual(effectOf([leaving.progress(reached())]), { put: { checkpoint: reached() }, deleted: [] });
+  assert.deepEqual(effectOf([leaving.progress(reached())]), { put: { checkpoint: progressOf() }, deleted: [] });
 });
 
 test('A backfill saves under its own id, is forgotten once completed, and leaves the timer’s state alone.', () => {
@@ -127,4 +135,47 @@ test('A backfill saves under its own id, is forgotten once completed, and leaves
   }
   const put = { backfill: { last: last('completed') } };
   assert.deepEqual(effectOf(leaving.final(last('completed'), reached())), { put, deleted: ['backfills/b'] });
+});
+
+/** What a completed tick leaves of the versions that it has found at the target, and from when on it was asked for them. */
+function recentAfter(options: {
+  versions?: Map<string, RecentVersion> | undefined;
+  at?: string;
+  pass?: Partial<Reached['pass']>;
+}) {
+  const { versions, at, pass } = options;
+  const asked: number[] = [];
+  const recent = (sinceMs: number) => {
+    asked.push(sinceMs);
+    return versions;
+  };
+  const before: State = { consecutiveSkips: 0, ...(at !== undefined && { watermark: { at } }) };
+  const leaving = leavingOfTick('/state/', before, { scheduledTime: undefined, overlapSeconds });
+  const { put, deleted } = effectOf(leaving.final(last('completed'), { ...reached(pass), recent }));
+  return { asked, recent: put.recent, forgotten: deleted.includes('recent') };
+}
+
+const versions = new Map([['0123456789abcdef', { updatedAtMs: Date.parse(newest), content: 'fedcba9876543210' }]]);
+
+test('A completed tick leaves the versions since its watermark, and says which watermark that is.', () => {
+  const at = '2026-01-05T09:59:00.000Z';
+  assert.deepEqual(recentAfter({ versions, pass: { newest } }), {
+    ...{ asked: [Date.parse(at)], forgotten: false },
+    recent: { at, versions: packRecent(versions) },
+  });
+});
+
+test('A completed tick that saw nothing leaves the versions since the watermark as it was, and without one none.', () => {
+  assert.deepEqual(recentAfter({ versions, at: hour('08') }), {
+    ...{ asked: [Date.parse(hour('08'))], forgotten: false },
+    recent: { at: hour('08'), versions: packRecent(versions) },
+  });
+  assert.deepEqual(recentAfter({ versions }), { asked: [], recent: undefined, forgotten: true });
+});
+
+test('Where there are no recent versions, or too many, the ones of an earlier tick are forgotten.', () => {
+  for (const versions of [undefined, new Map<string, RecentVersion>()]) {
+    const { recent, forgotten } = recentAfter({ versions, pass: { newest } });
+    assert.deepEqual([recent, forgotten], [undefined, true]);
+  }
 });

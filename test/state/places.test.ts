@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { allLocks, isOtherDivision, placesOf } from '../../lib/state/places.ts';
+import { isOtherDivision, otherLocks, placesOf } from '../../lib/state/places.ts';
 
 const settings = (shards: number) => ({ lockKey: '/job/lock', statePrefix: '/job/state/', shards });
 const job = (shards: number) => ({ jobLockKey: '/job/lock', jobStatePrefix: '/job/state/', shards });
@@ -19,14 +19,46 @@ test('A shard has a lock and a state of its own, and the job’s own beside them
   });
 });
 
-test('One range holds the keys under the locks of all divisions, and no others.', () => {
-  const range = allLocks(placesOf(settings(2)));
-  const holds = (key: string) =>
-    Buffer.compare(Buffer.from(key), range.key) >= 0 && Buffer.compare(Buffer.from(key), range.range_end) < 0;
-  for (const key of ['/job/lock/1f', '/job/lock.shards/0-of-2/1f', '/job/lock.shards/999-of-1000/z'])
-    assert.ok(holds(key), key);
-  for (const key of ['/job/lock', '/job/lock.', '/job/lock0', '/job/locks/1f', '/job/lock-state/run', '/job/state/run'])
-    assert.ok(!holds(key), key);
+/** The number of ranges that hold the key, where the job has so many shards. */
+const rangesWith = (key: string, shards: number) =>
+  otherLocks(placesOf(settings(shards))).filter(
+    (range) =>
+      Buffer.compare(Buffer.from(key), range.key) >= 0 && Buffer.compare(Buffer.from(key), range.range_end) < 0,
+  ).length;
+
+const ends = ['/0', '/1f', '/7fffffffffffffff', '/z', '/\uffff'];
+const locks = [
+  '/job/lock',
+  ...[2, 3, 10, 12, 20, 100].flatMap((of) =>
+    [0, 1, 9, 11].filter((index) => index < of).map((index) => `/job/lock.shards/${index}-of-${of}`),
+  ),
+];
+
+test('The ranges hold each key under the lock of another division once, and none under a lock of ours.', () => {
+  for (const shards of [1, 2, 3, 10, 12, 20, 100]) {
+    for (const key of locks.flatMap((lock) => ends.map((end) => lock + end))) {
+      const others = isOtherDivision(key, placesOf(settings(shards))) ? 1 : 0;
+      assert.equal(rangesWith(key, shards), others, `${key} with ${shards} shards`);
+    }
+  }
+});
+
+test('The ranges hold no key beside the locks.', () => {
+  for (const shards of [1, 2, 10]) {
+    for (const key of [
+      ...['/job/lock', '/job/lock.', '/job/lock0', '/job/locks/1f', '/job/lock-state/run', '/job/state/run'],
+      ...['/job/lock.shards', '/job/lock.shards0', '/job/lock.shardsx/0-of-3/1f'],
+    ])
+      assert.equal(rangesWith(key, shards), 0, `${key} with ${shards} shards`);
+  }
+});
+
+test('Every range has a beginning before its end, in the order of etcd.', () => {
+  for (const shards of [1, 2, 11, 1000]) {
+    const ranges = otherLocks(placesOf(settings(shards)));
+    assert.equal(ranges.length, shards === 1 ? 1 : shards + 2);
+    for (const { key, range_end } of ranges) assert.ok(Buffer.compare(key, range_end) < 0, `${key} to ${range_end}`);
+  }
 });
 
 test('A key belongs to another division when its number of shards is another one than ours.', () => {
