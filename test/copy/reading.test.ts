@@ -1,11 +1,13 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { type Reading, readPages } from '../../lib/copy/reading.ts';
+import type { ReadPage } from '../../lib/engine/engine.ts';
 import { HttpError, SourceError } from '../../lib/errors.ts';
-import type { Page } from '../../lib/job.ts';
+import type { Page, Window } from '../../lib/job.ts';
 import { newReport } from '../../lib/report.ts';
 import { shardOf } from '../../lib/shard.ts';
 import { openPass } from '../../lib/state/pass-under-way.ts';
+import type { Pass } from '../../lib/state/state.ts';
 import { job } from '../support/job.ts';
 import { record } from '../support/pipeline.ts';
 import { recordedLog } from '../support/recorded-log.ts';
@@ -20,21 +22,26 @@ function open(
   what: Partial<Reading<Model>> & {
     /** The cursor that the pass begins with. */
     cursor?: string;
+    /** What else the pass begins with. */
+    begun?: Partial<Pass>;
     list?: Record<string, Answer>;
     records?: Record<string, unknown>;
   },
 ) {
   const { cursor = null, list = {}, records = {} } = what;
   const begun = { runId: 'run-1', startedAt: clock, full: true, fingerprint: 'f', counts: newReport() };
-  const pass = openPass({ ...begun, cursor, counts: { ...newReport(), read: 9 } });
+  const pass = openPass({ ...begun, cursor, counts: { ...newReport(), read: 9 }, ...what.begun }, 60);
   const asked: string[] = [];
+  const windows: (string | undefined)[] = [];
   const noted: unknown[][] = [];
   const { log, lines } = recordedLog();
   const reading = {
     ...{ job, pass, ids: undefined, shard: undefined, failedBefore: [], log },
     source: {
       clock,
-      async *pages(_: unknown, from: string | null) {
+      async *pages({ since }: Window, from: string | null) {
+        windows.push(since);
+        if (Object.keys(list).length === 0) return;
         for (let at = from; ; ) {
           asked.push(`list ${at}`);
           const answer = list[String(at)]!;
@@ -57,11 +64,11 @@ function open(
     },
     ...what,
   } as unknown as Reading<Model>;
-  const pages: Page[] = [];
+  const pages: ReadPage[] = [];
   const read = async () => {
     for await (const page of readPages(reading)) pages.push(page);
   };
-  return { pass, asked, noted, lines, pages, read };
+  return { pass, asked, windows, noted, lines, pages, read };
 }
 
 const page = (cursor: string | null, ...ids: string[]): Page => ({ records: ids.map((id) => record(id)), cursor });
@@ -107,14 +114,14 @@ for (const error of [refusal(403), refusal(429), refusal(500), down(), new TypeE
   });
 }
 
-test('Records that failed before are read between the first page of the list and the rest of it.', async () => {
+test('Records that failed before are read first, and then the list.', async () => {
   const { asked, pages, read } = open({
     list: { null: page('b', 'a1'), b: page(null, 'b1') },
     failedBefore: ['x', 'y'],
     records: { x: record('x'), y: record('y') },
   });
   await read();
-  assert.deepEqual(asked, ['list null', 'one x', 'one y', 'list b']);
+  assert.deepEqual(asked, ['one x', 'one y', 'list null', 'list b']);
   assert.deepEqual(pages, [
     { records: [record('x'), record('y')], missing: 0, cursor: undefined },
     page('b', 'a1'),
@@ -157,7 +164,10 @@ test('A backfill of ids has no list to go by: while the source is down nothing i
   });
   await read();
   assert.deepEqual(noted, []);
-  assert.deepEqual(pages.at(-1), { records: [record('a')], missing: 0, cursor: null });
+  assert.deepEqual(pages, [
+    { records: [], missing: 0, cursor: undefined },
+    { records: [record('a')], missing: 0, unreadable: 0, cursor: null },
+  ]);
 });
 
 test('Single records are read once each, twenty at a time, from the one behind the cursor on; the last id ends them.', async () => {
@@ -198,4 +208,139 @@ test('A shard reads its own records of a list that cannot be asked for them, and
     byIds.pages[0]?.records,
     own.map((id) => record(id)),
   );
+});
+
+const since = '2026-01-01T00:00:00.000Z';
+const ordered = { ordered: true, oldest: '2026-01-02T00:00:00.000Z', newest: '2026-01-03T00:00:00.000Z', read: 9 };
+const restarted = '2026-01-02T23:59:00.000Z';
+
+test('A refused cursor of an ordered list reads again from where it has settled, and the log says from when.', async () => {
+  const begun = { since, listed: ordered };
+  const { pass, asked, windows, lines, read } = open({
+    begun,
+    cursor: 'b',
+    list: { b: refusal(410), null: page(null) },
+  });
+  await read();
+  assert.deepEqual(
+    [asked, windows],
+    [
+      ['list b', 'list null'],
+      [since, restarted],
+    ],
+  );
+  assert.equal(pass.current().restart?.since, restarted);
+  assert.match(lines[0]?.message ?? '', /it is read again from 2026-01-02T23:59:00.000Z on/);
+});
+
+test('A pass that began later again stays in the window that its cursor belongs to, also from its beginning.', async () => {
+  const begun = { since, restart: { read: 9, since: restarted } };
+  for (const cursor of ['b', undefined]) {
+    const list = { b: page(null), null: page(null) };
+    const { windows, pass, lines, read } = open({ begun, ...(cursor && { cursor }), list });
+    await read();
+    assert.deepEqual([windows, lines], [[restarted], []]);
+    assert.deepEqual(pass.current().restart, begun.restart);
+  }
+  const restart = { read: 9, since: undefined };
+  const whole = open({ begun: { since, restart }, list: { null: page(null) } });
+  await whole.read();
+  assert.deepEqual(whole.windows, [undefined]);
+});
+
+test('Nothing is said about a record that failed before while the source does not answer its list.', async () => {
+  const failedBefore = ['gone', 'refused'];
+  const { noted, read } = open({ failedBefore, records: { refused: refusal(403) }, list: { null: refusal(403) } });
+  await assert.rejects(read(), refusal(403));
+  assert.deepEqual(noted, []);
+});
+
+test('A list without a page says that the source is up, like one with pages.', async () => {
+  const { noted, pages, read } = open({ failedBefore: ['gone', 'refused'], records: { refused: refusal(403) } });
+  await read();
+  assert.deepEqual(noted, [
+    ['missing', 'gone'],
+    ['unreadable', 'refused', 'the source answered 403'],
+  ]);
+  assert.deepEqual(pages.at(-1), { records: [], missing: 1, cursor: undefined });
+  const without = open({ failedBefore: ['x'], records: { x: record('x') } });
+  await without.read();
+  assert.equal(without.pages.length, 1);
+});
+
+test('A record that failed before is spoken about once, however many pages the list has.', async () => {
+  const { noted, pages, read } = open({ failedBefore: ['gone'], list: { null: page('b', 'a'), b: page(null, 'b') } });
+  await read();
+  assert.deepEqual(noted, [['missing', 'gone']]);
+  assert.deepEqual(
+    pages.map(({ missing }) => missing),
+    [0, 1, undefined],
+  );
+});
+
+test('A backfill of ids believes what a source that is up says about the records that failed before.', async () => {
+  const records = { refused: refusal(403), a: record('a') };
+  const { noted, pages, read } = open({ ids: ['a'], failedBefore: ['gone', 'refused'], records });
+  await read();
+  assert.deepEqual(noted, [
+    ['missing', 'gone'],
+    ['unreadable', 'refused', 'the source answered 403'],
+  ]);
+  assert.deepEqual(pages[1], { records: [], missing: 1, cursor: undefined });
+});
+
+/** As many ids as `count`, and what the source answers to those that `answer` names. */
+function numbered(count: number, answer: (index: number) => unknown) {
+  const ids = Array.from({ length: count }, (_, index) => `x${index}`);
+  const records = Object.fromEntries(ids.map((id, index) => [id, answer(index)]));
+  return { ids, records };
+}
+
+const unclear = () => new SourceError('the answer is no JSON');
+for (const error of [refusal(301), refusal(403), refusal(428), refusal(430), refusal(499), unclear()]) {
+  test(`A single record that the source refuses (${error.message}) has failed, and the others are read.`, async () => {
+    const { noted, pages, read } = open(numbered(25, (index) => (index === 7 ? error : record(`x${index}`))));
+    await read();
+    assert.deepEqual(noted, [['unreadable', 'x7', error.message]]);
+    assert.deepEqual(
+      pages.map(({ records, missing, unreadable, cursor }) => [records.length, missing, unreadable, cursor]),
+      [
+        [19, 0, 1, 'x19'],
+        [5, 0, 0, null],
+      ],
+    );
+  });
+}
+
+for (const error of [refusal(429), refusal(500), refusal(503), down(), new TypeError('a fault of the job')]) {
+  test(`An answer that says nothing about a single record (${error.message}) ends the reading.`, async () => {
+    const { noted, pages, read } = open(numbered(25, (index) => (index === 21 ? error : record(`x${index}`))));
+    await assert.rejects(read(), error);
+    assert.deepEqual([noted, pages.length], [[], 1]);
+  });
+}
+
+test('A source that refuses the first twenty ids refuses all, and no record is to blame; nineteen and one answer are not all.', async () => {
+  const all = open(numbered(40, () => refusal(403)));
+  await assert.rejects(all.read(), refusal(403));
+  assert.deepEqual([all.noted, all.pages, all.asked.length], [[], [], 20]);
+
+  const few = open(numbered(19, () => refusal(403)));
+  await few.read();
+  assert.deepEqual([few.noted.length, few.pages[0]?.unreadable], [19, 19]);
+
+  // That it knows no such record is an answer.
+  for (const answer of [record('x0'), undefined]) {
+    const one = open(numbered(60, (index) => (index === 0 ? answer : refusal(403))));
+    await one.read();
+    assert.equal(one.noted.filter(([what]) => what === 'unreadable').length, 59);
+  }
+});
+
+test('A backfill that goes on, whose cursor is its last page, reads only the ids behind it.', async () => {
+  const { ids, records } = numbered(21, (index) => record(`x${index}`));
+  const { asked, pages, read } = open({ ids, records, cursor: 'x19' });
+  await read();
+  assert.deepEqual(asked, ['one x20']);
+  assert.equal(pages.at(-1)?.cursor, null);
 });
