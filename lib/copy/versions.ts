@@ -43,6 +43,8 @@ export function openVersions<R>(options: {
   }
 
   function keep({ id, updatedAtMs, content, record }: Accepted<R>) {
+    // The target no longer has what was kept of this id, even where the new version is not kept.
+    kept.delete(id);
     if (!isPast(updatedAtMs)) return;
     if (updatedAtMs > newestMs) newestMs = updatedAtMs;
     if (updatedAtMs < horizonMs()) return;
