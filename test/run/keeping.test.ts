@@ -1,10 +1,12 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import type { Backfill, Tick } from '../../lib/event.ts';
 import type { Budget } from '../../lib/lock/etcd.ts';
 import { newReport } from '../../lib/report.ts';
 import { openKeeping } from '../../lib/run/keeping.ts';
 import { readSettings } from '../../lib/settings/config.ts';
 import { placesOf } from '../../lib/state/places.ts';
+import { idHash, MAX_RECENT, packRecent } from '../../lib/state/recent.ts';
 import type { State } from '../../lib/state/state.ts';
 import { job } from '../support/job.ts';
 import { record } from '../support/pipeline.ts';
@@ -18,13 +20,24 @@ const settings = readSettings(
   'models',
 );
 
+/** The run begins at noon. */
+const startedMs = Date.parse('2026-01-05T12:00:00.000Z');
+
+interface Options {
+  kind?: 'tick' | 'backfill';
+  more?: Partial<State>;
+}
+
 /** What a tick keeps that has just taken the lock, and what it saves. */
-function open(failed: { id: string; attempts: number }[] = []) {
+function open(failed: { id: string; attempts: number }[] = [], options: Options = {}) {
+  const { kind = 'tick', more = {} } = options;
+  const request: Tick | Backfill = kind === 'tick' ? { kind } : { kind, waitSeconds: 0, dryRun: false };
   const lost = new AbortController();
   const cut = new AbortController();
+  const put: Record<string, unknown> = {};
   const saved: { value: unknown; budget: Budget }[] = [];
   const report = newReport();
-  const state: State = { consecutiveSkips: 0, checkpoint: { failed, deadLettered: [] } };
+  const state: State = { consecutiveSkips: 0, checkpoint: { failed, deadLettered: [] }, ...more };
   const taken = {
     session: { signal: lost.signal, budget: () => ({ attemptMs: 2000, totalMs: 16_000, signal: lost.signal }) },
     lock: {
@@ -32,12 +45,17 @@ function open(failed: { id: string; attempts: number }[] = []) {
       async save([put]: { request_put: { value: Buffer } }[], budget: Budget) {
         saved.push({ value: JSON.parse(String(put?.request_put.value)), budget });
       },
+      async unlock(operations: { request_put?: { key: Buffer; value: Buffer } }[]) {
+        for (const { request_put } of operations)
+          if (request_put) put[String(request_put.key)] = JSON.parse(String(request_put.value));
+      },
     },
     state,
   } as never;
+  const { log, lines } = recordedLog();
   const keeping = openKeeping({
-    ...{ job, request: { kind: 'tick' }, runId: 'run-1', startedMs: 0, settings, places: placesOf(settings), taken },
-    ...{ deadline: { cut: cut.signal } as never, report, log: recordedLog().log },
+    ...{ job, request, runId: 'run-1', startedMs, settings, places: placesOf(settings), taken },
+    ...{ deadline: { cut: cut.signal, endsInMs: () => 60_000 } as never, report, log },
   });
   const saveOnce = async () => {
     const page = {
@@ -48,7 +66,7 @@ function open(failed: { id: string; attempts: number }[] = []) {
     await keeping.checkpoints.saved();
     return saved.at(-1)!;
   };
-  return { ...{ keeping, lost, cut, report, saveOnce } };
+  return { ...{ keeping, lost, cut, report, saveOnce, lines, put } };
 }
 
 test('A save may take a full TTL, but ends with the lease, so that it does not outlive the lock.', async () => {
@@ -82,4 +100,47 @@ test('A failed write is saved as an attempt only once the target has taken a rec
     { id: 'a', attempts: 4 },
     { id: 'b', attempts: 1 },
   ]);
+});
+
+const at = '2026-01-05T11:00:00.000Z';
+const content = '0123456789abcdef';
+const versions = packRecent(new Map([[idHash('a'), { updatedAtMs: Date.parse(at), content }]]));
+const accepted = (id: string, updatedAt = at) => ({
+  ...{ id, record: record(id), content, updatedAtMs: Date.parse(updatedAt), write: async () => undefined },
+});
+
+test('A tick knows the versions that the last completed tick has left with the watermark of today, and no others.', () => {
+  const watermark = { at, fullAt: at };
+  const knows = (kind: 'tick' | 'backfill', more: Partial<State>) =>
+    open([], { kind, more }).keeping.versions.isKnown(accepted('a'));
+  assert.equal(knows('tick', { watermark, recent: { at, versions } }), true);
+  assert.equal(knows('tick', { watermark, recent: { at: '2026-01-05T10:59:59.000Z', versions } }), false);
+  assert.equal(knows('tick', { watermark }), false);
+  assert.equal(knows('backfill', { watermark, recent: { at, versions } }), false);
+});
+
+test('A full pass writes again what the last one has left.', () => {
+  // A reset has deleted the watermark.
+  const recent = { at, versions };
+  assert.equal(open([], { more: { recent } }).keeping.versions.isKnown(accepted('a')), false);
+  const ahead = '2026-01-05T12:00:00.001Z';
+  const future = { watermark: { at: ahead, fullAt: at }, recent: { at: ahead, versions } };
+  assert.equal(open([], { more: future }).keeping.versions.isKnown(accepted('a')), false);
+});
+
+test('A completed tick leaves what it has found at the target within the overlap of its watermark.', async () => {
+  const { keeping, put, lines } = open([], { more: { watermark: { at, fullAt: at } } });
+  keeping.versions.written(accepted('a'));
+  await keeping.conclude('completed');
+  const { statePrefix } = placesOf(settings);
+  assert.deepEqual(put[`${statePrefix}recent`], { at, versions });
+  assert.ok(!lines.some(({ message }) => /writes them again/.test(message)));
+});
+
+test('A completed tick that has found too many leaves none, and the log says so once.', async () => {
+  const { keeping, put, lines } = open([], { more: { watermark: { at, fullAt: at } } });
+  for (let index = 0; index <= MAX_RECENT; index++) keeping.versions.written(accepted(`${index}`));
+  await keeping.conclude('completed');
+  assert.ok(!(`${placesOf(settings).statePrefix}recent` in put));
+  assert.equal(lines.filter(({ message }) => /the next tick writes them again/.test(message)).length, 1);
 });

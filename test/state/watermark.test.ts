@@ -52,10 +52,10 @@ test('The watermark lies the overlap before the newest change, and never behind 
   assert.equal(watermarkAfter(pass({ newest: '2099-01-01T00:00:00.000Z' }), 60), '2026-01-05T11:59:00.000Z');
 });
 
-test('Where the source tells its own time, its clock is the bound and not ours.', () => {
+test('Where the source tells its own time, the earlier of its clock and ours is the bound.', () => {
   const newest = '2026-01-05T12:30:00.000Z';
   const ahead = pass({ newest, sourceClock: '2026-01-05T12:10:00.000Z' });
-  assert.equal(watermarkAfter(ahead, 0), '2026-01-05T12:10:00.000Z');
+  assert.equal(watermarkAfter(ahead, 0), at);
   const behind = pass({ newest, sourceClock: '2026-01-05T11:50:00.000Z' });
   assert.equal(watermarkAfter(behind, 0), '2026-01-05T11:50:00.000Z');
 });
@@ -66,4 +66,35 @@ test('A failed record that no list holds keeps the watermark at its time, and a 
   assert.equal(watermarkAfter(pass({ newest, holdBack: earlier }), 60), earlier);
   const later = pass({ newest, holdBack: '2026-01-05T10:59:30.000Z' });
   assert.equal(watermarkAfter(later, 60), '2026-01-05T10:59:00.000Z');
+});
+
+test('The time of a failed record is the bound to the millisecond, and it is not reckoned less the overlap.', () => {
+  const newest = '2026-01-05T11:00:00.000Z';
+  const heldAt = (holdBack: string) => watermarkAfter(pass({ newest, holdBack }), 60);
+  assert.equal(heldAt('2026-01-05T10:58:59.999Z'), '2026-01-05T10:58:59.999Z');
+  assert.equal(heldAt('2026-01-05T10:59:00.000Z'), '2026-01-05T10:59:00.000Z');
+  assert.equal(heldAt('2026-01-05T10:59:00.001Z'), '2026-01-05T10:59:00.000Z');
+});
+
+test('A failed record holds the watermark back only where the pass saw a change that could move it.', () => {
+  assert.equal(watermarkAfter(pass({ holdBack: '2026-01-05T09:00:00.000Z' }), 60), undefined);
+});
+
+test('A watermark of this very moment is believed, and one that lies a millisecond ahead is not: everything is read.', () => {
+  const nowMs = Date.parse(at);
+  const fullAt = '2026-01-05T11:00:00.000Z';
+  assert.deepEqual(windowAt({ at, fullAt }, nowMs), { since: at, full: false });
+  assert.deepEqual(windowAt({ at, fullAt }, nowMs - 1), { since: initialSince, full: true });
+  assert.deepEqual(windowAt({ at: '9999-12-31T23:59:59.999Z', fullAt }, nowMs), { since: initialSince, full: true });
+});
+
+test('A full pass that is said to begin in the future is not believed, and one of this very moment is.', () => {
+  const nowMs = Date.parse(at);
+  const early = '2026-01-05T11:00:00.000Z';
+  assert.deepEqual(windowAt({ at: early, fullAt: at }, nowMs), { since: early, full: false });
+  assert.deepEqual(windowAt({ at: early, fullAt: at }, nowMs - 1), { since: initialSince, full: true });
+});
+
+test('An overlap that reaches before the year 0 begins with it.', () => {
+  assert.equal(watermarkAfter(pass({ newest: '0000-01-01T00:00:01.000Z' }), 60), '0000-01-01T00:00:00.000Z');
 });
