@@ -38,8 +38,6 @@ export function createSend<A extends Head, S>(options: {
   credentials: Credentials<S>;
   authorization: (secret: S) => string;
   guard: Guard;
-  /** Sent with every request, unless it says otherwise. */
-  headers?: Record<string, string>;
   /** Shared by all requests that the server may throttle. */
   pace?: Pace;
   /** A throttled request is tried for as long as the server throttles everybody, even if it is the only one. */
@@ -47,7 +45,7 @@ export function createSend<A extends Head, S>(options: {
   /** Called for each answer that throttles, and for each 503. */
   throttled?: (() => void) | undefined;
 }): Send<A> {
-  const { name, http, credentials, authorization, guard, headers, pace, patient = false, throttled } = options;
+  const { name, http, credentials, authorization, guard, pace, patient = false, throttled } = options;
   /** Requests under way, with their pauses. */
   let requests = 0;
 
@@ -101,8 +99,8 @@ export function createSend<A extends Head, S>(options: {
     try {
       guard.signal.throwIfAborted();
       guard.check();
-      const all = { ...headers, ...request.headers, authorization: authorization(secret) };
-      return await http.send({ ...request, headers: all });
+      const headers = { ...request.headers, authorization: authorization(secret) };
+      return await http.send({ ...request, headers });
     } catch (error) {
       if (!(error instanceof HttpError)) throw error;
       return error;

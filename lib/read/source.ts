@@ -45,7 +45,7 @@ export function openSource(job: SourceJob, server: SourceServer): Source {
     job.authorization(secret.source);
   const headers = { accept: 'application/json', 'accept-encoding': ACCEPT_ENCODING, 'user-agent': userAgent(jobName) };
   const pace = createPace({ concurrency: MAX_REQUESTS });
-  const asking = { name: 'source', credentials, authorization, guard, headers, pace, throttled };
+  const asking = { name: 'source', credentials, authorization, guard, pace, throttled };
   const json = { send: async (request: HttpRequest) => readJson(await http.send(request)) };
   // The list has no other page to go on with meanwhile. A single record has, so a throttling of it alone is its own.
   const sendForPage = createSend({ ...asking, http: json, patient: true });
@@ -58,8 +58,8 @@ export function openSource(job: SourceJob, server: SourceServer): Source {
   let clock: string | undefined;
 
   async function get<A extends Head>(path: string, send: Send<A>, accept?: string): Promise<A> {
-    const headers = accept === undefined ? {} : { accept };
-    const answer = await send({ method: 'GET', path, headers }).catch((cause) => fail(path, cause));
+    const asked = accept === undefined ? headers : { ...headers, accept };
+    const answer = await send({ method: 'GET', path, headers: asked }).catch((cause) => fail(path, cause));
     const { status } = answer;
     if (!isSuccess(status) && status !== 304) {
       throw new SourceError(`GET ${path} at the source was answered with ${status}`, { status });

@@ -4,7 +4,6 @@ import { createPace, type Pace } from '../http/pace.ts';
 import { type Credentials, createSend, type Send } from '../http/send.ts';
 import { isTransientAnswer } from '../http/throttling.ts';
 import { identityFor, type TlsSecret } from '../http/tls.ts';
-import { userAgent } from '../http/user-agent.ts';
 import type { TargetJob } from '../job.ts';
 import type { Guard } from '../time/guard.ts';
 import { MAX_ANSWER_BYTES, pushRecord } from './push.ts';
@@ -74,10 +73,8 @@ export function openTarget<R>(job: TargetJob<R>, writing: Writing<R>, fence: Fen
     keepBytes: 'push' in job ? MAX_ANSWER_BYTES : 0,
   });
   const authorization = (secret: { target: { token: string } }) => `Bearer ${secret.target.token}`;
-  // To unpack an answer costs more than a small one, which few servers pack.
-  const headers = { accept: 'application/json', 'accept-encoding': 'identity', 'user-agent': userAgent(jobName) };
-  const send = createSend({ name: 'target', http, credentials, authorization, guard, headers, pace, throttled });
-  const requestFor = requestMaker({ runId, id, fence });
+  const send = createSend({ name: 'target', http, credentials, authorization, guard, pace, throttled });
+  const requestFor = requestMaker({ runId, id, fence, jobName });
   const close = () => http[Symbol.asyncDispose]();
 
   async function call(request: Parameters<Send>[0]): Promise<HttpAnswer> {

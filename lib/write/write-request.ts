@@ -1,6 +1,7 @@
 import { hash } from 'node:crypto';
 import { TargetError } from '../errors.ts';
 import type { HttpRequest } from '../http/client.ts';
+import { userAgent } from '../http/user-agent.ts';
 import type { TargetRequest } from '../job.ts';
 
 /**
@@ -22,9 +23,15 @@ export function requestMaker<R>(options: {
   runId: string;
   id: (record: R) => string;
   fence: { token: string; scope: string };
+  /** Named to the target. */
+  jobName?: string | undefined;
 }): MakeRequest<R> {
-  const { runId, id, fence } = options;
+  const { runId, id, fence, jobName } = options;
   const fixedHeaders = {
+    accept: 'application/json',
+    // To unpack a small answer costs more than it saves.
+    'accept-encoding': 'identity',
+    'user-agent': userAgent(jobName),
     'content-type': 'application/json',
     'x-fencing-token': fence.token,
     'x-fencing-scope': encodeHeader(fence.scope),

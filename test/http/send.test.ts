@@ -20,7 +20,6 @@ async function open(
     check?: () => void;
     pace?: Pace;
     patient?: boolean;
-    headers?: Record<string, string>;
     throttled?: () => void;
   } = {},
 ) {
@@ -42,7 +41,7 @@ async function open(
   });
   const owned = stack.move();
   return Object.assign(state, {
-    send: (path = '/', headers: Record<string, string> = {}) => send({ method: 'PUT', path, body: '{}', headers }),
+    send: (path = '/') => send({ method: 'PUT', path, body: '{}' }),
     [Symbol.asyncDispose]: () => owned.disposeAsync(),
   });
 }
@@ -192,22 +191,6 @@ test('A patient request is tried for as long as the server throttles, although i
   await using down = await open((response) => status(response, 503), options);
   assert.equal((await down.send()).status, 503);
   assert.equal(down.attempts, 5);
-});
-
-test('A request has the headers of all, and its own before them.', async () => {
-  const seen: (string | undefined)[] = [];
-  const headers = { accept: 'application/json', 'user-agent': 'solotick' };
-  await using server = await open(
-    (response) => {
-      const { accept, 'user-agent': agent } = response.req.headers;
-      seen.push(accept, agent);
-      response.end();
-    },
-    { headers },
-  );
-  await server.send();
-  await server.send('/', { accept: 'text/csv' });
-  assert.deepEqual(seen, ['application/json', 'solotick', 'text/csv', 'solotick']);
 });
 
 test('An answer that is too large is final at once.', async () => {
