@@ -28,6 +28,64 @@ test('A tick is our own event, EventBridge’s, or an empty one by hand.', () =>
   assert.deepEqual(parseTick({ ...scheduled, source: 'aws.scheduler' }), { kind: 'tick', scheduledTime });
 });
 
+test('A tick, a continuation and a backfill may be of one shard, whose index lies below their number.', () => {
+  const shard = { index: 1, of: 2 };
+  assert.deepEqual(parseTick({ shard }), { kind: 'tick', shard });
+  assert.deepEqual(parseBackfill({ shard }).shard, shard);
+  const fault = (shard: unknown) => {
+    try {
+      parseTick({ shard });
+    } catch (error) {
+      return (error as Error).message.replace('the tick event was refused: ', '');
+    }
+    return undefined;
+  };
+  assert.equal(fault({ index: 0, of: 1 }), undefined);
+  for (const wrong of [
+    { index: 2, of: 2 },
+    { index: 3, of: 2 },
+    { index: 0, of: 0 },
+  ])
+    assert.equal(fault(wrong), 'shard: index must be below of');
+  assert.match(fault({ index: -1, of: 2 }) ?? '', /^shard\.index: /);
+  assert.match(fault({ index: 0.5, of: 2 }) ?? '', /^shard\.index: /);
+  assert.match(fault({ index: 0, of: '2' }) ?? '', /^shard\.of: /);
+  assert.equal(fault({ index: 0 }), 'shard.of is missing');
+  assert.equal(fault({ ...shard, shards: 2 }), 'unknown key shard.shards');
+});
+
+test('A continuation is a tick that names the first run of its chain and the number of runs since.', () => {
+  const event = { kind: 'continue', root: 'run-1', hop: 1 };
+  const tick = { kind: 'tick', shard: undefined, continues: { root: 'run-1', hop: 1 } };
+  assert.deepEqual(parseTick(event), tick);
+  const shard = { index: 0, of: 2 };
+  assert.deepEqual(parseTick({ ...event, shard }), { ...tick, shard });
+  for (const [what, message] of [
+    [{ root: '' }, /^the continue event was refused: root: /],
+    [{ hop: 0 }, /^the continue event was refused: hop: /],
+    [{ hop: 1.5 }, /^the continue event was refused: hop: /],
+    [{ scheduledTime: '2026-11-24T12:15:00Z' }, /^the continue event was refused: unknown key scheduledTime$/],
+  ] as const)
+    assert.throws(() => parseTick({ ...event, ...what }), refused(message));
+  assert.throws(() => parseTick({ kind: 'continue', hop: 1 }), refused(/: root is missing$/));
+});
+
+test('An event is refused by the name of what it should have been.', () => {
+  assert.throws(() => parseTick({ nope: 1 }), refused(/^the tick event was refused: unknown key nope$/));
+  assert.throws(() => parseTick({ ...scheduled, time: 7 }), refused(/^the tick event was refused: time: /));
+  assert.throws(() => parseBackfill({ nope: 1 }), refused(/^the backfill event was refused: unknown key nope$/));
+  assert.throws(() => parseControl({ action: 'status', nope: 1 }), refused(/^the control event was refused: unknown/));
+});
+
+test('A value with several faults is refused for the first of them only.', () => {
+  assert.throws(
+    () => parseTick({ scheduledTime: 'now' }),
+    refused(
+      /^the tick event was refused: scheduledTime: must be an ISO 8601 time with a zone, such as 2026-01-31T12:00:00Z$/,
+    ),
+  );
+});
+
 test('An EventBridge event that is not a scheduled one is refused.', () => {
   assert.throws(() => parseTick({ ...scheduled, source: 'aws.s3' }), refused(/source/));
   assert.throws(() => parseTick({ ...scheduled, 'detail-type': 'Object Created' }), refused(/detail-type/));
@@ -81,13 +139,23 @@ test('Ids and a window exclude each other, and so do a rehearsal and a continuat
     () => parseBackfill({ ids: ['a'], since: '2026-11-02T00:00:00Z' }),
     refused(/ids and a window \(since, until\) exclude each other/),
   );
+  assert.throws(
+    () => parseBackfill({ ids: ['a'], until: '2026-11-02T00:00:00Z' }),
+    refused(/ids and a window \(since, until\) exclude each other/),
+  );
   assert.throws(() => parseBackfill({ dryRun: true, backfillId: 'b' }), refused(/dryRun and backfillId exclude/));
+  const backfillId = `${'b'.repeat(60)}_-Z9`;
+  assert.equal(parseBackfill({ backfillId }).backfillId, backfillId);
+  assert.equal(parseBackfill({ dryRun: true }).dryRun, true);
 });
 
 test('A value of a wrong type is refused with its path.', () => {
   for (const [event, where] of [
     [{ ids: [] }, 'ids: must name an id'],
     [{ ids: ['a', ''] }, 'ids.1: must not be empty'],
+    [{ ids: ['a', '.'] }, 'ids.1: must not be "." or ".."'],
+    [{ ids: ['..'] }, 'ids.0: must not be "." or ".."'],
+    [{ ids: ['\ud800'] }, 'ids.0: must be well-formed Unicode'],
     [{ ids: 'a' }, 'ids: '],
     [{ ids: [1] }, 'ids.0: '],
     [{ since: 1_767_225_600_000 }, 'since: '],
@@ -103,6 +171,9 @@ test('A value of a wrong type is refused with its path.', () => {
     [{ concurrency: 0 }, 'concurrency: '],
     [{ dryRun: 'yes' }, 'dryRun: '],
     [{ backfillId: '../lock' }, 'backfillId: must be an id from an earlier result'],
+    [{ backfillId: 'lock/..' }, 'backfillId: must be an id from an earlier result'],
+    [{ backfillId: '' }, 'backfillId: must be an id from an earlier result'],
+    [{ backfillId: 'b'.repeat(65) }, 'backfillId: must be an id from an earlier result'],
   ] as const) {
     assert.throws(
       () => parseBackfill(event),
@@ -125,7 +196,17 @@ test('One error lists all faults of an event.', () => {
   );
 });
 
-test('Control shows the status, pauses with a note, resumes and resets, each with its own keys only.', () => {
+test('Control shows the status, pauses with a note, resumes and resets, each with its own keys only.', (t) => {
+  assert.deepEqual(parseControl({ action: 'resume' }), { action: 'resume' });
+  for (const what of ['checkpoint', 'failed', 'watermark'])
+    assert.deepEqual(parseControl({ action: 'reset', what }), { action: 'reset', what });
+  assert.throws(() => parseControl({ action: 'reset', what: 'everything' }), refused(/what: /));
+  t.mock.method(Date, 'now', () => Date.parse('2026-11-24T12:15:00Z'));
+  const resetTo = (to: string) => parseControl({ action: 'reset', what: 'watermark', to });
+  assert.deepEqual(resetTo('2026-11-24T12:15:00Z'), {
+    ...{ action: 'reset', what: 'watermark', to: '2026-11-24T12:15:00.000Z' },
+  });
+  assert.throws(() => resetTo('2026-11-24T12:15:00.001Z'), refused(/to: must not be in the future/));
   assert.deepEqual(parseControl({ action: 'status' }), { action: 'status' });
   assert.deepEqual(parseControl({ action: 'pause', note: 'moving' }), { action: 'pause', note: 'moving' });
   assert.deepEqual(parseControl({ action: 'resume' }), { action: 'resume' });

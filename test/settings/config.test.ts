@@ -77,7 +77,11 @@ for (const [name, values] of Object.entries({
     'source.example',
     'ftp://source.example',
     'https://u:hunter2@source.example',
+    'https://hunter2@source.example',
+    'https://:hunter2@source.example',
     'https://s.example?key=hunter2',
+    'xhttps://source.example',
+    'httpsx://source.example',
   ],
   TARGET_URL: ['https://target.example#hunter2', 'http://'],
   ETCD_ENDPOINTS: [
@@ -90,15 +94,21 @@ for (const [name, values] of Object.entries({
     'http://@a:2379',
     'http://a:2379#',
     'http://a:99999',
+    'xhttp://a:2379',
+    'http://a:2379/?x',
   ],
   SOURCE_TIMEOUT_MS: ['0', '1.5', '-1', '1e3', 'hunter2', '900001'],
   TARGET_TIMEOUT_MS: ['0x10', 'soon'],
+  TARGET_REGION_ID: ['.', '..'],
   LOCK_TTL_SECONDS: ['4', '3601', '15s'],
   CONCURRENCY: ['0', '10001', 'many'],
   DEADLINE_RESERVE_SECONDS: ['0', '601'],
   STARTING_DEADLINE_SECONDS: ['0', 'never'],
   MIN_INTERVAL_SECONDS: ['0', '-5'],
   SHARDS: ['0', '1001'],
+  MAX_WRITES_PER_SECOND: ['0', '2147484'],
+  CONTINUE: ['self ish', 'never'],
+  DEAD_LETTER_QUEUE_URL: ['queue', 'ftp://queue'],
   SKIPS_BEFORE_WARNING: ['0', 'all'],
   FAILURES_BEFORE_STOP: ['0', 'all'],
   INITIAL_SINCE: ['yesterday', '2026-01-01', '2026-01-01T00:00:00', '2026-13-01T00:00:00Z'],
@@ -115,6 +125,46 @@ for (const [name, values] of Object.entries({
     }
   });
 }
+
+test('A bound is within its setting.', () => {
+  const bounds = {
+    ...{ SOURCE_TIMEOUT_MS: '900000', LOCK_TTL_SECONDS: '3600', CONCURRENCY: '10000', SHARDS: '1000' },
+    ...{ MAX_WRITES_PER_SECOND: '2147483', WATERMARK_OVERLAP_SECONDS: '0', FULL_EVERY_HOURS: '87600' },
+  };
+  const { source, lockTtlSeconds, concurrency, shards, ...rest } = readSettings({ ...required, ...bounds }, 'models');
+  assert.deepEqual([source.timeoutMs, lockTtlSeconds, concurrency, shards], [900_000, 3600, 10_000, 1000]);
+  assert.deepEqual(
+    [rest.maxWritesPerSecond, rest.watermarkOverlapSeconds, rest.fullEveryHours],
+    [2_147_483, 0, 87_600],
+  );
+  assert.equal(readSettings({ ...required, LOCK_TTL_SECONDS: ' 5 ' }, 'models').lockTtlSeconds, 5);
+});
+
+test('A partial run is continued by the next tick, or by itself where that is asked for.', () => {
+  assert.equal(readSettings(required, 'models').continue, 'next-tick');
+  for (const wanted of ['next-tick', 'self'] as const)
+    assert.equal(readSettings({ ...required, CONTINUE: wanted }, 'models').continue, wanted);
+  assert.equal(
+    faultOf({ ...required, CONTINUE: 'never' }),
+    '1 setting(s) missing or malformed: CONTINUE must be next-tick or self',
+  );
+});
+
+test('A URL is kept without the slashes at its end, and one over plain HTTP is taken.', () => {
+  const given = { SOURCE_URL: ' http://source.example/api// ', DEAD_LETTER_QUEUE_URL: 'http://queue/1/q' };
+  const { source, deadLetterQueueUrl } = readSettings({ ...required, ...given }, 'models');
+  assert.deepEqual([source.url, deadLetterQueueUrl], ['http://source.example/api', 'http://queue/1/q']);
+});
+
+test('A key that does not begin below the lock or among the state is taken.', () => {
+  for (const [LOCK_KEY, STATE_PREFIX] of [
+    ['/a/lock', '/a/lock-state/'],
+    ['/a/lock', '/a/lock.shardsx/'],
+    ['/a/state/lock', '/a/state/'],
+    ['/a/state/backfills-lock', '/a/state/'],
+  ] as const)
+    assert.equal(readSettings({ ...required, LOCK_KEY, STATE_PREFIX }, 'models').statePrefix, STATE_PREFIX);
+});
 
 test('A time is stored in UTC, whatever zone it was written in.', () => {
   const { initialSince } = readSettings({ ...required, INITIAL_SINCE: '2026-01-01T01:00:00+01:00' }, 'models');

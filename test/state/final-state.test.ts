@@ -117,6 +117,10 @@ test('A pass that saw nothing keeps the watermark, and without one writes none.'
   const before = { watermark: { at: hour('08'), fullAt: hour('07') } };
   assert.deepEqual(left('completed', { before, pass: { full: false } }).put.watermark, before.watermark);
   assert.ok(!('watermark' in left('completed').put));
+  // The watermark was reset while the pass was under way.
+  assert.deepEqual(left('completed', { pass: { full: false, newest } }).put.watermark, {
+    at: '2026-01-05T09:59:00.000Z',
+  });
 });
 
 test('While a tick works it saves its pass, its failed records and what it has dead-lettered.', () => {

@@ -77,6 +77,7 @@ test('A key that is no division’s belongs to none.', () => {
     '/job/lock.shards/x-of-2/1f',
     '/job/lock.shards/0-of-2',
     '/job/lock.shards/of/0-of-2/1f',
+    '/job/lock.shards/x.shards/0-of-2/1f',
     '/job/lock.other/0-of-2/1f',
   ])
     assert.equal(isOtherDivision(key, placesOf(settings(7))), false, key);
