@@ -6,7 +6,7 @@ import pLimit from 'p-limit';
  *
  *   taking ── no items left ──▶ idle ── offer ──▶ taking
  *     └── the limit has fallen ──▶ parked in p-limit's queue ── the limit rises ──▶ taking
- *   a lane ends when the signal aborts, or after `end` when no item is left
+ *   a lane ends when it is done and the signal has aborted, or after `end` when no item is left
  *
  *   const lanes = openLanes({ concurrency: 50, signal, failed: (error) => log(error) });
  *   for await (const page of pages) await lanes.offer(page, write);
@@ -80,10 +80,7 @@ export function openLanes(options: {
     resolve();
   }
 
-  function stop() {
-    wakeLanes();
-    allTaken.resolve();
-  }
+  const stop = () => allTaken.resolve();
 
   signal.addEventListener('abort', stop);
   for (let opened = 0; opened < options.concurrency; opened++) openLane();

@@ -41,7 +41,9 @@ async function stateOf(promise: Promise<unknown>) {
 }
 
 test('Lanes take items in their order, as many at a time as there are lanes, and the next when one is done.', async () => {
-  const { lanes, work, finish, taken, inFlight } = start(2);
+  const { failures, lanes, work, finish, taken, inFlight } = start(2);
+  // Nothing is taken before something is offered.
+  await nextTurn();
   const offered = lanes.offer(items('abc'), work);
   assert.equal(await stateOf(offered), 'waits');
   assert.deepEqual([taken(), inFlight()], ['ab', 2]);
@@ -51,6 +53,7 @@ test('Lanes take items in their order, as many at a time as there are lanes, and
   assert.deepEqual(await stateOf(offered), { value: 0 });
   await finish('a', 'c');
   await lanes.end();
+  assert.deepEqual(failures, []);
 });
 
 test('Lanes that are idle take what is offered later, and those that are free take it beside what is in flight.', async () => {
