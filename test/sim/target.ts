@@ -1,0 +1,77 @@
+import type { Answer, Request } from './request.ts';
+import { type Surroundings, weatherOn } from './weather.ts';
+
+/** A model of the shipped job's target: it compares fencing tokens and knows repeated requests by their idempotency key. */
+export interface ModelTarget {
+  answer(request: Request): Answer;
+  /** The body that is stored of each record. */
+  readonly stored: ReadonlyMap<string, Stored>;
+  /** The number of writes accepted with this token. */
+  accepted(scope: string, token: string): number;
+  /** The target's operator lets it forget the highest tokens, as after a restore of etcd. */
+  forgetTokens(): void;
+}
+
+interface Stored {
+  body: { updatedAt: string; name: string };
+  /** Its sender had given it up and then written another version: this one came after that and replaced it. */
+  overtaken: boolean;
+  tenure: string;
+  madeAtMs: number;
+}
+
+export function createModelTarget(
+  world: Surroundings & { violation(what: string): void; tell(what: string): void },
+  random: () => number,
+): ModelTarget {
+  const highest = new Map<string, bigint>();
+  const accepted = new Map<string, number>();
+  const stored = new Map<string, Stored>();
+  const applied = new Set<string>();
+
+  function answer(status: number, retryAfterSeconds?: number): Answer {
+    const headers: Record<string, string> =
+      retryAfterSeconds === undefined ? {} : { 'retry-after': String(retryAfterSeconds) };
+    return { status, headers, body: Buffer.from('{}') };
+  }
+
+  function refusal(id: string): Answer | undefined {
+    const throttle = weatherOn(world, 'target', 'throttles');
+    if (throttle && random() < throttle.share) return answer(throttle.status, throttle.retryAfterSeconds);
+    const fault = weatherOn(world, 'target', 'fails');
+    if (fault && random() < fault.share) return answer(fault.status);
+    const everybody = weatherOn(world, 'target', 'refuses-everybody');
+    if (everybody) return answer(everybody.status);
+    const some = weatherOn(world, 'target', 'refuses');
+    return some?.ids.includes(id) ? answer(some.status) : undefined;
+  }
+
+  return {
+    answer(request) {
+      const { method, path, headers, body = '' } = request;
+      const id = decodeURIComponent(/^\/v1\/regions\/eu\/models\/([^/]+)$/.exec(path)?.[1] ?? '');
+      const { 'x-fencing-token': token = '', 'x-fencing-scope': scope = '', 'idempotency-key': key = '' } = headers;
+      if (method !== 'PUT' || id === '' || !/^\d+$/.test(token) || scope === '' || key === '') {
+        world.violation(`the target got a malformed write: ${method} ${path} ${JSON.stringify(headers)}`);
+        return answer(400);
+      }
+      const refused = refusal(id);
+      if (refused) return refused;
+      if (BigInt(token) < (highest.get(scope) ?? 0n)) return answer(412);
+      highest.set(scope, BigInt(token));
+      const tenure = `${scope} ${token}`;
+      accepted.set(tenure, (accepted.get(tenure) ?? 0) + 1);
+      if (applied.has(`${tenure} ${key}`)) return answer(200);
+      applied.add(`${tenure} ${key}`);
+      const now = JSON.parse(body) as Stored['body'];
+      const before = stored.get(id);
+      const late = before?.tenure === tenure && before.madeAtMs >= (request.endedAtMs ?? Number.POSITIVE_INFINITY);
+      stored.set(id, { body: now, overtaken: late, tenure, madeAtMs: request.madeAtMs });
+      world.tell(`the target stores ${id} of ${now.updatedAt}, token ${token}`);
+      return answer(200);
+    },
+    stored,
+    accepted: (scope, token) => accepted.get(`${scope} ${token}`) ?? 0,
+    forgetTokens: () => highest.clear(),
+  };
+}

@@ -1,0 +1,35 @@
+import type { ModelEtcd } from './etcd.ts';
+import type { Process } from './process.ts';
+import type { Answer, Request } from './request.ts';
+import type { ModelSource } from './source.ts';
+import type { ModelTarget } from './target.ts';
+import type { Surroundings } from './weather.ts';
+
+/** Everything that a history is played with. */
+export interface World extends Surroundings {
+  /** Faults that are switched on although `lib` does not cope with all of them yet. */
+  strict: ReadonlySet<string>;
+  /** Whether some process's wall clock may be behind. */
+  clocksGoBack: boolean;
+  etcd: ModelEtcd;
+  source: ModelSource;
+  target: ModelTarget;
+  /** The ids in the dead-letter queue. */
+  deadLetters: Set<string>;
+  /** Something happened that must not. */
+  violation(what: string): void;
+  /** Tells what happens to whoever reads along. */
+  tell(what: string): void;
+  /** A function was invoked by a run that wants to be continued. */
+  invoked(event: Record<string, unknown>): void;
+  /** A request is about to leave. */
+  requestMade(process: Process, request: Request): void;
+  answerReceived(process: Process, request: Request, answer: Answer): void;
+}
+
+const worlds = new WeakMap<Process, World>();
+
+/** The world that a process lives in. */
+export const worldOf = (process: Process): World => worlds.get(process)!;
+
+export const joinWorld = (process: Process, world: World): void => void worlds.set(process, world);
