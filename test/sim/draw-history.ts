@@ -8,10 +8,10 @@ import { type Clocks, EPOCH_MS, RIGHT_CLOCKS } from './process.ts';
  * Draws the history of a seed. Each seed leaves most kinds of faults out, so that those which are there can have their full
  * effect (swarm testing: https://users.cs.utah.edu/~regehr/papers/swarm12.pdf).
  */
-export function drawHistory(seed: number, strict: ReadonlySet<string> = new Set()): History {
+export function drawHistory(seed: number, unmended: ReadonlySet<string> = new Set()): History {
   const draw = drawWith(mulberry32(seed));
   const overlapSeconds = draw.one([0, 1, 5, 60]);
-  const env = drawSettings(draw, overlapSeconds, strict.has('short-reserve') ? 1 : 5);
+  const env = drawSettings(draw, overlapSeconds, unmended.has('short-reserve') ? 1 : 5);
   const lastsMs = draw.from(30, 200) * 1000;
   const records = Array.from({ length: draw.from(1, 24) }, (_, index) => ({
     id: `m-${String(index).padStart(2, '0')}`,
@@ -23,6 +23,7 @@ export function drawHistory(seed: number, strict: ReadonlySet<string> = new Set(
   return {
     seed,
     env,
+    readsById: draw.chance(0.85),
     records,
     source: {
       order: draw.one(['id', 'updatedAt']),
@@ -39,22 +40,20 @@ export function drawHistory(seed: number, strict: ReadonlySet<string> = new Set(
     },
     leftBehind: draw.chance(0.1) ? { checkpoint: {}, watermark: { at: '2026-01-01T00:00:00Z' } } : {},
     invocations,
-    weather: drawWeather(draw, { lastsMs, ids, names: invocations.map(({ name }) => name), strict }),
+    weather: drawWeather(draw, { lastsMs, ids, names: invocations.map(({ name }) => name), unmended }),
     changes: drawChanges(draw, { lastsMs, ids, overlapSeconds }),
   };
 }
 
 function drawSettings(draw: Draw, overlapSeconds: number, leastReserve: number): Record<string, string> {
   return {
-    ...{ STAGE: 'sim', SECRET_ID: 'sim', TARGET_REGION_ID: 'eu' },
-    ...{ SOURCE_URL: 'http://source', TARGET_URL: 'http://target', ETCD_ENDPOINTS: draw.one(ENDPOINTS) },
-    ...{ LOCK_KEY: '/sim/lock', STATE_PREFIX: '/sim/state/' },
+    ...(draw.chance(0.5) && { ETCD_ENDPOINTS: 'http://etcd-1:2379,http://etcd-2:2379' }),
     LOCK_TTL_SECONDS: String(draw.one([5, 10, 15, 30])),
     DEADLINE_RESERVE_SECONDS: String(draw.from(leastReserve, 10)),
     CONCURRENCY: String(draw.from(1, 6)),
     FAILURES_BEFORE_STOP: String(draw.from(2, 8)),
-    SOURCE_TIMEOUT_MS: String(draw.from(2, 6) * 1000),
-    TARGET_TIMEOUT_MS: String(draw.from(2, 6) * 1000),
+    SOURCE_TIMEOUT_MS: String(draw.from(3, 6) * 1000),
+    TARGET_TIMEOUT_MS: String(draw.from(3, 6) * 1000),
     WATERMARK_OVERLAP_SECONDS: String(overlapSeconds),
     ...(draw.chance(0.2) && { FULL_EVERY_HOURS: '1' }),
     ...(draw.chance(0.2) && { MIN_INTERVAL_SECONDS: String(draw.from(5, 40)) }),
@@ -65,8 +64,6 @@ function drawSettings(draw: Draw, overlapSeconds: number, leastReserve: number):
     ...(draw.chance(0.15) && { SHARDS: '2' }),
   };
 }
-
-const ENDPOINTS = ['http://etcd-1:2379', 'http://etcd-1:2379,http://etcd-2:2379'];
 
 function drawInvocations(
   draw: Draw,

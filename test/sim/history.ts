@@ -3,8 +3,10 @@ import type { Clocks } from './process.ts';
 /** All that a seed has drawn: a world, and what happens in it. Plain data, so that it can be cut down and printed. */
 export interface History {
   seed: number;
-  /** Settings, as environment variables. */
+  /** The drawn settings, as environment variables. */
   env: Record<string, string>;
+  /** Whether the job can read a single record. */
+  readsById: boolean;
   records: { id: string; ageSeconds: number; invalid?: boolean }[];
   source: {
     order: 'id' | 'updatedAt';

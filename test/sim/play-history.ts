@@ -5,11 +5,13 @@ import type { Status } from '../../lib/run/control.ts';
 import type { Result } from '../../lib/run/result.ts';
 import type { SecretStore } from '../../lib/settings/secrets.ts';
 import { mulberry32 } from '../support/random.ts';
+import { checkRequests } from './check-requests.ts';
 import { checkRest } from './check-rest.ts';
-import { createChecks, type Running } from './checks.ts';
+import { checkResults } from './check-results.ts';
 import { createModelEtcd } from './etcd.ts';
 import { endOfFaults, type Fault, type History, type Invocation } from './history.ts';
 import { current, type Process, RIGHT_CLOCKS, startProcess } from './process.ts';
+import { type Checkpoint, placesOf, type Running } from './running.ts';
 import { createModelSource } from './source.ts';
 import { createModelTarget } from './target.ts';
 import { createTimeline } from './timeline.ts';
@@ -37,6 +39,13 @@ export interface Played {
   events: number;
 }
 
+/** Settings that are the same in all worlds. */
+const PLACES = {
+  ...{ STAGE: 'sim', SECRET_ID: 'sim', TARGET_REGION_ID: 'eu' },
+  ...{ SOURCE_URL: 'http://source', TARGET_URL: 'http://target', ETCD_ENDPOINTS: 'http://etcd-1:2379' },
+  ...{ LOCK_KEY: '/sim/lock', STATE_PREFIX: '/sim/state/' },
+};
+
 /** The longest that an invocation takes, and the longest that a dead one holds the lock. */
 const UNTIL_REST_MS = 120_000;
 
@@ -46,17 +55,18 @@ const UNTIL_REST_MS = 120_000;
  */
 export function playHistory(
   history: History,
-  options: { strict?: ReadonlySet<string>; tell?: (what: string) => void } = {},
+  options: { unmended?: ReadonlySet<string>; tell?: (what: string) => void } = {},
 ): Played {
-  const { strict = new Set(), tell } = options;
+  const { unmended = new Set(), tell } = options;
   const violations: string[] = [];
   const outcomes: Record<string, number> = {};
   const timeline = createTimeline();
   const running = new Map<string, Running>();
   const serverChance = mulberry32(history.seed ^ 0xca11);
-  const settings = readSettings({ ...history.env }, job.name);
-  const base = { history, timeline, strict, deadLetters: new Set<string>() };
+  const settings = readSettings({ ...PLACES, ...history.env }, job.name);
+  const base = { pausedSinceMs: Number.POSITIVE_INFINITY, history, timeline, unmended, deadLetters: new Set<string>() };
   let invokedAgain = 0;
+  const jobPlayed = history.readsById ? job : { ...job, source: { ...job.source, one: undefined } };
 
   const world = {
     ...base,
@@ -69,7 +79,7 @@ export function playHistory(
     etcd: createModelEtcd({
       nowMs: () => timeline.nowMs,
       at: timeline.at,
-      expired: (id) => checks.leaseExpired(id),
+      expired: (id) => requests.leaseExpired(id),
     }),
     violation(what) {
       world.tell(`VIOLATION ${what}`);
@@ -89,16 +99,18 @@ export function playHistory(
     },
     requestMade(process, request) {
       world.tell(`${process.name} ${request.method} ${request.to} ${request.path}`);
-      checks.requestMade(process, request);
+      requests.requestMade(process, request);
     },
     answerReceived(process, request, answer) {
       world.tell(`${process.name} got ${answer.status} for ${request.path}`);
-      checks.answerReceived(process, request, answer);
+      requests.answerReceived(process, request, answer);
     },
+    requestEnded: (process, request) => requests.requestEnded(process, request),
   } as World;
   world.source = createModelSource(world, serverChance);
   world.target = createModelTarget(world, serverChance);
-  const checks = createChecks(world, running);
+  const requests = checkRequests(world, running);
+  const checkEnded = checkResults(world);
 
   const onRejection = (error: unknown) => world.violation(`nobody handles ${(error as Error)?.stack ?? error}`);
   process.on('unhandledRejection', onRejection);
@@ -137,6 +149,7 @@ export function playHistory(
     });
     timeline.at(fromMs + forMs, () => {
       world.tell('etcd is restored');
+      world.pausedSinceMs = Number.POSITIVE_INFINITY;
       world.etcd.restore(snapshot, { bumpRevision });
     });
   }
@@ -174,7 +187,7 @@ export function playHistory(
       const label = labelOf(outcome);
       outcomes[label] = (outcomes[label] ?? 0) + 1;
       world.tell(`${name} ends: ${label}`);
-      checks.ended(run);
+      checkEnded(run);
     };
     simulated.enter(() =>
       invoke(invocation, given).then(
@@ -190,18 +203,29 @@ export function playHistory(
   }
 
   function sessionOpened({ name, session }: Process) {
-    running.get(name)!.restores = world.etcd.restores;
+    const run = running.get(name)!;
+    const checkpoint = world.etcd.value(`${placesOf(run).statePrefix}checkpoint`) as Checkpoint | undefined;
+    run.opening = { atMs: timeline.nowMs, restores: world.etcd.restores, checkpoint };
     world.tell(`${name} has lease ${session?.leaseId}`);
   }
 
   async function invoke(invocation: Invocation, given: Parameters<typeof run>[2]): Promise<Result | Status> {
     const { goesOnWith, event } = invocation;
-    if (invocation.function === 'sync') return run(job, parseTick(event), given);
-    if (invocation.function === 'control') return control(parseControl(event), given);
+    if (invocation.function === 'sync') return run(jobPlayed as Job<unknown>, parseTick(event), given);
+    if (invocation.function === 'control') return changeByHand(invocation, given);
     const outcome = goesOnWith === undefined ? undefined : running.get(goesOnWith)?.outcome;
     const before = outcome && 'result' in outcome ? (outcome.result as Result) : undefined;
     const backfillId = before?.status === 'partial' ? before.backfillId : undefined;
-    return run(job, parseBackfill({ ...event, ...(backfillId && { backfillId }) }), given);
+    return run(jobPlayed as Job<unknown>, parseBackfill({ ...event, ...(backfillId && { backfillId }) }), given);
+  }
+
+  async function changeByHand({ event }: Invocation, given: Parameters<typeof run>[2]): Promise<Status> {
+    // Until it has succeeded, nobody knows whether the job is paused.
+    if (event.action === 'pause' || event.action === 'resume') world.pausedSinceMs = Number.POSITIVE_INFINITY;
+    const status = await control(parseControl(event), given);
+    const alone = !history.invocations.some(({ event }) => event.action === 'resume');
+    if (event.action === 'pause' && alone && world.etcd.restores === 0) world.pausedSinceMs = timeline.nowMs;
+    return status;
   }
 
   function plan(faults: Fault[], run: Running, stop: AbortController) {

@@ -1,6 +1,8 @@
+import { readFile } from 'node:fs/promises';
 import { parseArgs } from 'node:util';
-import { STRICT } from './draw-weather.ts';
-import { shortestOf, tellSeed } from './seeds.ts';
+import { drawHistory } from './draw-history.ts';
+import { UNMENDED } from './draw-weather.ts';
+import { shortestOf, tellHistory } from './seeds.ts';
 import { playSideBySide } from './side-by-side.ts';
 
 const { values } = parseArgs({
@@ -9,20 +11,23 @@ const { values } = parseArgs({
     seed: { type: 'string' },
     with: { type: 'string' },
     tell: { type: 'boolean' },
+    history: { type: 'string' },
   },
 });
 const first = Number(values.seed ?? Date.now() % 1_000_000);
 const runs = Number(values.runs ?? (values.seed === undefined ? 2000 : 1));
-const strict = values.with === 'all' ? Object.keys(STRICT) : (values.with?.split(',') ?? []);
-const withStrict = strict.length > 0 ? ` --with ${strict.join(',')}` : '';
+const unmended = values.with === 'all' ? Object.keys(UNMENDED) : (values.with?.split(',') ?? []);
+const withUnmended = unmended.length > 0 ? ` --with ${unmended.join(',')}` : '';
 
-if (values.tell) await tellSeed(first, new Set(strict), console.log);
+if (values.history)
+  await tellHistory(JSON.parse(await readFile(values.history, 'utf8')), new Set(unmended), console.log);
+else if (values.tell) await tellHistory(drawHistory(first, new Set(unmended)), new Set(unmended), console.log);
 else await play();
 
 async function play() {
   const startedMs = performance.now();
-  console.log(`${runs} runs; the same again: npm run test:sim -- --runs ${runs} --seed ${first}${withStrict}`);
-  const played = await playSideBySide({ first, runs, strict });
+  console.log(`${runs} runs; the same again: npm run test:sim -- --runs ${runs} --seed ${first}${withUnmended}`);
+  const played = await playSideBySide({ first, runs, unmended });
   const seconds = (performance.now() - startedMs) / 1000;
   console.log(`${played.runs} runs with ${played.invocations} invocations in ${seconds.toFixed(1)} s`);
   console.log(JSON.stringify(played.outcomes, undefined, 2));
@@ -33,11 +38,13 @@ async function play() {
   const [failed] = played.failures;
   if (!failed) return;
   process.exitCode = 1;
-  const { history, violations } = await shortestOf(failed.seed, new Set(strict));
+  const { history, violations } = await shortestOf(failed.seed, new Set(unmended));
   console.log(
     `${played.failures.length} seeds failed. The shortest history of seed ${failed.seed} that fails like it:`,
   );
-  console.log(JSON.stringify(history, undefined, 1));
+  console.log(JSON.stringify(history));
   for (const violation of violations) console.log(`violated: ${violation}`);
-  console.log(`To read what happens: npm run test:sim -- --seed ${failed.seed} --tell${withStrict}`);
+  console.log(
+    `To read what happens: --seed ${failed.seed} --tell${withUnmended}, or with that line in a file --history FILE`,
+  );
 }

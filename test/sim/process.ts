@@ -42,10 +42,6 @@ export interface Process {
   calls: number;
   /** Told the number of each call before it leaves. @returns whether it does leave */
   onCall?: (call: number) => boolean;
-  /** Requests to the target that have not ended. */
-  writesInFlight: number;
-  /** By its own monotonic clock: until then the target has asked for a pause. */
-  pausedByTargetUntilMs: number;
 }
 
 /** As much of Node's Timeout as anybody uses. */
@@ -169,8 +165,6 @@ export function startProcess(
       sessionOpened(process);
     },
     calls: 0,
-    writesInFlight: 0,
-    pausedByTargetUntilMs: Number.NEGATIVE_INFINITY,
   };
   return process;
 }

@@ -6,7 +6,7 @@ import type { Played } from './seeds.ts';
 export async function playSideBySide(options: {
   first: number;
   runs: number;
-  strict: readonly string[];
+  unmended: readonly string[];
   stopAt?: number;
 }): Promise<Played> {
   const threads = Math.min(availableParallelism(), options.runs);

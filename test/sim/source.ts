@@ -28,6 +28,8 @@ export function createModelSource(world: Surroundings, random: () => number): Mo
   /** All versions of each record, oldest first. */
   const versions = new Map<string, { version: Version; shownAtMs: number; deleted: boolean }[]>();
   let made = 0;
+  /** A replica that lags for longer hides a change for good, and nobody can know it. */
+  const overlapMs = Number(history.env.WATERMARK_OVERLAP_SECONDS ?? 60) * 1000;
 
   function make(id: string, atMs: number, invalid: boolean): Version {
     const number = ++made;
@@ -43,7 +45,10 @@ export function createModelSource(world: Surroundings, random: () => number): Mo
   /** What a reader sees of a record now. */
   function shown(id: string): Version | undefined {
     const visible = versions.get(id)?.filter(({ shownAtMs }) => shownAtMs <= timeline.nowMs) ?? [];
-    const older = weatherOn(world, 'source', 'shows-older-versions')?.ids.includes(id) && visible.length > 1;
+    const older =
+      weatherOn(world, 'source', 'shows-older-versions')?.ids.includes(id) &&
+      visible.length > 1 &&
+      timeline.nowMs - (Date.parse(visible.at(-1)!.version.updatedAt) - EPOCH_MS) < overlapMs;
     const { version, deleted } = visible.at(older && random() < 0.5 ? -2 : -1) ?? { deleted: true };
     return deleted ? undefined : version;
   }

@@ -7,8 +7,10 @@ import type { Surroundings } from './weather.ts';
 
 /** Everything that a history is played with. */
 export interface World extends Surroundings {
-  /** Faults that are switched on although `lib` does not cope with all of them yet. */
-  strict: ReadonlySet<string>;
+  /** What is drawn and checked although `lib` does not cope with it yet. */
+  unmended: ReadonlySet<string>;
+  /** Since when the job has certainly been paused. */
+  pausedSinceMs: number;
   /** Whether some process's wall clock may be behind. */
   clocksGoBack: boolean;
   etcd: ModelEtcd;
@@ -24,6 +26,7 @@ export interface World extends Surroundings {
   invoked(event: Record<string, unknown>): void;
   /** A request is about to leave. */
   requestMade(process: Process, request: Request): void;
+  requestEnded(process: Process, request: Request): void;
   answerReceived(process: Process, request: Request, answer: Answer): void;
 }
 

@@ -27,7 +27,6 @@ export function createHttp(baseUrl: string, options: { timeoutMs: number; signal
     return new Promise((resolve, reject) => {
       const request: Request = { to, method, path, headers, body, madeAtMs: world.timeline.nowMs };
       world.requestMade(process, request);
-      if (to === 'target') process.writesInFlight++;
       inFlight.add(end);
       const timer = process.setTimer(() => end(new HttpError('UND_ERR_HEADERS_TIMEOUT', true)), timeoutMs, false);
       const call = carry(
@@ -43,9 +42,9 @@ export function createHttp(baseUrl: string, options: { timeoutMs: number; signal
       function end(outcome: real.HttpAnswer | Error) {
         if (!inFlight.delete(end)) return;
         request.endedAtMs = world.timeline.nowMs;
+        world.requestEnded(process, request);
         timer.clear();
         call.hangUp();
-        if (to === 'target') process.writesInFlight--;
         if (outcome instanceof Error) reject(outcome);
         else resolve(outcome);
       }

@@ -1,0 +1,96 @@
+import { SolotickError } from '../../lib/errors.ts';
+import type { Report } from '../../lib/report.ts';
+import type { Result } from '../../lib/run/result.ts';
+import { endOfFaults } from './history.ts';
+import { type Checkpoint, placesOf, type Running } from './running.ts';
+import type { World } from './world.ts';
+
+/** What a run may end with although nothing was wrong around it: it had too little time, or its event was of no use. */
+const NOBODYS_FAULT = ['NoProgressError', 'Interrupted', 'EventError'];
+
+/** Makes the function that checks an invocation when it has ended. */
+export function checkResults(world: World): (run: Running) => void {
+  const { etcd, history, target } = world;
+  /** Who has reported completion of a scheduled time. */
+  const completed = new Map<string, string>();
+  const complain = ({ process }: Running, what: string) => world.violation(`${process.name}: ${what}`);
+
+  function checkTime(run: Running) {
+    const { process, invocation, settings, startedMonotonicMs, terminatedMonotonicMs } = run;
+    const nowMs = process.monotonicMs();
+    const reserveMs = settings.deadlineReserveSeconds * 1000;
+    const endsMs = Math.min(
+      startedMonotonicMs + invocation.remainingMs,
+      (terminatedMonotonicMs ?? Number.POSITIVE_INFINITY) + reserveMs,
+    );
+    // While it is stopped it can do nothing about it.
+    const lateMs = nowMs - endsMs - process.stoppedMs;
+    if (lateMs > 0) complain(run, `ends ${Math.ceil(lateMs)} ms after its deadline`);
+  }
+
+  function checkCounts(run: Running, report: Report, of: string) {
+    const { read, written, invalid, failed, unsettled } = report;
+    const { unchanged = 0, removed = 0 } = report as Report & { unchanged?: number; removed?: number };
+    if (read !== written + unchanged + removed + invalid + failed + unsettled)
+      complain(run, `the counts of the ${of} do not add up: ${JSON.stringify(report)}`);
+  }
+
+  function checkResult(run: Running, result: Result) {
+    const { invocation } = run;
+    const { status, report, pass, fencingToken } = result;
+    checkCounts(run, report, 'run');
+    if (pass) checkCounts(run, pass, 'pass');
+    if (status === 'completed' && report.unsettled > 0) complain(run, 'completed with unsettled records');
+    if (fencingToken) {
+      const accepted = target.accepted(placesOf(run).lockKey, fencingToken);
+      if (accepted < report.written)
+        complain(run, `reports ${report.written} written, but the target accepted ${accepted}`);
+    }
+    if (invocation.function !== 'sync') return;
+    if (status === 'completed') checkDuplicate(run);
+    if (status === 'partial') checkProgress(run, result);
+  }
+
+  function checkDuplicate(run: Running) {
+    const { scheduledTime, time = scheduledTime, shard } = run.invocation.event;
+    // Where a clock was set back, a completed time seems to be in the future, and says nothing about other ticks.
+    if (typeof time !== 'string' || world.clocksGoBack || etcd.restores > 0) return;
+    const name = `${time} ${JSON.stringify(shard)}`;
+    if (completed.has(name)) complain(run, `the tick of ${time} was completed by ${completed.get(name)} before`);
+    completed.set(name, run.process.name);
+  }
+
+  /** A partial tick is a success only where it got further, so that the next one goes on behind that. */
+  function checkProgress(run: Running, { runId, report }: Result) {
+    const success = run.metrics[0]?.Success === 1;
+    if (success && report.read + report.missing <= report.unsettled)
+      complain(run, 'Success although nothing was settled');
+    const { restores, checkpoint } = run.opening ?? {};
+    const { statePrefix } = placesOf(run);
+    const before = checkpoint?.pass;
+    const after = (etcd.value(`${statePrefix}checkpoint`) as Checkpoint | undefined)?.pass;
+    // What failed before is read first, and is no part of the list.
+    const readsOnlyTheList = !checkpoint?.failed?.length;
+    const sameList = after?.runId === (before?.runId ?? runId) && restores === etcd.restores;
+    const lastPage = after?.cursor === null && !world.unmended.has('last-page');
+    if (success && readsOnlyTheList && sameList && !lastPage && after.cursor === (before?.cursor ?? null))
+      complain(run, `Success, but the pass is where it was: ${after.cursor}`);
+  }
+
+  function checkError(run: Running, error: unknown) {
+    if (!(error instanceof SolotickError)) return complain(run, `ended with ${(error as Error)?.stack ?? error}`);
+    const quiet = run.startedMs > endOfFaults(history) || history.weather.length === 0;
+    const { faults, clocks } = run.invocation;
+    const undisturbed = faults.length === 0 && clocks.monotonicRate === 1 && clocks.wallRate === 1;
+    if (quiet && undisturbed && !NOBODYS_FAULT.includes(error.name))
+      complain(run, `ended with ${error.name} although nothing was wrong: ${error.message}`);
+  }
+
+  return (run) => {
+    const { invocation, outcome } = run;
+    checkTime(run);
+    if (!outcome) return;
+    if ('error' in outcome) checkError(run, outcome.error);
+    else if (invocation.function !== 'control') checkResult(run, outcome.result as Result);
+  };
+}

@@ -1,0 +1,43 @@
+import type { Status } from '../../lib/run/control.ts';
+import type { Result } from '../../lib/run/result.ts';
+import type { Settings } from '../../lib/settings/config.ts';
+import type { Invocation } from './history.ts';
+import type { Process } from './process.ts';
+
+/** An invocation that has been started. */
+export interface Running {
+  invocation: Invocation;
+  process: Process;
+  settings: Settings;
+  startedMs: number;
+  /** By its own monotonic clock. */
+  startedMonotonicMs: number;
+  /** When it was asked to end, by the same clock. */
+  terminatedMonotonicMs?: number;
+  /** How it ended; killed ones have no end. */
+  outcome?: { result: Result | Status } | { error: unknown };
+  metrics: Record<string, unknown>[];
+  /** What there was when it opened its session. */
+  opening?: {
+    atMs: number;
+    /** Restores of etcd until then. */
+    restores: number;
+    /** The saved progress of the timer. */
+    checkpoint: Checkpoint | undefined;
+  };
+}
+
+/** As much of the state as the checks look at. */
+export interface Checkpoint {
+  pass?: { runId: string; cursor: string | null };
+  failed?: { id: string; attempts: number }[];
+}
+
+/** Where the lock and the state of an invocation are: those of its job or of its shard. */
+export function placesOf({ settings, invocation }: Pick<Running, 'settings' | 'invocation'>) {
+  const { index, of } = (invocation.event.shard ?? { index: 0, of: 1 }) as { index: number; of: number };
+  const part = `shards/${index}-of-${of}`;
+  return of === 1
+    ? { lockKey: settings.lockKey, statePrefix: settings.statePrefix }
+    : { lockKey: `${settings.lockKey}.${part}`, statePrefix: `${settings.statePrefix}${part}/` };
+}
