@@ -1,13 +1,13 @@
-import type { Status } from '../../lib/run/control.ts';
 import type { Result } from '../../lib/run/result.ts';
-import type { History, Invocation } from './history.ts';
+import { FOREVER, type History, type Invocation } from './history.ts';
 import { EPOCH_MS, type Process } from './process.ts';
-import { placesOf, type Running } from './running.ts';
+import { placesOf, type Running, type Status } from './running.ts';
 import type { World } from './world.ts';
 
 /** Ticks that are skipped or fail do not count, so more of them are sent than are needed. */
 const MAX_TICKS = 9;
 const NEEDED_TICKS = 3;
+const GIVEN_UP_AFTER = 5;
 
 /**
  * Sends quiet ticks once all faults are over, and checks what there is then: every record at the target in its newest
@@ -17,10 +17,12 @@ export function checkRest(options: {
   world: World;
   running: Map<string, Running>;
   history: History;
+  /** The runs that had a reason to count an attempt to write a record. */
+  blame: ReadonlyMap<string, ReadonlySet<string>>;
   runNow: (invocation: Pick<Invocation, 'name' | 'function' | 'event'>) => Running;
   violation: (what: string) => void;
 }): void {
-  const { world, running, history, runNow, violation } = options;
+  const { world, running, history, blame, runNow, violation } = options;
   const { timeline, etcd, source, target } = world;
 
   for (const { process, outcome } of running.values()) {
@@ -75,16 +77,32 @@ export function checkRest(options: {
     }
   }
 
+  /** A record is given up after so many attempts; until then each tick reads it again. */
+  function checkAttempts(id: string, attempts: number) {
+    // An invalid record counts as an attempt as well, and nobody has seen how often it was read.
+    if (history.changes.some((change) => change.id === id && change.kind !== 'change')) return;
+    const reasons = new Set([...(blame.get('') ?? []), ...(blame.get(id) ?? [])]).size;
+    if (attempts > reasons) violation(`${id} counts ${attempts} attempts, of which ${reasons} were its own fault`);
+    const refused = history.weather.some(
+      (weather) => weather.kind === 'refuses' && weather.forMs === FOREVER && weather.ids.includes(id),
+    );
+    if (attempts < GIVEN_UP_AFTER && !refused)
+      violation(`${id} is still in the list after ${attempts} attempts, although nothing is wrong any more`);
+  }
+
   function checkRecords(status: Status) {
     const parts = status.shards ?? [status];
+    // Each id is named once, by the shard or by the whole.
+    const failed = [status, ...parts].flatMap((part) => part.failed ?? []);
     const listed = new Set([
-      ...parts.flatMap(({ failed }) => failed.map(({ id }) => id)),
+      ...failed.map(({ id }) => id),
       ...world.deadLetters,
       ...(history.readsById ? [] : problems),
     ]);
     if (parts.some(({ heldBy }) => heldBy)) violation('the lock is held although nobody runs');
     if (parts.some(({ unfinishedPass }) => unfinishedPass))
       violation('a pass is unfinished after three completed ticks');
+    for (const { id, attempts } of failed) checkAttempts(id, attempts);
     for (const [id, version] of source.newest()) {
       if (version.name === '' || listed.has(id)) continue;
       const stored = target.stored.get(id);

@@ -1,7 +1,6 @@
 import './hooks.ts';
 import type { Job } from '../../lib/job.ts';
 import type { Log } from '../../lib/log.ts';
-import type { Status } from '../../lib/run/control.ts';
 import type { Result } from '../../lib/run/result.ts';
 import type { SecretStore } from '../../lib/settings/secrets.ts';
 import { mulberry32 } from '../support/random.ts';
@@ -11,7 +10,7 @@ import { checkResults } from './check-results.ts';
 import { createModelEtcd } from './etcd.ts';
 import { endOfFaults, type Fault, type History, type Invocation } from './history.ts';
 import { current, type Process, RIGHT_CLOCKS, startProcess } from './process.ts';
-import { type Checkpoint, placesOf, type Running } from './running.ts';
+import { type Checkpoint, placesOf, type Running, type Status } from './running.ts';
 import { createModelSource } from './source.ts';
 import { createModelTarget } from './target.ts';
 import { createTimeline } from './timeline.ts';
@@ -66,6 +65,8 @@ export function playHistory(
   const settings = readSettings({ ...PLACES, ...history.env }, job.name);
   const base = { pausedSinceMs: Number.POSITIVE_INFINITY, history, timeline, unmended, deadLetters: new Set<string>() };
   let invokedAgain = 0;
+  /** The runs in which a record failed by its own fault, by its id; with an empty id those whose target was up. */
+  const blame = new Map<string, Set<string>>();
   const jobPlayed = history.readsById ? job : { ...job, source: { ...job.source, one: undefined } };
 
   const world = {
@@ -86,6 +87,7 @@ export function playHistory(
       violations.push(what);
     },
     tell: (what) => tell?.(`${(timeline.nowMs / 1000).toFixed(3)} ${what}`),
+    blamed: (id, run) => void blame.set(id, (blame.get(id) ?? new Set()).add(run)),
     invoked(event) {
       const name = `again-${++invokedAgain}`;
       timeline.at(timeline.nowMs + 200, () =>
@@ -126,7 +128,7 @@ export function playHistory(
     timeline.run(endOfFaults(history));
     timeline.run(timeline.nowMs + UNTIL_REST_MS);
     timeline.run(timeline.nowMs + UNTIL_REST_MS);
-    checkRest({ world, running, history, runNow, violation: world.violation });
+    checkRest({ world, running, history, blame, runNow, violation: world.violation });
   } catch (error) {
     world.violation((error as Error).stack ?? String(error));
   } finally {

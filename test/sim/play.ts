@@ -2,6 +2,7 @@ import { readFile } from 'node:fs/promises';
 import { parseArgs } from 'node:util';
 import { drawHistory } from './draw-history.ts';
 import { UNMENDED } from './draw-weather.ts';
+import { playPlanted } from './planted.ts';
 import { shortestOf, tellHistory } from './seeds.ts';
 import { playSideBySide } from './side-by-side.ts';
 
@@ -11,6 +12,7 @@ const { values } = parseArgs({
     seed: { type: 'string' },
     with: { type: 'string' },
     tell: { type: 'boolean' },
+    planted: { type: 'boolean' },
     history: { type: 'string' },
   },
 });
@@ -19,7 +21,8 @@ const runs = Number(values.runs ?? (values.seed === undefined ? 2000 : 1));
 const unmended = values.with === 'all' ? Object.keys(UNMENDED) : (values.with?.split(',') ?? []);
 const withUnmended = unmended.length > 0 ? ` --with ${unmended.join(',')}` : '';
 
-if (values.history)
+if (values.planted) process.exitCode = (await playPlanted(first, Number(values.runs ?? 5000))) ? 0 : 1;
+else if (values.history)
   await tellHistory(JSON.parse(await readFile(values.history, 'utf8')), new Set(unmended), console.log);
 else if (values.tell) await tellHistory(drawHistory(first, new Set(unmended)), new Set(unmended), console.log);
 else await play();

@@ -2,6 +2,8 @@ import type { Server } from './history.ts';
 
 /** A request to a simulated server. */
 export interface Request {
+  /** The name of the process that makes it. */
+  by: string;
   to: Server;
   method: string;
   path: string;

@@ -1,8 +1,11 @@
-import type { Status } from '../../lib/run/control.ts';
+import type { control } from '../../lib/run/control.ts';
 import type { Result } from '../../lib/run/result.ts';
 import type { Settings } from '../../lib/settings/config.ts';
 import type { Invocation } from './history.ts';
 import type { Process } from './process.ts';
+
+/** What control answers. */
+export type Status = Awaited<ReturnType<typeof control>>;
 
 /** An invocation that has been started. */
 export interface Running {

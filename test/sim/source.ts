@@ -22,7 +22,10 @@ export interface ModelSource {
 /** Where a list goes on: behind this record, in the list's order. */
 type Cursor = [string, string];
 
-export function createModelSource(world: Surroundings, random: () => number): ModelSource {
+export function createModelSource(
+  world: Surroundings & { blamed(id: string, by: string): void },
+  random: () => number,
+): ModelSource {
   const { history, timeline } = world;
   const { order, pageSize, repeats, shuffles } = history.source;
   /** All versions of each record, oldest first. */
@@ -86,7 +89,7 @@ export function createModelSource(world: Surroundings, random: () => number): Mo
   }
 
   return {
-    answer({ path }) {
+    answer({ path, by }) {
       const throttle = weatherOn(world, 'source', 'throttles');
       if (throttle && random() < throttle.share) {
         const { status, retryAfterSeconds: seconds } = throttle;
@@ -101,7 +104,10 @@ export function createModelSource(world: Surroundings, random: () => number): Mo
       }
       const id = decodeURIComponent(pathname.slice('/v1/models/'.length));
       const hidden = weatherOn(world, 'source', 'hides');
-      if (hidden?.ids.includes(id)) return answer(hidden.status, {});
+      if (hidden?.ids.includes(id)) {
+        world.blamed(id, by);
+        return answer(hidden.status, {});
+      }
       const version = shown(id);
       return version ? answer(200, version) : answer(404, {});
     },

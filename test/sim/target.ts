@@ -21,13 +21,18 @@ interface Stored {
 }
 
 export function createModelTarget(
-  world: Surroundings & { violation(what: string): void; tell(what: string): void },
+  world: Surroundings & {
+    violation(what: string): void;
+    tell(what: string): void;
+    blamed(id: string, by: string): void;
+  },
   random: () => number,
 ): ModelTarget {
   const highest = new Map<string, bigint>();
   const accepted = new Map<string, number>();
   const stored = new Map<string, Stored>();
-  const applied = new Set<string>();
+  /** The body of each write, by its idempotency key. */
+  const applied = new Map<string, string>();
 
   function answer(status: number, retryAfterSeconds?: number): Answer {
     const headers: Record<string, string> =
@@ -56,16 +61,21 @@ export function createModelTarget(
         return answer(400);
       }
       const refused = refusal(id);
+      if (refused && refused.status >= 400 && refused.status < 500) world.blamed(id, request.by);
       if (refused) return refused;
       if (BigInt(token) < (highest.get(scope) ?? 0n)) return answer(412);
       highest.set(scope, BigInt(token));
       const tenure = `${scope} ${token}`;
+      world.blamed('', request.by);
       accepted.set(tenure, (accepted.get(tenure) ?? 0) + 1);
-      if (applied.has(`${tenure} ${key}`)) return answer(200);
-      applied.add(`${tenure} ${key}`);
+      const before = applied.get(key);
+      if (before !== undefined && before !== body)
+        world.violation(`the target got two versions of ${id} with the same idempotency key`);
+      if (before !== undefined) return answer(200);
+      applied.set(key, body);
       const now = JSON.parse(body) as Stored['body'];
-      const before = stored.get(id);
-      const late = before?.tenure === tenure && before.madeAtMs >= (request.endedAtMs ?? Number.POSITIVE_INFINITY);
+      const replaced = stored.get(id);
+      const late = replaced?.tenure === tenure && replaced.madeAtMs >= (request.endedAtMs ?? Number.POSITIVE_INFINITY);
       stored.set(id, { body: now, overtaken: late, tenure, madeAtMs: request.madeAtMs });
       world.tell(`the target stores ${id} of ${now.updatedAt}, token ${token}`);
       return answer(200);

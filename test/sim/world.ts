@@ -22,6 +22,8 @@ export interface World extends Surroundings {
   violation(what: string): void;
   /** Tells what happens to whoever reads along. */
   tell(what: string): void;
+  /** A run had a reason to count an attempt to write this record; any record, if the target took something of it. */
+  blamed(id: string, run: string): void;
   /** A function was invoked by a run that wants to be continued. */
   invoked(event: Record<string, unknown>): void;
   /** A request is about to leave. */

@@ -1,0 +1,59 @@
+import { execFile } from 'node:child_process';
+import { cp, mkdtemp, readdir, rm, symlink } from 'node:fs/promises';
+import { availableParallelism, tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { promisify } from 'node:util';
+
+const run = promisify(execFile);
+const ROOT = join(import.meta.dirname, '../..');
+const FAULTS = join(import.meta.dirname, 'faults');
+/** What a copy needs to play histories. */
+const COPIED = ['package.json', 'lib', 'functions', 'test/sim', 'test/support/job.ts', 'test/support/random.ts'];
+
+/** What became of a planted fault. */
+interface Found {
+  fault: string;
+  /** The number of runs until it was found; undefined where it was not. */
+  runs?: number;
+  /** What it violates, or why it could not be planted. */
+  what: string;
+}
+
+/**
+ * Plants each fault of `faults/` in a copy of `lib` and plays until something is violated, and prints a table.
+ * @returns whether every fault was found
+ */
+export async function playPlanted(first: number, runs: number): Promise<boolean> {
+  const faults = (await readdir(FAULTS)).filter((name) => name.endsWith('.patch')).sort();
+  const left = faults.values();
+  const all: Found[] = [];
+  console.log(`${faults.length} planted faults, each in up to ${runs} runs from seed ${first} on`);
+  const lane = async () => {
+    for (const fault of left) {
+      const found = await play(fault, first, runs);
+      all.push(found);
+      const after = found.runs === undefined ? 'NOT FOUND' : `after ${found.runs}`;
+      console.log(`${fault.replace('.patch', '').padEnd(44)} ${after.padEnd(12)} ${found.what.slice(0, 120)}`);
+    }
+  };
+  await Promise.all(Array.from({ length: availableParallelism() }, lane));
+  const found = all.filter((one) => one.runs !== undefined).length;
+  console.log(`${found} of ${faults.length} found`);
+  return found === faults.length;
+}
+
+async function play(fault: string, first: number, runs: number): Promise<Found> {
+  const copy = await mkdtemp(join(tmpdir(), 'solotick-planted-'));
+  try {
+    for (const path of COPIED) await cp(join(ROOT, path), join(copy, path), { recursive: true });
+    await symlink(join(ROOT, 'node_modules'), join(copy, 'node_modules'));
+    await run('git', ['apply', '-C1', join(FAULTS, fault)], { cwd: copy });
+    const script = join(copy, 'test/sim/first-failure.ts');
+    const { stdout } = await run(process.execPath, [script, String(first), String(runs)], { maxBuffer: 2 ** 26 });
+    return { fault, ...JSON.parse(stdout.trim().split('\n').at(-1)!) };
+  } catch (error) {
+    return { fault, what: (error as Error).message };
+  } finally {
+    await rm(copy, { recursive: true, force: true });
+  }
+}
