@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import * as v from 'valibot';
 import { parse } from 'yaml';
 import { job } from '../../functions/job.ts';
+import { bounded } from '../../lib/bounded.ts';
 import { readSettings } from '../../lib/settings/config.ts';
 import { contradictions } from './contradictions.ts';
 import { describeFault, type StageFile, stageFile } from './stage-file.ts';
@@ -24,6 +25,9 @@ export interface StageConfig extends Omit<StageFile, 'settings'> {
 /** The name of a schedule has at most 64 characters; `solotick-`, `-sync` and the longest shard, `-199-of-200`, take 25. */
 const MAX_STAGE_LENGTH = 39;
 
+/** The most bytes of one fault, so that a long one does not hide the others. */
+const MAX_FAULT_BYTES = 500;
+
 /**
  * Reads and checks `infra/config/<stage>.yml`.
  * @throws Error that names the file and every key that is missing, unknown or malformed
@@ -40,7 +44,8 @@ export async function readStageConfig(
     throw new Error(
       `${name}: the name of a stage has at most ${MAX_STAGE_LENGTH} characters, because it is part of names in AWS`,
     );
-  const invalid = (...faults: string[]) => new Error(`${name} is invalid: ${faults.join('; ')}`);
+  const invalid = (...faults: string[]) =>
+    new Error(bounded(`${name} is invalid: ${faults.map((fault) => bounded(fault, MAX_FAULT_BYTES)).join('; ')}`));
   const written = parseYaml(await readFile(join(folder, `${stage}.yml`), 'utf8'), name);
   const parsed = v.safeParse(stageFile, written, { abortPipeEarly: true });
   if (!parsed.success) throw invalid(...parsed.issues.map(describeFault));
@@ -80,6 +85,6 @@ function parseYaml(content: string, name: string) {
     const { settings } = { ...parse(content, { schema: 'failsafe' }) };
     return { ...parse(content), ...(settings !== undefined && { settings }) };
   } catch (error) {
-    throw new Error(`${name} is not YAML: ${(error as Error).message}`, { cause: error });
+    throw new Error(bounded(`${name} is not YAML: ${(error as Error).message}`), { cause: error });
   }
 }

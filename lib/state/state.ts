@@ -1,5 +1,5 @@
 import * as v from 'valibot';
-import { listFaults } from '../bounded.ts';
+import { bounded, listFaults } from '../bounded.ts';
 import { StateError } from '../errors.ts';
 import { utcInstant } from '../instant.ts';
 import type { Budget, Etcd } from '../lock/etcd.ts';
@@ -213,9 +213,12 @@ export async function countSkip(
   return Number(answer.responses[0]?.response_put.prev_kv?.version ?? 0) + 1;
 }
 
+/** The most bytes of a key and of what is wrong with its value, so that a message has room for both and what to do. */
+const [MAX_KEY_BYTES, MAX_FAULTS_BYTES] = [1000, 800];
+
 /** @throws StateError that names the key */
 function decodeValue<T>(found: KeyValue, schema: v.GenericSchema<unknown, T>): T {
-  const key = found.key.toString();
+  const key = bounded(found.key.toString(), MAX_KEY_BYTES);
   let value: unknown;
   try {
     value = JSON.parse(found.value.toString());
@@ -225,5 +228,7 @@ function decodeValue<T>(found: KeyValue, schema: v.GenericSchema<unknown, T>): T
   const parsed = v.safeParse(schema, value);
   if (parsed.success) return parsed.output;
   const faults = parsed.issues.map((issue) => `${v.getDotPath(issue) ?? 'the value'}: ${issue.message}`);
-  throw new StateError(`etcd key ${key} holds no valid state (${listFaults(faults)}); delete the key to start afresh`);
+  throw new StateError(
+    `etcd key ${key} holds no valid state (${bounded(listFaults(faults), MAX_FAULTS_BYTES)}); delete the key to start afresh`,
+  );
 }
