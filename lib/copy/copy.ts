@@ -39,7 +39,7 @@ export interface Copying<R> {
   /** Without it, every record is written. */
   versions?: Versions<R>;
   pageSettled(page: SettledPage): void;
-  /** Called for each answer 429 or 503. */
+  /** Called for each answer that throttles, and for each 503. */
   throttled?: () => void;
   log: Log;
 }

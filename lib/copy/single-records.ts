@@ -1,5 +1,6 @@
 import type { ReadPage } from '../engine/engine.ts';
 import { HttpError, SourceError } from '../errors.ts';
+import { isTransientStatus } from '../http-status.ts';
 import type { Job, Page } from '../job.ts';
 import type { Source } from '../read/source.ts';
 import type { RecordOutcomes } from '../record-outcomes.ts';
@@ -121,7 +122,7 @@ function* inChunks(ids: string[]): Generator<string[]> {
 
 /** The answer is about this record; a source that is down or throttles says nothing about it. */
 const isAboutRecord = (error: SourceError) =>
-  !(error.cause instanceof HttpError) && (error.status === undefined || (error.status < 500 && error.status !== 429));
+  !(error.cause instanceof HttpError) && (error.status === undefined || !isTransientStatus(error.status));
 
 /** The id that the record is written with; where it does not match the schema, what the job makes of the raw record. */
 export async function idOf<R>(job: Pick<Job<R>, 'record' | 'id'>, raw: unknown): Promise<unknown> {

@@ -18,7 +18,7 @@ export interface Observed {
   skipsInARow?: number | undefined;
   /** The counts of a run that got the lock. */
   report?: Report;
-  /** The number of answers 429 and 503 from source and target. */
+  /** The number of answers from source and target that throttle, or are 503. */
   throttles: number;
 }
 

@@ -28,7 +28,7 @@ export interface Work<R> {
   credentials: Credentials;
   /** Receives the counts; the caller keeps it, so that an error does not lose them. */
   report: Report;
-  /** Called for each answer 429 or 503. */
+  /** Called for each answer that throttles, and for each 503. */
   throttled(): void;
   log: Log;
   /** Aborts when the process is asked to end. */

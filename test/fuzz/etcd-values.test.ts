@@ -15,7 +15,7 @@ import { currentState } from '../../lib/state/state.ts';
 import { fuzz, json, like, mostly, rightTimes, text, time, worksOrThrows } from './fuzz.ts';
 
 const places = placesOf({ lockKey: '/lock', statePrefix: '/state/', shards: 2 }, { index: 0, of: 2 });
-const query = currentState(places, 'backfill-1');
+const query = currentState(places, { recent: true, backfillId: 'backfill-1' });
 
 const count = mostly(fc.nat());
 const rightTime = mostly(rightTimes);
@@ -49,6 +49,7 @@ const states = [
   like({ last: run }),
   like({ since: rightTime, note: text }),
   like({ runId: text, at: rightTime }),
+  like({ at: rightTime, versions: text }),
   like({ pass, failed }),
 ];
 const bytesOf = (state: fc.Arbitrary<unknown>) =>
