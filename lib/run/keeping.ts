@@ -10,6 +10,7 @@ import type { RecordOutcomes } from '../record-outcomes.ts';
 import { type Problem, problemNotes, type Report } from '../report.ts';
 import type { Settings } from '../settings/config.ts';
 import { nameOfShard } from '../shard.ts';
+import { type Division, openDivision } from '../state/division.ts';
 import { type Failures, openFailures, RUNS_BEFORE_GIVING_UP } from '../state/failures.ts';
 import { leavingOfBackfill, leavingOfTick } from '../state/final-state.ts';
 import { openPass, type PassUnderWay } from '../state/pass-under-way.ts';
@@ -23,6 +24,7 @@ import { planPass } from './plan.ts';
 /** What a run that holds the lock keeps, and saves. */
 export interface Keeping<R> {
   pass: PassUnderWay;
+  division: Division;
   failures: Failures;
   versions: KnownVersions<R>;
   /** Notes what happened to each record. */
@@ -58,6 +60,7 @@ export function openKeeping<R>(options: {
     planPass(job, request, { state, settings, runId, startedAt, log }),
     settings.watermarkOverlapSeconds,
   );
+  const division = openDivision(places, state);
   const failures =
     kind === 'tick'
       ? openFailures(state.checkpoint?.failed ?? [], RUNS_BEFORE_GIVING_UP)
@@ -90,6 +93,7 @@ export function openKeeping<R>(options: {
     pass: pass.current(),
     failed: failures.list(report.written > 0),
     deadLettered: deadLetters.known(),
+    closedGeneration: division.closedGeneration(),
     recent(sinceMs: number) {
       const kept = versions.recent(sinceMs);
       if (!kept) log.warn('so many records have changed within the overlap that the next tick writes them again');
@@ -100,6 +104,7 @@ export function openKeeping<R>(options: {
   const note = problemNotes(problems, log);
   return {
     pass,
+    division,
     failures,
     problems,
     versions,

@@ -43,10 +43,11 @@ export interface Work<R> {
 export async function work<R>(running: Work<R>): Promise<Result> {
   const { job, request, runId, startedMs, settings, places, taken, deadline, report, log } = running;
   const keeping = openKeeping({ job, request, runId, startedMs, settings, places, taken, deadline, report, log });
-  const { pass, failures, checkpoints, conclude, problems } = keeping;
+  const { pass, division, failures, checkpoints, conclude, problems, saving } = keeping;
   let ending: Ending;
   let failedIds: string[];
   try {
+    if (division.put) await taken.lock.save([division.put], saving());
     ending = await copyUnderLock(running, keeping);
     await checkpoints.saved();
     failedIds = failures.list(true).map(({ id }) => id);
@@ -77,7 +78,7 @@ export async function work<R>(running: Work<R>): Promise<Result> {
 function copyUnderLock<R>(running: Work<R>, keeping: Keeping<R>): Promise<Ending> {
   const { job, request, runId, settings, places, taken, deadline, credentials, report, throttled, log } = running;
   const { session, lock } = taken;
-  const { pass, failures, outcomes, versions, checkpoints, saving } = keeping;
+  const { pass, division, failures, outcomes, versions, checkpoints, saving } = keeping;
   const byHand = request.kind === 'backfill' ? request : undefined;
   // A run that only goes on with a tick's pass leaves the failed records to the later ticks.
   const continues = request.kind === 'tick' && request.continues !== undefined;
@@ -87,7 +88,13 @@ function copyUnderLock<R>(running: Work<R>, keeping: Keeping<R>): Promise<Ending
     ids: byHand?.ids,
     shard: request.shard,
     failedBefore: job.source.one && !continues ? failures.due() : [],
-    fence: { token: lock.fencingToken, scope: places.lockKey, refused: whyFenced(lock, saving) },
+    fence: {
+      token: lock.fencingToken,
+      scope: places.lockKey,
+      oldScopes: division.openScopes,
+      oldScopesClosed: division.closed,
+      refused: whyFenced(lock, saving),
+    },
     stops: { check: session.check, deadline, lost: session.signal, saveFailed: checkpoints.saveFailed },
     pageSettled(page) {
       pass.pageSettled(page);

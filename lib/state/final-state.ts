@@ -20,6 +20,8 @@ export interface Reached {
   pass: Readonly<Pass>;
   failed: Failure[];
   deadLettered: string[];
+  /** See `Division`. */
+  closedGeneration: number | undefined;
   /** The versions at the target that changed at `sinceMs` or later; undefined where they are too many to keep. */
   recent(sinceMs: number): ReadonlyMap<string, RecentVersion> | undefined;
 }
@@ -57,7 +59,8 @@ export function leavingOfTick(
   const progress = ({ pass, failed, deadLettered }: Reached) =>
     putState(prefix, 'checkpoint', { pass, failed, deadLettered });
 
-  function completed(last: RunRecord, { pass, failed, deadLettered, recent }: Reached): [Put, ...Operation[]] {
+  function completed(last: RunRecord, reached: Reached): [Put, ...Operation[]] {
+    const { pass, failed, deadLettered, closedGeneration, recent } = reached;
     // A completed time in the future was sent by hand: it must not make duplicates of the ticks before it.
     const due = completedScheduledTime && completedScheduledTime <= last.endedAt ? completedScheduledTime : '';
     const latest = scheduledTime > due ? scheduledTime : completedScheduledTime;
@@ -65,7 +68,12 @@ export function leavingOfTick(
     const fullAt = pass.full ? pass.startedAt : before.watermark?.fullAt;
     const versions = at === undefined ? undefined : recent(Date.parse(at));
     return [
-      putState(prefix, 'run', { last, completedScheduledTime: latest, completedStartedAt: last.startedAt }),
+      putState(prefix, 'run', {
+        last,
+        completedScheduledTime: latest,
+        completedStartedAt: last.startedAt,
+        closedGeneration,
+      }),
       putState(prefix, 'checkpoint', { failed, deadLettered }),
       ...(at === undefined ? [] : [putState(prefix, 'watermark', { at, fullAt })]),
       at !== undefined && versions?.size
@@ -79,8 +87,9 @@ export function leavingOfTick(
     progress,
     final(last, reached) {
       if (last.status === 'completed') return completed(last, reached);
+      const { closedGeneration } = reached;
       return [
-        putState(prefix, 'run', { last, completedScheduledTime, completedStartedAt }),
+        putState(prefix, 'run', { last, completedScheduledTime, completedStartedAt, closedGeneration }),
         progress(reached),
         noSkips,
       ];

@@ -20,11 +20,13 @@ export function placesOf(
   shard: Shard = { index: 0, of: 1 },
 ): Places {
   const { lockKey: jobLockKey, statePrefix: jobStatePrefix, shards } = settings;
-  const job = { jobLockKey, jobStatePrefix, shards };
-  if (shard.of === 1) return { ...job, lockKey: jobLockKey, statePrefix: jobStatePrefix };
-  const part = partOf(shard);
-  return { ...job, lockKey: `${jobLockKey}.${part}`, statePrefix: `${jobStatePrefix}${part}/` };
+  const statePrefix = shard.of === 1 ? jobStatePrefix : `${jobStatePrefix}${partOf(shard)}/`;
+  return { jobLockKey, jobStatePrefix, shards, lockKey: lockKeyOf(jobLockKey, shard), statePrefix };
 }
+
+/** The lock of a whole job, or of one of its shards; it is their fencing scope as well. */
+export const lockKeyOf = (jobLockKey: string, shard: Shard): string =>
+  shard.of === 1 ? jobLockKey : `${jobLockKey}.${partOf(shard)}`;
 
 /**
  * The ranges that hold the locks of all other divisions, and none of our own: what lies between our locks, so that one key of

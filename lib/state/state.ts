@@ -11,6 +11,8 @@ import { otherDivision } from './other-division.ts';
 import type { Places } from './places.ts';
 
 const count = v.pipe(v.number(), v.integer(), v.minValue(0));
+/** As many as the settings allow. */
+const shardCount = v.pipe(v.number(), v.integer(), v.minValue(1), v.maxValue(1000));
 
 const run = v.object({
   runId: v.string(),
@@ -70,6 +72,9 @@ const recent = v.object({ at: utcInstant, versions: v.string() });
 /** Where a backfill goes on, and the records that it could not write. */
 const backfillProgress = v.object({ pass, failed: failures });
 
+/** Scopes of more divisions are not closed: a write would have to be under way while `SHARDS` changes as often as that. */
+export const MAX_EARLIER_DIVISIONS = 4;
+
 /** What each key under the state prefix holds, as JSON. */
 const schemas = {
   /** The last tick that held the lock, and what later ticks are checked against. */
@@ -79,6 +84,8 @@ const schemas = {
     completedScheduledTime: v.optional(utcInstant),
     /** When the last completed tick began: the minimum interval counts from there. */
     completedStartedAt: v.optional(utcInstant),
+    /** The generation of the job's division whose earlier fencing scopes are closed at the target. */
+    closedGeneration: v.optional(count),
   }),
   /** Where the timer's pass goes on, and the ids of the failed records, which are read again. */
   checkpoint: v.object({
@@ -93,6 +100,12 @@ const schemas = {
   backfill: v.object({ last: run }),
   /** Written by `control`, without the lock. */
   pause: v.object({ since: utcInstant, note: v.optional(v.string()) }),
+  /** Into how many shards the job is divided, how often that number has changed, and what it was before, latest first. */
+  division: v.object({
+    shards: shardCount,
+    generation: count,
+    earlier: v.pipe(v.array(shardCount), v.maxLength(MAX_EARLIER_DIVISIONS)),
+  }),
   /** The last tick that found the lock held; the key's version counts them. Written without the lock. */
   skips: v.object({ runId: v.string(), at: utcInstant }),
 };
@@ -115,8 +128,11 @@ export type State = {
 
 const names = Object.keys(schemas) as Name[];
 
+/** What all shards of a job have in common. */
+const OF_JOB: ReadonlySet<Name> = new Set(['pause', 'division']);
+
 const keyOf = ({ statePrefix, jobStatePrefix }: Places, name: Name) =>
-  (name === 'pause' ? jobStatePrefix : statePrefix) + name;
+  (OF_JOB.has(name) ? jobStatePrefix : statePrefix) + name;
 
 /**
  * Reads the state: key by key, so that other keys under the prefix cost nothing, and whether a lock of another division into

@@ -1,11 +1,12 @@
 import { HttpError, TargetError } from '../errors.ts';
-import { createHttp, type HttpAnswer } from '../http/client.ts';
+import { createHttp, type HttpAnswer, type HttpRequest } from '../http/client.ts';
 import { createPace, type Pace } from '../http/pace.ts';
-import { type Credentials, createSend, type Send } from '../http/send.ts';
+import { type Credentials, createSend } from '../http/send.ts';
 import { isTransientAnswer } from '../http/throttling.ts';
 import { identityFor, type TlsSecret } from '../http/tls.ts';
 import type { TargetJob } from '../job.ts';
 import type { Guard } from '../time/guard.ts';
+import { closingOldScopes } from './old-scopes.ts';
 import { MAX_ANSWER_BYTES, pushRecord } from './push.ts';
 import { requestMaker } from './write-request.ts';
 
@@ -14,6 +15,10 @@ export interface Fence {
   token: string;
   /** Tokens compare within one scope only, because etcd's revisions are cluster-wide. */
   scope: string;
+  /** In which the target has to take a write of ours before any other. */
+  oldScopes?: string[];
+  /** Called once it has. */
+  oldScopesClosed?(): void;
   /** Finds out what an answer 412 means. */
   refused(): Promise<Error>;
 }
@@ -77,7 +82,8 @@ export function openTarget<R>(job: TargetJob<R>, writing: Writing<R>, fence: Fen
   const requestFor = requestMaker({ runId, id, fence, jobName });
   const close = () => http[Symbol.asyncDispose]();
 
-  async function call(request: Parameters<Send>[0]): Promise<HttpAnswer> {
+  /** @returns an answer 2xx, or 412 where the scope has seen a higher token */
+  async function attempt(request: HttpRequest): Promise<HttpAnswer> {
     let answer: HttpAnswer;
     try {
       answer = await send(request);
@@ -86,10 +92,21 @@ export function openTarget<R>(job: TargetJob<R>, writing: Writing<R>, fence: Fen
       throw cause;
     }
     const { status } = answer;
-    if (status === 412) throw await fence.refused();
-    if (status < 200 || status > 299) {
+    if (status !== 412 && (status < 200 || status > 299)) {
       throw new TargetError(`the target answered ${status}`, { status, refused: !isTransientAnswer(answer) });
     }
+    return answer;
+  }
+
+  const closeOldScopes = closingOldScopes(fence.oldScopes ?? [], {
+    write: attempt,
+    closed: () => fence.oldScopesClosed?.(),
+  });
+
+  async function call(request: HttpRequest): Promise<HttpAnswer> {
+    await closeOldScopes(request);
+    const answer = await attempt(request);
+    if (answer.status === 412) throw await fence.refused();
     return answer;
   }
 

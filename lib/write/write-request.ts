@@ -3,6 +3,7 @@ import { TargetError } from '../errors.ts';
 import type { HttpRequest } from '../http/client.ts';
 import { userAgent } from '../http/user-agent.ts';
 import type { TargetRequest } from '../job.ts';
+import { encodeHeader } from './old-scopes.ts';
 
 /**
  * Makes the HTTP request of a write, with its fencing headers and its idempotency key. `content` is a short hash of the body:
@@ -49,6 +50,3 @@ export function requestMaker<R>(options: {
     }
   };
 }
-
-/** A header holds no more than Latin-1, so a lock key of other characters is sent URL-encoded. */
-const encodeHeader = (text: string) => (/^[\x21-\x7e]+$/.test(text) ? text : encodeURIComponent(text));

@@ -37,7 +37,13 @@ async function conclude(options: { status?: RunRecord['status']; error?: Error; 
         return [{ request_put: { key: Buffer.from('k'), value: Buffer.from('v') } }];
       },
     },
-    reached: () => ({ pass: pass.current(), failed: [], deadLettered: [], recent: () => undefined }),
+    reached: () => ({
+      pass: pass.current(),
+      failed: [],
+      deadLettered: [],
+      closedGeneration: undefined,
+      recent: () => undefined,
+    }),
   });
   await end(status, error);
   assert.ok(budget && last);

@@ -25,12 +25,13 @@ const reached = (pass: Partial<Reached['pass']> = {}): Reached => ({
   },
   failed: [{ id: 'a', attempts: 2 }],
   deadLettered: ['0123456789abcdef'],
+  closedGeneration: undefined,
   recent: () => undefined,
 });
 
 /** What a tick saves of it while it works. */
 function progressOf(pass: Partial<Reached['pass']> = {}) {
-  const { recent: _, ...saved } = reached(pass);
+  const { recent: _, closedGeneration: __, ...saved } = reached(pass);
   return saved;
 }
 
@@ -181,5 +182,13 @@ test('Where there are no recent versions, or too many, the ones of an earlier ti
   for (const versions of [undefined, new Map<string, RecentVersion>()]) {
     const { recent, forgotten } = recentAfter({ versions, pass: { newest } });
     assert.deepEqual([recent, forgotten], [undefined, true]);
+  }
+});
+
+test('However a tick ends, it leaves which old scopes are closed.', () => {
+  for (const status of ['completed', 'partial', 'failed'] as const) {
+    const leaving = leavingOfTick('/state/', { consecutiveSkips: 0 }, { scheduledTime: undefined, overlapSeconds });
+    const { put } = effectOf(leaving.final(last(status), { ...reached(), closedGeneration: 3 }));
+    assert.equal((put.run as { closedGeneration?: number }).closedGeneration, 3);
   }
 });

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { hash } from 'node:crypto';
 import { test } from 'node:test';
 import { TargetError } from '../../lib/errors.ts';
+import { userAgent } from '../../lib/http/user-agent.ts';
 import { requestMaker } from '../../lib/write/write-request.ts';
 
 type Item = { id: string };
@@ -24,6 +25,9 @@ test('A request has the method, the path and the body that the job gave, the fen
       request: {
         ...{ method: 'PUT', path: '/items/a', body: JSON.stringify(body) },
         headers: {
+          accept: 'application/json',
+          'accept-encoding': 'identity',
+          'user-agent': userAgent(undefined),
           'content-type': 'application/json',
           'x-fencing-token': '42',
           'x-fencing-scope': '/locks/a',

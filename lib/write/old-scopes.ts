@@ -1,0 +1,51 @@
+import type { HttpRequest } from '../http/client.ts';
+
+/** Waits until the old scopes are closed; the first request closes them. @throws what the request is refused with there */
+type CloseFirst = (request: HttpRequest) => Promise<void>;
+
+/**
+ * Makes the first write in each of the old scopes before it is made in our own: a target that compares tokens refuses late
+ * writes of earlier runs from then on. No other write begins before. If a write is refused there, the next one goes on.
+ *
+ * @param scopes in which a lower token may still be on its way
+ * @param options.write makes a request to the target; resolves once the scope has seen our token or a higher one
+ * @param options.closed called once all scopes have
+ */
+export function closingOldScopes(
+  scopes: string[],
+  { write, closed }: { write: (request: HttpRequest) => Promise<unknown>; closed: () => void },
+): CloseFirst {
+  const open = new Set(scopes);
+  /** Ends when the last write that tried to close them has. */
+  let attempts: Promise<unknown> = Promise.resolve();
+
+  async function close(request: HttpRequest): Promise<void> {
+    if (open.size === 0) return;
+    const answers = await Promise.allSettled(
+      scopes.map(async (scope, index) => {
+        if (!open.has(scope)) return;
+        // A target that remembers keys must not take it for the same write.
+        const key = `${request.headers['idempotency-key']}:closes-${index}`;
+        const headers = { ...request.headers, 'x-fencing-scope': encodeHeader(scope), 'idempotency-key': key };
+        await write({ ...request, headers });
+        open.delete(scope);
+      }),
+    );
+    const refused = answers.find((answer) => answer.status === 'rejected');
+    if (refused) throw refused.reason;
+    closed();
+  }
+
+  return async (request) => {
+    // A request that reads compares no token.
+    if (open.size === 0 || READS.has(request.method)) return;
+    const attempt = attempts.then(() => close(request));
+    attempts = attempt.catch(() => undefined);
+    await attempt;
+  };
+}
+
+const READS = new Set(['GET', 'HEAD']);
+
+/** A header holds no more than Latin-1, so a lock key of other characters is sent URL-encoded. */
+export const encodeHeader = (text: string) => (/^[\x21-\x7e]+$/.test(text) ? text : encodeURIComponent(text));
