@@ -162,9 +162,12 @@ function timerValues(observed: Observed, result: Result | undefined, nowMs: numb
   };
 }
 
-/** A partial run that settled something is a success as well: the next one goes on behind that. */
-const isSuccess = ({ status, report }: Result) =>
-  status === 'completed' || (status === 'partial' && report.read + report.missing > report.unsettled);
+/**
+ * A partial run that settled something is a success as well: the next one goes on behind that. Failed records do not count,
+ * because each run tries them again.
+ */
+const isSuccess = ({ status, report: { written, unchanged, invalid, missing } }: Result) =>
+  status === 'completed' || (status === 'partial' && written + unchanged + invalid + missing > 0);
 
 function lastSuccessMs(state: State | undefined): number | undefined {
   const { last, completedStartedAt } = state?.run ?? {};

@@ -105,8 +105,8 @@ function copyUnderLock<R>(running: Work<R>, keeping: Keeping<R>): Promise<Ending
 
 /** @throws NoProgressError where other runs like this one would never come to the end of the pass */
 function checkProgress(pass: PassUnderWay, ending: Ending, stop: AbortSignal): void {
-  // A process that is asked to end may have had no time for a page.
-  if (pass.settledPages() === 0 && stop.aborted) return;
+  // A process that is asked to end may have had no time for a page, and a server that throttles will not do so for ever.
+  if (pass.settledPages() === 0 && (stop.aborted || ending === 'throttled')) return;
   if (pass.settledPages() === 0) {
     throw new NoProgressError(`the run ended (${ending}) before a single page was settled, so it would never get on`);
   }

@@ -10,7 +10,8 @@ export async function orAborted<T>(work: Promise<T>, signal: AbortSignal | undef
   // By hand, because events.addAbortListener takes twice the time, and a push waits here for each record.
   signal.addEventListener('abort', abort);
   try {
-    return await Promise.race([work, aborted.promise]);
+    // The abort comes first: where both are there, the caller is to end.
+    return await Promise.race([aborted.promise, work]);
   } finally {
     signal.removeEventListener('abort', abort);
   }

@@ -53,7 +53,10 @@ export async function startStage(options: {
   const records = Array.from({ length: count }, (_, index) => ({
     id: `record-${index}`,
     name: `Record ${index}`,
-    updatedAt: '2026-01-01T00:00:00Z',
+    // It has always just changed, so each run has every record to write.
+    get updatedAt() {
+      return new Date().toISOString();
+    },
     limit: { context: index, output: index },
   }));
   const source = stack.use(await startSource({ records, credentials, pageSize }));

@@ -126,17 +126,18 @@ test('A partial tick that settled records is a success; the age of its pass grow
   assert.partialDeepStrictEqual(lastOf(world), { Completed: 1, Success: 1, CheckpointAgeSeconds: 0 });
 });
 
-test('A partial tick that has not settled a record is no success.', () => {
+test('A partial tick that has settled no record, or none but failed ones, is no success.', () => {
   const lines: Record<string, unknown>[] = [];
   const tell = createMetrics({ stage: 'test', job: 'models' }, silent, (line) => lines.push(JSON.parse(line)));
   const report = { ...newReport(), read: 5, unsettled: 5 };
   const observed = { request: { kind: 'tick' as const }, runId: 'run', startedMs: Date.now(), throttles: 0, report };
   const result = { status: 'partial' as const, job: 'models', runId: 'run', report };
   tell(observed, { result });
-  tell(observed, { result: { ...result, report: { ...report, unsettled: 4 } } });
+  for (const as of ['failed', 'written', 'unchanged', 'invalid', 'missing'])
+    tell(observed, { result: { ...result, report: { ...report, unsettled: 4, [as]: 1 } } });
   assert.deepEqual(
     lines.map(({ Success }) => Success),
-    [0, 1],
+    [0, 0, 1, 1, 1, 1],
   );
 });
 

@@ -112,9 +112,9 @@ test('A target that has seen a higher token although the lock is ours means that
 
 test('A run whose lock was taken over is superseded and does not touch the state.', async () => {
   await using world = await worldOf(2000, { latencyMs: 500 });
-  const before = await stored(etcd, world.prefix);
   const tick = assert.rejects(world.tick(), { name: 'SupersededError', code: 'SUPERSEDED' });
   await untilWriting(world, tick);
+  const before = await stored(etcd, world.prefix);
   const [key] = await lockKeys(etcd, lockKey);
   await etcd.etcdctl(['del', key!]);
   await using terminal = lockByHand(etcd, lockKey);
@@ -131,9 +131,9 @@ test('A run whose lease was revoked ends with a lost lock, writes no more and do
   // The revocation is noticed at the next keep-alive, a third of the TTL later at most.
   const env = { CONCURRENCY: '10', LOCK_TTL_SECONDS: '5' };
   await using world = await worldOf(2000, { latencyMs: 100, env });
-  const before = await stored(etcd, world.prefix);
   const tick = assert.rejects(world.tick(), { name: 'LockLostError', code: 'LOCK_LOST' });
   await untilWriting(world, tick);
+  const before = await stored(etcd, world.prefix);
   const [key] = await lockKeys(etcd, lockKey);
   await etcd.etcdctl(['lease', 'revoke', key!.slice(lockKey.length + 1)]);
   await tick;
