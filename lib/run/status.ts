@@ -13,7 +13,7 @@ export interface Status {
   job: string;
   stage: string;
   lockKey: string;
-  /** Who holds the lock, and until when unless the lease is kept alive. */
+  /** Who holds the lock, or one of another number of shards, and until when unless the lease is kept alive. */
   heldBy?: Holder & { leaseRemainingSeconds?: number };
   /** What to do where the lock will not become free by itself. */
   advice?: string;
@@ -60,7 +60,9 @@ export function together({ job, stage, lockKey }: Settings, parts: Status[], fai
 /** @throws LockServiceError, CredentialsError, StateError */
 export async function readStatus(etcd: Etcd, settings: Settings, places: Places, budget: Budget): Promise<Status> {
   const lockAndState = both(currentHolder(places.lockKey), currentState(places));
-  const [holder, state] = await ask(etcd, 'read status', lockAndState, budget);
+  const [own, state] = await ask(etcd, 'read status', lockAndState, budget);
+  // While a lock of another number of shards is held, nobody takes ours.
+  const holder = own ?? state.otherDivision;
   const { run, backfill, pause, consecutiveSkips, checkpoint, watermark } = state;
   return {
     job: settings.job,

@@ -51,6 +51,11 @@ test('After the number of shards has changed, old ticks are stale and new shards
   const waiting = await world.tick({ shard: { index: 1, of: 2 } });
   assert.equal(waiting.reason, 'resharding');
   assert.equal(waiting.heldBy?.kind, 'tick');
+  const { shards: parts = [] } = await world.control({ action: 'status' });
+  assert.deepEqual(
+    parts.map(({ heldBy }) => heldBy?.key),
+    [waiting.heldBy?.key, waiting.heldBy?.key],
+  );
   world.target.latencyMs = 0;
   assert.equal((await old).status, 'completed');
   const first = await world.tick({ shard: { index: 0, of: 2 } });
