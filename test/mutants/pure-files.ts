@@ -4,7 +4,7 @@ export const PURE_FILES: Record<string, string[]> = {
   'lib/instant.ts': ['test/instant.test.ts'],
   'lib/shard.ts': ['test/shard.test.ts'],
   'lib/settings/config.ts': ['test/settings/config.test.ts'],
-  'lib/http-status.ts': ['test/http/throttling.test.ts'],
+  'lib/http-status.ts': ['test/http-status.test.ts'],
   'lib/copy/versions.ts': ['test/copy/known-versions.test.ts'],
   'lib/state/division.ts': ['test/state/division.test.ts'],
   'lib/state/recent.ts': ['test/state/recent.test.ts'],
