@@ -74,7 +74,7 @@ export async function sync<R>(options: SyncOptions<R>): Promise<Ending> {
       // The reason to end comes from what is in flight, where that has one.
       if (signal.aborted) break;
     }
-    listEnded = !signal.aborted;
+    listEnded ||= !signal.aborted;
   } catch (error) {
     ending.end(error);
   }
@@ -104,7 +104,10 @@ export async function sync<R>(options: SyncOptions<R>): Promise<Ending> {
     } finally {
       ledger.leave(left);
     }
-    if (left === 0) ledger.takenWhole(page);
+    if (left > 0) return;
+    ledger.takenWhole(page);
+    // Nothing follows the last page, so a deadline that comes now interrupts only what is in flight.
+    if (page.last) listEnded = true;
   }
 
   function take(checked: Accepted<R> | Invalid, page: OpenPage): Promise<void> | void {

@@ -1,11 +1,12 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
+import * as v from 'valibot';
 import { answer } from '../../infra/local/serve.ts';
+import { sync } from '../../lib/engine/engine.ts';
 import { Interrupted } from '../../lib/errors.ts';
 import type { Page } from '../../lib/job.ts';
-import type { SettledPage } from '../../lib/report.ts';
-
+import { newReport, type SettledPage } from '../../lib/report.ts';
 import {
   pagesOf,
   pipeline,
@@ -273,6 +274,28 @@ test('A deadline that comes while the last writes finish has interrupted nothing
   assert.equal(await running, 'complete');
   assert.deepEqual(path.counts(), { read: 3, written: 3, invalid: 0, failed: 0, unsettled: 0 });
   assert.deepEqual(cursors(path.settled), [null]);
+});
+
+test('A deadline that comes when the last record of the list is taken, or later, has interrupted nothing.', async () => {
+  const closing = new AbortController();
+  const settled: SettledPage[] = [];
+  const write = async () => closing.abort(deadline());
+  const ending = await sync({
+    pages: (async function* () {
+      yield { records: [{ id: 'a' }], cursor: null };
+    })(),
+    accept: {
+      schema: v.object({ id: v.string() }),
+      id: ({ id }) => id,
+      updatedAtMs: undefined,
+      prepare: () => ({ write, content: undefined }),
+    },
+    ...{ concurrency: 1, closing, report: newReport(), failuresBeforeStop: 2 },
+    outcomes: { written() {}, async invalid() {}, failed() {} },
+    pageSettled: (page) => settled.push(page),
+  });
+  assert.equal(ending, 'complete');
+  assert.deepEqual(cursors(settled), [null]);
 });
 
 test('A run that is closing before it begins reads and writes nothing.', async () => {
