@@ -77,6 +77,8 @@ export function openVersions<R>(options: {
       return before.versions.size > 0 && isAtTarget(accepted);
     },
     written: keep,
+    // Even if the same version was written before: it is read again by id, and only a write takes it off that list.
+    failed: (id) => void kept.delete(id),
     recent(sinceMs) {
       dropBefore(sinceMs);
       if (droppedUpToMs >= sinceMs || kept.size > MAX_RECENT) return undefined;

@@ -25,6 +25,8 @@ export interface Versions<R> {
   /** Whether a record need not be written, because a newer version was read before or the same one is at the target. */
   isKnown(record: Accepted<R>): boolean;
   written(record: Accepted<R>): void;
+  /** A version of the record could not be written. */
+  failed(id: string): void;
 }
 
 export interface SyncOptions<R> {
@@ -151,6 +153,7 @@ export async function sync<R>(options: SyncOptions<R>): Promise<Ending> {
 
   function fail({ accepted, page }: { accepted: Accepted<R>; page: OpenPage }, { message, refused }: TargetError) {
     outcomes.failed(accepted.id, message, accepted.record, refused);
+    versions?.failed(accepted.id);
     ledger.settle(page, 'failed');
   }
 }

@@ -78,6 +78,17 @@ test('A record dated in the future is written, and its correction is not taken f
   assert.equal(nameAt(world), 'right');
 });
 
+test('A version that was written, read once more and refused is written again, and is off the list of failed records then.', async () => {
+  const records = [at('same', JANUARY), at('same', JANUARY)];
+  await using world = await startWorld({ endpoints: etcd.endpoints, records });
+  let writes = 0;
+  world.target.refuse = () => (++writes === 2 ? 403 : undefined);
+  const { report } = await world.tick();
+  assert.deepEqual([report.written, report.failed], [1, 1]);
+  await world.tick();
+  assert.deepEqual((await world.control({ action: 'status' })).failed, []);
+});
+
 test('More recent versions than can be kept are written again, and the log says so.', async () => {
   const records = models(MAX_RECENT + 1).map((record) => ({ ...record, updatedAt: FEBRUARY }));
   await using world = await startWorld({ endpoints: etcd.endpoints, records });
