@@ -20,6 +20,8 @@ export interface Observed {
   report?: Report;
   /** The number of answers from source and target that throttle, or are 503. */
   throttles: number;
+  /** The number of pages that the run has settled. */
+  settledPages: number;
 }
 
 /** Receives how a run has ended: with a result, or with an error. */
@@ -146,7 +148,7 @@ function valuesOf(observed: Observed, ending: Parameters<ReportMetrics>[1], nowM
 /** What concerns the timer as such; reported for its skips as well. */
 function timerValues(observed: Observed, result: Result | undefined, nowMs: number): Values {
   const { state, skipsInARow, startedMs } = observed;
-  const success = result !== undefined && isSuccess(result);
+  const success = result !== undefined && isSuccess(result, observed.settledPages);
   const lastSuccess = success ? nowMs : lastSuccessMs(state);
   const completed = result?.status === 'completed';
   const passStarted = state?.checkpoint?.pass?.startedAt;
@@ -163,11 +165,13 @@ function timerValues(observed: Observed, result: Result | undefined, nowMs: numb
 }
 
 /**
- * A partial run that settled something is a success as well: the next one goes on behind that. Failed records do not count,
- * because each run tries them again.
+ * A partial run that settled records, and a page with them, is a success as well: the next one goes on behind that page. Failed
+ * records do not count, because each run tries them again.
  */
-const isSuccess = ({ status, report: { written, unchanged, invalid, missing } }: Result) =>
-  status === 'completed' || (status === 'partial' && written + unchanged + invalid + missing > 0);
+function isSuccess({ status, report: { written, unchanged, invalid, missing } }: Result, settledPages: number): boolean {
+  if (status === 'completed') return true;
+  return status === 'partial' && settledPages > 0 && written + unchanged + invalid + missing > 0;
+}
 
 function lastSuccessMs(state: State | undefined): number | undefined {
   const { last, completedStartedAt } = state?.run ?? {};

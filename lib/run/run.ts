@@ -22,7 +22,7 @@ import { lockedBy, reasonToSkip, type Skip } from './skip.ts';
  * @throws a SolotickError whose name and code infra/README.md lists; the lock is released by then, or ends with its lease.
  */
 export async function run<R>(job: Job<R>, request: Tick | Backfill, invocation: Invocation): Promise<Result> {
-  const observed: Observed = { request, runId: randomUUID(), startedMs: Date.now(), throttles: 0 };
+  const observed: Observed = { request, runId: randomUUID(), startedMs: Date.now(), throttles: 0, settledPages: 0 };
   const metrics = request.kind === 'backfill' && request.dryRun ? undefined : invocation.metrics;
   try {
     const result = fittedResult(await runOnce(job, request, invocation, observed));
@@ -80,8 +80,9 @@ async function runOnce<R>(
   const report = newReport();
   observed.report = report;
   const throttled = () => observed.throttles++;
+  const pageSettled = () => observed.settledPages++;
   const running = { job, request, runId, startedMs, settings, places, taken, deadline, credentials };
-  const result = await work({ ...running, report, throttled, log, stop });
+  const result = await work({ ...running, report, throttled, pageSettled, log, stop });
   if (request.kind === 'tick' && result.status === 'partial' && settings.continue === 'self') {
     // Loaded now, because hardly any run needs it.
     const { continueLater } = await import('./continuation.ts');

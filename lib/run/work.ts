@@ -30,6 +30,8 @@ export interface Work<R> {
   report: Report;
   /** Called for each answer that throttles, and for each 503. */
   throttled(): void;
+  /** Called for each page that is settled. */
+  pageSettled(): void;
   log: Log;
   /** Aborts when the process is asked to end. */
   stop: AbortSignal;
@@ -99,6 +101,7 @@ function copyUnderLock<R>(running: Work<R>, keeping: Keeping<R>): Promise<Ending
     pageSettled(page) {
       pass.pageSettled(page);
       checkpoints.pageSettled(page);
+      running.pageSettled();
     },
   });
 }

@@ -126,18 +126,27 @@ test('A partial tick that settled records is a success; the age of its pass grow
   assert.partialDeepStrictEqual(lastOf(world), { Completed: 1, Success: 1, CheckpointAgeSeconds: 0 });
 });
 
-test('A partial tick that has settled no record, or none but failed ones, is no success.', () => {
+test('A partial tick that has settled no record, none but failed ones, or no page, is no success.', () => {
   const lines: Record<string, unknown>[] = [];
   const tell = createMetrics({ stage: 'test', job: 'models' }, silent, (line) => lines.push(JSON.parse(line)));
   const report = { ...newReport(), read: 5, unsettled: 5 };
-  const observed = { request: { kind: 'tick' as const }, runId: 'run', startedMs: Date.now(), throttles: 0, report };
+  const observed = {
+    request: { kind: 'tick' as const },
+    runId: 'run',
+    startedMs: Date.now(),
+    throttles: 0,
+    settledPages: 1,
+    report,
+  };
   const result = { status: 'partial' as const, job: 'models', runId: 'run', report };
   tell(observed, { result });
+  const some = { ...result, report: { ...report, unsettled: 4, written: 1 } };
+  tell({ ...observed, settledPages: 0 }, { result: some });
   for (const as of ['failed', 'written', 'unchanged', 'invalid', 'missing'])
     tell(observed, { result: { ...result, report: { ...report, unsettled: 4, [as]: 1 } } });
   assert.deepEqual(
     lines.map(({ Success }) => Success),
-    [0, 0, 1, 1, 1, 1],
+    [0, 0, 0, 1, 1, 1, 1],
   );
 });
 
@@ -228,7 +237,13 @@ test('A failure to write metrics is logged and disturbs neither this run nor the
     if (broken) throw new Error('the pipe is closed');
     lines.push(JSON.parse(line));
   });
-  const observed = { request: { kind: 'tick' as const }, runId: 'run', startedMs: Date.now(), throttles: 0 };
+  const observed = {
+    request: { kind: 'tick' as const },
+    runId: 'run',
+    startedMs: Date.now(),
+    throttles: 0,
+    settledPages: 0,
+  };
   tell(observed, { error: new Error('first') });
   assert.deepEqual(warnings, ['the metrics were not written']);
   broken = false;

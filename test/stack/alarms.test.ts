@@ -313,7 +313,15 @@ function everythingEmitted(): Set<string> {
     { kind: 'tick' as const, shard: { index: 1, of: 2 } },
     { kind: 'backfill' as const, waitSeconds: 0, dryRun: false },
   ]) {
-    const observed: Observed = { request, runId: 'run', startedMs: Date.now(), throttles: 0, state, report };
+    const observed: Observed = {
+      request,
+      runId: 'run',
+      startedMs: Date.now(),
+      throttles: 0,
+      settledPages: 1,
+      state,
+      report,
+    };
     const result = (rest: Pick<Result, 'status' | 'reason'>) => ({ job: 'models', runId: 'run', report, ...rest });
     for (const status of ['completed', 'partial'] as const) tell(observed, { result: result({ status }) });
     for (const reason of ['paused', 'duplicate', 'stale', 'min-interval', 'resharding', 'locked'] as const)
