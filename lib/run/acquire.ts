@@ -67,14 +67,15 @@ export async function takeLock(
     /** Who we are, for runs that find the lock held. */
     self: { runId: string; kind: string; startedAt: string; requestId: string; job: string };
     waitMs: number;
-    deadline: Pick<Deadline, 'closing' | 'cut'>;
+    deadline: Pick<Deadline, 'closing' | 'cut' | 'endsInMs'>;
     /** The backfill whose progress is read as well. */
     backfillId?: string | undefined;
   },
 ): Promise<Taken | { heldBy: Holder }> {
   const { places, ttlSeconds, self, waitMs, deadline, backfillId } = options;
   const { closing: signal } = deadline;
-  const session = resources.use(await openSession(etcd, { ttlSeconds, acquire: { ...ACQUIRE, signal } }));
+  const acquire = { ...ACQUIRE, signal };
+  const session = resources.use(await openSession(etcd, { ttlSeconds, acquire, endsInMs: deadline.endsInMs }));
   const value = JSON.stringify({ ...self, host: hostname() });
   const wanted = { lockKey: places.lockKey, value, read: currentState(places, { recent: true, backfillId }) };
   // At the deadline nobody waits for the attempt any more: if it still reaches etcd, the lease is revoked by then.

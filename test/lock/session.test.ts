@@ -40,6 +40,25 @@ test('Disposal of a session revokes its lease, and a second disposal does nothin
   await dispose();
 });
 
+test('The revoke takes at most a second, and no more than the time that is left.', async () => {
+  await using real = connectEtcd(server.endpoints);
+  const budgets: number[] = [];
+  const etcd: Etcd = {
+    ...real,
+    revoke(id, budget) {
+      budgets.push(budget.totalMs);
+      return real.revoke(id, { ...BUDGET });
+    },
+  };
+  for (const endsInMs of [60_000, 1000, 300, -5]) {
+    await using _ = await openSession(etcd, { ttlSeconds: 60, acquire: BUDGET, endsInMs: () => endsInMs });
+  }
+  await using _ = await openSession(etcd, { ttlSeconds: 60, acquire: BUDGET });
+  await _[Symbol.asyncDispose]();
+  assert.deepEqual(budgets, [1000, 1000, 300, 0, 1000]);
+  assert.deepEqual(await leasesOf(server), []);
+});
+
 test('A session outlives its TTL by being kept alive.', async () => {
   await using us = await openClient(server.endpoints, { ttlSeconds: 6, clock: steppedClock() });
   // One is sent every third of the TTL, so the first lease would have expired by the fourth.
