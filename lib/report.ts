@@ -39,6 +39,8 @@ export interface SettledPage extends Pick<Report, SettledCount> {
   oldestMs: number;
   /** No record changed before the one before it, and each says when it changed. */
   ordered: boolean;
+  /** How many of its records changed later than all before them on the page. */
+  rises: number;
 }
 
 /** A record that was not written, and why. */

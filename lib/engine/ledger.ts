@@ -44,7 +44,7 @@ export function openLedger(report: Report, pageSettled: (page: SettledPage) => v
     open({ records, unreadable = 0, missing, cursor, last }) {
       const read = records + unreadable;
       const counts = { read, written: 0, unchanged: 0, invalid: 0, failed: unreadable, missing };
-      const times = { newestMs: Number.NEGATIVE_INFINITY, oldestMs: Number.POSITIVE_INFINITY, ordered: true };
+      const times = { newestMs: Number.NEGATIVE_INFINITY, oldestMs: Number.POSITIVE_INFINITY, ordered: true, rises: 0 };
       // The page itself counts as one, so that it cannot settle before the lanes have taken it whole.
       const page = { ...counts, ...times, cursor, last, unsettled: records + 1 };
       report.pages++;
@@ -57,7 +57,10 @@ export function openLedger(report: Report, pageSettled: (page: SettledPage) => v
     note(page, updatedAtMs) {
       // NaN compares with nothing.
       if (!(updatedAtMs >= page.newestMs)) page.ordered = false;
-      if (updatedAtMs > page.newestMs) page.newestMs = updatedAtMs;
+      if (updatedAtMs > page.newestMs) {
+        page.newestMs = updatedAtMs;
+        page.rises++;
+      }
       if (updatedAtMs < page.oldestMs) page.oldestMs = updatedAtMs;
     },
     settle(page, as) {

@@ -30,6 +30,9 @@ export interface PassUnderWay {
   runEnded(report: Pick<Report, 'durationMs' | 'peakInFlight'>): void;
 }
 
+/** A list in another order rises so often in a row by chance once in 40 million times. */
+const RISES_OF_AN_ORDER = 10;
+
 export function openPass(begun: Pass, overlapSeconds: number): PassUnderWay {
   let pass: Pass = { ...begun, counts: { ...begun.counts } };
   let settledPages = 0;
@@ -38,17 +41,21 @@ export function openPass(begun: Pass, overlapSeconds: number): PassUnderWay {
     const { since, listed, restart, byIds } = pass;
     if (!listed?.ordered || byIds) return since;
     const from = restart ? restart.since : since;
-    if (listed.newest === undefined) return from;
+    // A few records may be in order by chance, and older ones behind them would be lost.
+    if (listed.newest === undefined || listed.rises < RISES_OF_AN_ORDER) return from;
     const settled = instantAt(Date.parse(listed.newest) - overlapSeconds * 1000);
     // Records of nearly one moment look ordered in any list. In an ordered one, nothing is left out by a restart there.
     if (settled <= (listed.oldest ?? listed.newest)) return from;
     return from !== undefined && from > settled ? from : settled;
   }
 
-  function listSettled({ read, ordered, oldestMs, newestMs }: SettledPage) {
-    const before = pass.listed ?? { ordered: false, read: 0 };
+  function listSettled({ read, ordered, rises, oldestMs, newestMs }: SettledPage) {
+    const before = pass.listed ?? { ordered: false, rises: 0, read: 0 };
+    // The first record of a page is a rise only where it changed later than the page before.
+    const goesOn = before.newest !== undefined && oldestMs > msSince(before.newest);
     pass.listed = {
       ordered: before.ordered && ordered && oldestMs >= msSince(before.newest),
+      rises: before.rises + (goesOn ? rises : Math.max(0, rises - 1)),
       oldest: before.oldest ?? (oldestMs < Number.POSITIVE_INFINITY ? instantAt(oldestMs) : undefined),
       newest: later(before.newest, newestMs),
       read: before.read + read,

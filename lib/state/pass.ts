@@ -29,7 +29,7 @@ export function beginPass(
     fingerprint: fingerprintOf(identity, window),
     cursor: null,
     counts: newReport(),
-    listed: { ordered: true, read: 0 },
+    listed: { ordered: true, rises: 0, read: 0 },
   };
 }
 
@@ -47,7 +47,7 @@ export function resumePass(saved: Pass, identity: Identity, log: Log): Pass {
 /** The same window from its beginning. */
 export function startOver(pass: Pass): Pass {
   const { since, until, full, byIds, runId, startedAt, fingerprint } = pass;
-  const listed = { ordered: true, read: 0 };
+  const listed = { ordered: true, rises: 0, read: 0 };
   return { since, until, full, byIds, runId, startedAt, fingerprint, cursor: null, counts: newReport(), listed };
 }
 

@@ -44,11 +44,17 @@ const pass = v.object({
   /** The counts of the settled pages. */
   counts: reportSchema,
   /**
-   * The settled part of the list: whether no record changed before the one before it, the oldest change of its first page,
-   * the newest of all, and how many records there are.
+   * The settled part of the list: whether no record changed before the one before it, how often one changed later, the
+   * oldest change of its first page, the newest of all, and how many records there are.
    */
   listed: v.optional(
-    v.object({ ordered: v.boolean(), oldest: v.optional(utcInstant), newest: v.optional(utcInstant), read: count }),
+    v.object({
+      ordered: v.boolean(),
+      rises: v.optional(count, 0),
+      oldest: v.optional(utcInstant),
+      newest: v.optional(utcInstant),
+      read: count,
+    }),
   ),
   /** How far the pass had got when it had to begin again, and from when it reads since, where the list allows that. */
   restart: v.optional(v.object({ read: count, newest: v.optional(utcInstant), since: v.optional(utcInstant) })),

@@ -211,7 +211,13 @@ test('A shard reads its own records of a list that cannot be asked for them, and
 });
 
 const since = '2026-01-01T00:00:00.000Z';
-const ordered = { ordered: true, oldest: '2026-01-02T00:00:00.000Z', newest: '2026-01-03T00:00:00.000Z', read: 9 };
+const ordered = {
+  ordered: true,
+  rises: 10,
+  oldest: '2026-01-02T00:00:00.000Z',
+  newest: '2026-01-03T00:00:00.000Z',
+  read: 9,
+};
 const restarted = '2026-01-02T23:59:00.000Z';
 
 test('A refused cursor of an ordered list reads again from where it has settled, and the log says from when.', async () => {

@@ -82,6 +82,16 @@ test('Records of one moment are no sign that a list is ordered: those behind the
   assert.equal(world.target.models.size, 2000);
 });
 
+test('A few records that are in order by chance are no sign of it: the older ones behind them are not lost.', async () => {
+  const first = Array.from({ length: 100 }, (_, index) => model(index, index < 50 ? 4000 : 5000));
+  const older = Array.from({ length: 20 }, (_, index) => model(100 + index, index));
+  const { world, tick } = await shortLived({ records: [...first, ...older], pages: 1 });
+  await using _ = world;
+  assert.equal(Object(await tick()).status, 'partial');
+  assert.equal(Object(await tick({ pages: 2 })).status, 'completed');
+  assert.equal(world.target.models.size, 120);
+});
+
 test('A pass that cannot end, because each tick begins again at the beginning, is no success and says why.', async () => {
   const { world, tick } = await shortLived({ records: byTime.toReversed(), pages: 18 });
   await using _ = world;

@@ -35,6 +35,17 @@ test('A page settles with the last of its records, and says what became of them.
   assert.deepEqual(report, { ...newReport(), pages: 1, read: 4, written: 2, invalid: 1, failed: 1, missing: 1 });
 });
 
+test('A page knows whether its records are in the order of their changes, and how often one changed later than all before.', () => {
+  const { open, note } = start();
+  const noted = (...times: number[]) => {
+    const one = open(page(times.length));
+    for (const ms of times) note(one, ms);
+    return [one.ordered, one.rises, one.oldestMs, one.newestMs];
+  };
+  assert.deepEqual(noted(1, 1, 5, 5, 9), [true, 3, 1, 9]);
+  assert.deepEqual(noted(5, 1, 5, 6), [false, 2, 1, 6]);
+});
+
 test('A page of which the lanes have not taken all does not settle, nor do the pages behind it.', () => {
   const { settled, open, settle, takenWhole } = start();
   const first = open(page(1, 'b'));

@@ -16,7 +16,7 @@ const begun = (what: Partial<Pass> = {}): Pass => ({
 
 const page = (what: Partial<SettledPage> = {}): SettledPage => ({
   ...{ read: 0, written: 0, unchanged: 0, invalid: 0, failed: 0, missing: 0, cursor: undefined, last: false },
-  ...{ newestMs: Number.NEGATIVE_INFINITY, oldestMs: Number.POSITIVE_INFINITY, ordered: true },
+  ...{ newestMs: Number.NEGATIVE_INFINITY, oldestMs: Number.POSITIVE_INFINITY, ordered: true, rises: 0 },
   ...what,
 });
 
@@ -91,14 +91,21 @@ test('The end of a run adds its duration, and the highest number of writes in fl
 });
 
 /** A pass as `beginPass` begins it, before it has settled anything. */
-const fresh = (what: Partial<Pass> = {}) => begun({ listed: { ordered: true, read: 0 }, ...what });
+const fresh = (what: Partial<Pass> = {}) => begun({ listed: { ordered: true, rises: 0, read: 0 }, ...what });
 
 /** A moment of the day on which the pass began. */
 const at = (time: string) => `2026-01-05T${time}.000Z`;
 
 /** A page of the list with records that changed from `oldest` to `newest`. */
 const listPage = (oldest: string, newest: string, what: Partial<SettledPage> = {}) =>
-  page({ read: 10, cursor: 'next', oldestMs: Date.parse(at(oldest)), newestMs: Date.parse(at(newest)), ...what });
+  page({
+    read: 10,
+    rises: 11,
+    cursor: 'next',
+    oldestMs: Date.parse(at(oldest)),
+    newestMs: Date.parse(at(newest)),
+    ...what,
+  });
 
 const ordered = (pass: PassUnderWay) => pass.current().listed?.ordered;
 
@@ -177,9 +184,27 @@ test('Records that lie no further apart than the overlap are no sign of an order
   assert.equal(pass.restartsAt(), at('08:59:00'));
   // A checkpoint without an oldest change tells nothing.
   assert.equal(
-    openPass(fresh({ since, listed: { ordered: true, newest: at('09:00:00'), read: 9 } })).restartsAt(),
+    openPass(fresh({ since, listed: { ordered: true, rises: 10, newest: at('09:00:00'), read: 9 } })).restartsAt(),
     since,
   );
+});
+
+test('A list that has risen fewer than ten times may be in order by chance, so nothing is left out.', () => {
+  const since = at('01:00:00');
+  assert.equal(restartsAfter({ since }, { rises: 10 }), since);
+  const restart = { read: 5, newest: at('08:50:00'), since: at('07:00:00') };
+  assert.equal(restartsAfter({ since, restart }, { rises: 10 }), restart.since);
+  assert.equal(restartsAfter({ since }, { rises: 11 }), at('08:59:00'));
+  // Ten pages of one record each after the first one; a record of the same moment as the one before is no rise.
+  const pass = openPass(fresh({ since }));
+  for (let minute = 10; minute < 20; minute++) {
+    const moment = `08:${minute}:00`;
+    for (let twice = 0; twice < 2; twice++) pass.pageSettled(listPage(moment, moment, { rises: 1 }));
+    pass.pageSettled(page({ cursor: 'next' }));
+  }
+  assert.equal(pass.restartsAt(), since);
+  pass.pageSettled(listPage('08:20:00', '08:20:00', { rises: 1 }));
+  assert.equal(pass.restartsAt(), at('08:19:00'));
 });
 
 test('Without a known order a pass restarts at the beginning of its window, and so does one of single records.', () => {
@@ -202,7 +227,7 @@ test('A pass that restarted and has settled nothing since restarts at the same m
 });
 
 test('A pass that starts over knows how far it had got, and counts the list again.', () => {
-  const listed = { ordered: true, oldest: at('08:00:00'), newest: at('09:00:00'), read: 10 };
+  const listed = { ordered: true, rises: 10, oldest: at('08:00:00'), newest: at('09:00:00'), read: 10 };
   const pass = openPass(fresh({ cursor: 'b', listed }));
   pass.startOver();
   assert.partialDeepStrictEqual(pass.current(), {
@@ -222,7 +247,7 @@ test('A pass that starts over keeps what this run has read by id, and what earli
 test('A pass that starts over once more remembers the furthest that it ever was.', () => {
   const restart = { read: 30, newest: at('10:00:00') };
   const startsOver = (before: typeof restart, listed: typeof restart) => {
-    const pass = openPass(fresh({ restart: before, listed: { ordered: false, ...listed } }));
+    const pass = openPass(fresh({ restart: before, listed: { ordered: false, rises: 0, ...listed } }));
     pass.startOver();
     const { read, newest } = pass.current().restart!;
     return { read, newest };
