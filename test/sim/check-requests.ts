@@ -1,6 +1,6 @@
 import type { Process } from './process.ts';
 import type { Answer, Request } from './request.ts';
-import type { Running } from './running.ts';
+import { type Checkpoint, placesOf, type Running } from './running.ts';
 import type { World } from './world.ts';
 
 /** What must hold whenever a process asks a server or etcd ends a lease. */
@@ -17,9 +17,9 @@ const TIMER_MS = 2;
 export function checkRequests(world: World, running: Map<string, Running>): RequestChecks {
   const { etcd } = world;
   const complain = ({ name }: Process, what: string) => world.violation(`${name}: ${what}`);
-  /** The paths that each process is writing, and until when by its monotonic clock the target wants a pause of it. */
+  /** The paths that each process is writing, and until when by its monotonic clock each server wants a pause of it. */
   const writing = new Map<Process, Map<string, number>>();
-  const pausedUntilMs = new Map<Process, number>();
+  const pausedUntilMs = { source: new Map<Process, number>(), target: new Map<Process, number>() };
 
   /** Whether the process still holds its lease for valid, by its own clocks. */
   const believes = ({ session, enter }: Process) =>
@@ -35,6 +35,13 @@ export function checkRequests(world: World, running: Map<string, Running>): Requ
       complain(process, `writes with token ${token}, although the lock ${scope} belongs to ${owner}`);
   }
 
+  function noteBeginning(run: Running) {
+    const { lockKey, statePrefix } = placesOf(run);
+    if (run.beginning || etcd.owner(lockKey)?.lease !== run.process.session?.leaseId) return;
+    const { failed = [] } = (etcd.value(`${statePrefix}checkpoint`) ?? {}) as Checkpoint;
+    run.beginning = { failed, watermark: etcd.value(`${statePrefix}watermark`) };
+  }
+
   function checkWrite(process: Process, { path }: Request) {
     const run = running.get(process.name)!;
     const { settings, invocation, startedMonotonicMs, terminatedMonotonicMs, opening } = run;
@@ -44,8 +51,6 @@ export function checkRequests(world: World, running: Map<string, Running>): Requ
     const concurrency = Number(invocation.event.concurrency ?? settings.concurrency);
     if (inFlight.size > concurrency) complain(process, `more than ${concurrency} writes in flight`);
     const nowMs = process.monotonicMs();
-    if (nowMs < (pausedUntilMs.get(process) ?? 0) - TIMER_MS)
-      complain(process, 'writes before the pause is over that the target asked for');
     const closesMs = startedMonotonicMs + invocation.remainingMs - settings.deadlineReserveSeconds * 1000;
     // A process that was stopped learns of the time only when its timers fire.
     if (process.stoppedMs === 0 && nowMs > Math.min(closesMs, terminatedMonotonicMs ?? closesMs) + TIMER_MS)
@@ -66,7 +71,14 @@ export function checkRequests(world: World, running: Map<string, Running>): Requ
       if (running.get(process.name)!.outcome) complain(process, `asks the ${request.to} after its end`);
       if (process.session && !believes(process))
         complain(process, `asks the ${request.to} after its lease may have expired`);
-      if (request.to !== 'target') return;
+      const { to } = request;
+      if (
+        (to === 'source' || to === 'target') &&
+        process.monotonicMs() < (pausedUntilMs[to].get(process) ?? 0) - TIMER_MS
+      )
+        complain(process, `asks before the pause is over that the ${to} asked for`);
+      noteBeginning(running.get(process.name)!);
+      if (to !== 'target') return;
       checkOwner(process, request);
       checkWrite(process, request);
     },
@@ -77,10 +89,10 @@ export function checkRequests(world: World, running: Map<string, Running>): Requ
       if (left === 0) inFlight.delete(path);
       else inFlight.set(path, left);
     },
-    answerReceived(process, { to }, { status, headers }) {
-      if (to !== 'target' || (status !== 429 && status !== 503)) return;
-      const untilMs = process.monotonicMs() + Number(headers['retry-after'] ?? 0) * 1000;
-      pausedUntilMs.set(process, Math.max(pausedUntilMs.get(process) ?? 0, untilMs));
+    answerReceived(process, { to }, { pauseMs = 0 }) {
+      if (to !== 'source' && to !== 'target') return;
+      const untilMs = process.monotonicMs() + pauseMs;
+      pausedUntilMs[to].set(process, Math.max(pausedUntilMs[to].get(process) ?? 0, untilMs));
     },
   };
 }

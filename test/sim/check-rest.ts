@@ -23,7 +23,7 @@ export function checkRest(options: {
   violation: (what: string) => void;
 }): void {
   const { world, running, history, blame, runNow, violation } = options;
-  const { timeline, etcd, source, target } = world;
+  const { timeline, etcd, source, target, denied } = world;
 
   for (const { process, outcome } of running.values()) {
     if (!process.dead && !outcome) violation(`${process.name} has never ended`);
@@ -50,6 +50,7 @@ export function checkRest(options: {
 
   function sendTicks(shard: { index: number; of: number } | undefined) {
     const seen: string[] = [];
+    const idle = { before: false };
     for (let number = 1, done = 0; done < NEEDED_TICKS; number++) {
       if (number > MAX_TICKS) return violation(`quiet ticks do not complete: ${seen.join(', ')}`);
       timeline.run(timeline.nowMs + 61_000);
@@ -68,13 +69,27 @@ export function checkRest(options: {
           : String((outcome as { error: unknown })?.error),
       );
       if (outcome && 'result' in outcome && (outcome.result as Result).status === 'completed') done++;
-      if (done === NEEDED_TICKS && outcome && 'result' in outcome)
-        for (const { id } of (outcome.result as Result).problems ?? []) problems.add(id);
+      const result = outcome && 'result' in outcome ? (outcome.result as Result) : undefined;
+      if (result && done === NEEDED_TICKS) {
+        for (const { id } of result.problems ?? []) problems.add(id);
+        if (idle.before) checkIdle(name, result);
+      }
+      idle.before = result?.status === 'completed' && result.report.failed === 0;
       checkNothingLeft(started.process);
       if (etcd.leases.size > 0) violation(`${name} leaves leases`);
       const keys = etcd.keysUnder(`${placesOf(started).lockKey}/`);
       if (keys.length > 0) violation(`${name} leaves keys under the lock: ${keys}`);
     }
+  }
+
+  /** Where nothing has changed and nothing has failed, a tick writes nothing. */
+  function checkIdle(name: string, { report }: Result) {
+    // A full pass writes everything, and a record that says that it changed in the future is never known.
+    const future = [...source.newest().values()].some(
+      ({ updatedAt }) => Date.parse(updatedAt) > EPOCH_MS + timeline.nowMs,
+    );
+    if (report.written > 0 && report.failed === 0 && !history.env.FULL_EVERY_HOURS && !future)
+      violation(`${name} writes ${report.written} records that have not changed`);
   }
 
   /** A record is given up after so many attempts; until then each tick reads it again. */
@@ -104,7 +119,7 @@ export function checkRest(options: {
       violation('a pass is unfinished after three completed ticks');
     for (const { id, attempts } of failed) checkAttempts(id, attempts);
     for (const [id, version] of source.newest()) {
-      if (version.name === '' || listed.has(id)) continue;
+      if (version.name === '' || listed.has(id) || denied.has(id)) continue;
       const stored = target.stored.get(id);
       if (stored?.body.name === version.name || stored?.overtaken) continue;
       violation(

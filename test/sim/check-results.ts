@@ -1,3 +1,4 @@
+import { isDeepStrictEqual } from 'node:util';
 import { SolotickError } from '../../lib/errors.ts';
 import type { Report } from '../../lib/report.ts';
 import type { Result } from '../../lib/run/result.ts';
@@ -72,13 +73,35 @@ export function checkResults(world: World): (run: Running) => void {
     // What failed before is read first, and is no part of the list.
     const readsOnlyTheList = !checkpoint?.failed?.length;
     const sameList = after?.runId === (before?.runId ?? runId) && restores === etcd.restores;
-    const lastPage = after?.cursor === null && !world.unmended.has('last-page');
-    if (success && readsOnlyTheList && sameList && !lastPage && after.cursor === (before?.cursor ?? null))
+    if (success && readsOnlyTheList && sameList && after.cursor === (before?.cursor ?? null))
       complain(run, `Success, but the pass is where it was: ${after.cursor}`);
+  }
+
+  /** A target that refuses everybody has nothing to do with single records, so nothing is counted of them. */
+  function checkRefused(run: Running) {
+    const { process, metrics, beginning, invocation } = run;
+    const { runId, RecordsWritten: written } = metrics[0] as { runId: string; RecordsWritten: number };
+    // What was still in flight may have been taken.
+    const inFlight = Number(invocation.event.concurrency ?? run.settings.concurrency) - 1;
+    if (written > inFlight) complain(run, `the target refuses everybody, and took ${written} records`);
+    if (written > 0) return;
+    const { statePrefix } = placesOf(run);
+    const last = (etcd.value(`${statePrefix}run`) as { last?: { runId: string } } | undefined)?.last;
+    // Otherwise its end could not be saved, or was followed by others already.
+    if (invocation.function !== 'sync' || !beginning || last?.runId !== runId) return;
+    const before = new Map(beginning.failed.map(({ id, attempts }) => [id, attempts]));
+    const { failed = [] } = etcd.value(`${statePrefix}checkpoint`) as Checkpoint;
+    for (const { id, attempts } of failed)
+      if (attempts !== before.get(id) && !world.unreadableTo.get(id)?.has(process.name))
+        complain(run, `the target refuses everybody, and ${id} counts ${attempts} attempts, not ${before.get(id)}`);
+    if (!isDeepStrictEqual(etcd.value(`${statePrefix}watermark`), beginning.watermark))
+      complain(run, 'the target refuses everybody, and the watermark has moved');
   }
 
   function checkError(run: Running, error: unknown) {
     if (!(error instanceof SolotickError)) return complain(run, `ended with ${(error as Error)?.stack ?? error}`);
+    if (run.metrics[0]?.Success) complain(run, `Success, although it ended with ${error.name}`);
+    if (error.name === 'TargetRefusedError') checkRefused(run);
     const quiet = run.startedMs > endOfFaults(history) || history.weather.length === 0;
     const { faults, clocks } = run.invocation;
     const undisturbed = faults.length === 0 && clocks.monotonicRate === 1 && clocks.wallRate === 1;

@@ -1,26 +1,19 @@
 import type { Draw } from './draw.ts';
 import { FOREVER, type Server, type Weather } from './history.ts';
 
-/** What `lib` does not cope with yet: drawn and checked only when it is asked for. */
-export const UNMENDED = {
-  'short-cursors': 'a source that no longer takes a cursor: a list in another order than that of time loses records',
-  'short-reserve': 'a deadline reserve below 5 s, while etcd does not answer: the run ends after its deadline',
-  'last-page': 'the deadline while the last page is written: the pass begins anew',
-} as const;
-
 const SERVERS: Server[] = ['etcd', 'source', 'target'];
 const STATUSES = [400, 403, 404, 409, 413, 422];
+const PAUSES = ['retry-after', 'retry-date', 'quota-seconds', 'quota-epoch', 'quota-epoch-ms', 'quota-list'] as const;
+/** From 2026 on. */
+const TO_2099_MS = 73 * 365 * 86_400_000;
 
 /** Draws what is wrong with the servers and the ways to them, and when. */
-export function drawWeather(
-  draw: Draw,
-  world: { lastsMs: number; ids: string[]; names: string[]; unmended: ReadonlySet<string> },
-): Weather[] {
-  const { lastsMs, ids, names, unmended } = world;
+export function drawWeather(draw: Draw, world: { lastsMs: number; ids: string[]; names: string[] }): Weather[] {
+  const { lastsMs, ids, names } = world;
   const share = () => draw.one([0.1, 0.3, 1]);
   const on = () => draw.one(SERVERS);
   const who = () => (draw.chance(0.5) && names.length > 0 ? { who: draw.one(names) } : {});
-  const retryAfter = () => (draw.chance(0.6) ? { retryAfterSeconds: draw.one([0, 1, 3, 10, 60]) } : {});
+  const pause = () => ({ pause: { seconds: draw.one([0, 1, 3, 10, 60]), as: draw.one(PAUSES) } });
 
   const kinds: (() => DistributiveOmit<Weather, 'fromMs' | 'forMs'>)[] = [
     () => ({ on: on(), kind: 'unreachable', ...who() }),
@@ -34,8 +27,11 @@ export function drawWeather(
       kind: 'throttles',
       status: draw.one([429, 503]),
       share: share(),
-      ...retryAfter(),
+      ...(draw.chance(0.6) && pause()),
     }),
+    // Only the pause that it asks for tells that it is no refusal.
+    () => ({ on: draw.one(['source', 'target']), kind: 'throttles', status: 403, share: share(), ...pause() }),
+    () => ({ on: 'source', kind: 'garbles', as: draw.one(['empty', 'html', 'cut']), share: share() }),
     () => ({
       on: draw.one(['source', 'target']),
       kind: 'fails',
@@ -43,25 +39,28 @@ export function drawWeather(
       share: share(),
     }),
     () => ({ on: 'target', kind: 'refuses', ids: draw.some(ids, 0.2), status: draw.one(STATUSES) }),
-    () => ({ on: 'source', kind: 'hides', ids: draw.some(ids, 0.4), status: draw.one([403, 404, 410, 500]) }),
+    () => ({ on: 'source', kind: 'hides', ids: draw.some(ids, 0.4), status: draw.one([301, 403, 404, 410, 451, 500]) }),
     () => ({ on: 'target', kind: 'refuses-everybody', status: draw.one([401, 308, ...STATUSES]) }),
-    () => ({ on: 'source', kind: 'shows-older-versions', ids: draw.some(ids, 0.5) }),
-    () => ({ on: 'source', kind: 'wrong-clock', aheadMs: draw.one([-3_600_000, 3_600_000, 2e12]) }),
-  ];
-  const short: typeof kinds = [
+    () => ({ on: 'source', kind: 'shows-older-versions', ids: draw.some(ids, 0.5), both: draw.chance(0.5) }),
+    () => ({ on: 'source', kind: 'wrong-clock', aheadMs: draw.one([-3_600_000, 3_600_000, TO_2099_MS, TO_2099_MS]) }),
+    () => ({ on: 'target', kind: 'wrong-clock', aheadMs: draw.one([-3_600_000, 3_600_000, TO_2099_MS]) }),
     () => ({ on: 'source', kind: 'refuses-cursors', status: draw.one([400, 404, 410, 422]) }),
   ];
-  if (unmended.has('short-cursors')) kinds.push(...short);
   const usual = draw.some(kinds, 0.25);
   if (usual.length === 0) return [];
+  // Lasts for a whole run, so that the target takes nothing of it.
+  const refusesAll: Weather[] = draw.chance(0.1)
+    ? [{ on: 'target', kind: 'refuses-everybody', status: draw.one(STATUSES), fromMs: 0, forMs: lastsMs / 2 }]
+    : [];
   const restores = { drawn: 0 };
-  return Array.from({ length: draw.from(0, 5) }, (): Weather => {
+  const drawn = Array.from({ length: draw.from(0, 5) }, (): Weather => {
     const forMs = draw.one([draw.from(100, 2000), draw.from(1000, 15_000), draw.from(5000, 60_000)]);
-    const drawn = draw.one(usual)();
+    const weather = draw.one(usual)();
     // A record that the target never takes ends in a list.
-    const forever = drawn.kind === 'refuses' && draw.chance(0.4);
-    return { fromMs: draw.from(0, lastsMs), forMs: forever ? FOREVER : forMs, ...drawn } as Weather;
-  }).filter(({ kind }) => kind !== 'restore' || restores.drawn++ === 0);
+    const forever = weather.kind === 'refuses' && draw.chance(0.4);
+    return { fromMs: draw.from(0, lastsMs), forMs: forever ? FOREVER : forMs, ...weather } as Weather;
+  });
+  return [...refusesAll, ...drawn.filter(({ kind }) => kind !== 'restore' || restores.drawn++ === 0)];
 }
 
 type DistributiveOmit<T, K extends PropertyKey> = T extends unknown ? Omit<T, K> : never;

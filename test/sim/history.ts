@@ -60,16 +60,24 @@ export type Weather = { fromMs: number; forMs: number } & (
   | { on: 'etcd'; kind: 'no-leader' }
   /** At the end of this, etcd is as it was `backMs` before its beginning. */
   | { on: 'etcd'; kind: 'restore'; backMs: number; bumpRevision: boolean }
-  | { on: 'source' | 'target'; kind: 'throttles'; status: 429 | 503; share: number; retryAfterSeconds?: number }
+  | { on: 'source' | 'target'; kind: 'throttles'; status: 403 | 429 | 503; share: number; pause?: Pause }
   | { on: 'source' | 'target'; kind: 'fails'; status: number; share: number }
   /** Answers so to everybody. */
   | { on: 'target'; kind: 'refuses-everybody'; status: number }
   | { on: 'target'; kind: 'refuses'; ids: string[]; status: number }
   | { on: 'source'; kind: 'hides'; ids: string[]; status: number }
   | { on: 'source'; kind: 'refuses-cursors'; status: number }
-  | { on: 'source'; kind: 'shows-older-versions'; ids: string[] }
-  | { on: 'source'; kind: 'wrong-clock'; aheadMs: number }
+  /** With `both`, the list holds the older version as well, behind the newer one where it is sorted by id. */
+  | { on: 'source'; kind: 'shows-older-versions'; ids: string[]; both?: boolean }
+  | { on: 'source' | 'target'; kind: 'wrong-clock'; aheadMs: number }
+  | { on: 'source'; kind: 'garbles'; as: 'empty' | 'html' | 'cut'; share: number }
 );
+
+/** How a server says for how long it wants to be left alone. */
+export type Pause = {
+  seconds: number;
+  as: 'retry-after' | 'retry-date' | 'quota-seconds' | 'quota-epoch' | 'quota-epoch-ms' | 'quota-list';
+};
 
 export interface Change {
   atMs: number;

@@ -50,33 +50,27 @@ const UNTIL_REST_MS = 120_000;
 
 /**
  * Plays a history to its end, and three quiet ticks more. Has to be called outside of promises' callbacks.
- * @param options.tell receives what happens, a line each
+ * @param tell receives what happens, a line each
  */
-export function playHistory(
-  history: History,
-  options: { unmended?: ReadonlySet<string>; tell?: (what: string) => void } = {},
-): Played {
-  const { unmended = new Set(), tell } = options;
+export function playHistory(history: History, tell?: (what: string) => void): Played {
   const violations: string[] = [];
   const outcomes: Record<string, number> = {};
   const timeline = createTimeline();
   const running = new Map<string, Running>();
   const serverChance = mulberry32(history.seed ^ 0xca11);
   const settings = readSettings({ ...PLACES, ...history.env }, job.name);
-  const base = { pausedSinceMs: Number.POSITIVE_INFINITY, history, timeline, unmended, deadLetters: new Set<string>() };
+  const base = { pausedSinceMs: Number.POSITIVE_INFINITY, history, timeline };
+  const [deadLetters, denied] = [new Set<string>(), new Set<string>()];
   let invokedAgain = 0;
   /** The runs in which a record failed by its own fault, by its id; with an empty id those whose target was up. */
   const blame = new Map<string, Set<string>>();
+  const unreadableTo = new Map<string, Set<string>>();
   const jobPlayed = history.readsById ? job : { ...job, source: { ...job.source, one: undefined } };
 
   const world = {
-    ...base,
-    clocksGoBack: history.invocations.some(
-      ({ clocks, faults }) =>
-        clocks.wallAheadMs < 0 ||
-        clocks.wallRate < 1 ||
-        faults.some((fault) => fault.kind === 'jump' && fault.byMs < 0),
-    ),
+    ...{ ...base, deadLetters, denied },
+    clocksGoBack: clocksGo(history, -1),
+    clocksGoAhead: clocksGo(history, 1),
     etcd: createModelEtcd({
       nowMs: () => timeline.nowMs,
       at: timeline.at,
@@ -88,6 +82,11 @@ export function playHistory(
     },
     tell: (what) => tell?.(`${(timeline.nowMs / 1000).toFixed(3)} ${what}`),
     blamed: (id, run) => void blame.set(id, (blame.get(id) ?? new Set()).add(run)),
+    unreadable(id, run) {
+      world.blamed(id, run);
+      unreadableTo.set(id, (unreadableTo.get(id) ?? new Set()).add(run));
+    },
+    unreadableTo,
     invoked(event) {
       const name = `again-${++invokedAgain}`;
       timeline.at(timeline.nowMs + 200, () =>
@@ -108,7 +107,7 @@ export function playHistory(
       requests.answerReceived(process, request, answer);
     },
     requestEnded: (process, request) => requests.requestEnded(process, request),
-  } as World;
+  } as Omit<World, 'source' | 'target'> as World;
   world.source = createModelSource(world, serverChance);
   world.target = createModelTarget(world, serverChance);
   const requests = checkRequests(world, running);
@@ -289,6 +288,15 @@ const SECRETS: SecretStore = { read: version, readAgain: version };
 
 const errorsAsText = (_: string, value: unknown) =>
   value instanceof Error ? `${value.name}: ${value.message}` : value;
+
+/** Whether some process's wall clock is, or comes, ahead (1) or behind (-1) of the time. */
+const clocksGo = ({ invocations }: History, way: 1 | -1) =>
+  invocations.some(
+    ({ clocks, faults }) =>
+      clocks.wallAheadMs * way > 0 ||
+      (clocks.wallRate - 1) * way > 0 ||
+      faults.some((fault) => fault.kind === 'jump' && fault.byMs * way > 0),
+  );
 
 function labelOf(outcome: NonNullable<Running['outcome']>): string {
   if ('error' in outcome) return (outcome.error as Error)?.name ?? 'thrown';

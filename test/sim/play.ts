@@ -1,7 +1,6 @@
 import { readFile } from 'node:fs/promises';
 import { parseArgs } from 'node:util';
 import { drawHistory } from './draw-history.ts';
-import { UNMENDED } from './draw-weather.ts';
 import { playPlanted } from './planted.ts';
 import { shortestOf, tellHistory } from './seeds.ts';
 import { playSideBySide } from './side-by-side.ts';
@@ -10,7 +9,6 @@ const { values } = parseArgs({
   options: {
     runs: { type: 'string' },
     seed: { type: 'string' },
-    with: { type: 'string' },
     tell: { type: 'boolean' },
     planted: { type: 'boolean' },
     history: { type: 'string' },
@@ -18,19 +16,16 @@ const { values } = parseArgs({
 });
 const first = Number(values.seed ?? Date.now() % 1_000_000);
 const runs = Number(values.runs ?? (values.seed === undefined ? 2000 : 1));
-const unmended = values.with === 'all' ? Object.keys(UNMENDED) : (values.with?.split(',') ?? []);
-const withUnmended = unmended.length > 0 ? ` --with ${unmended.join(',')}` : '';
 
 if (values.planted) process.exitCode = (await playPlanted(first, Number(values.runs ?? 5000))) ? 0 : 1;
-else if (values.history)
-  await tellHistory(JSON.parse(await readFile(values.history, 'utf8')), new Set(unmended), console.log);
-else if (values.tell) await tellHistory(drawHistory(first, new Set(unmended)), new Set(unmended), console.log);
+else if (values.history) await tellHistory(JSON.parse(await readFile(values.history, 'utf8')), console.log);
+else if (values.tell) await tellHistory(drawHistory(first), console.log);
 else await play();
 
 async function play() {
   const startedMs = performance.now();
-  console.log(`${runs} runs; the same again: npm run test:sim -- --runs ${runs} --seed ${first}${withUnmended}`);
-  const played = await playSideBySide({ first, runs, unmended });
+  console.log(`${runs} runs; the same again: npm run test:sim -- --runs ${runs} --seed ${first}`);
+  const played = await playSideBySide({ first, runs });
   const seconds = (performance.now() - startedMs) / 1000;
   console.log(`${played.runs} runs with ${played.invocations} invocations in ${seconds.toFixed(1)} s`);
   console.log(JSON.stringify(played.outcomes, undefined, 2));
@@ -41,13 +36,11 @@ async function play() {
   const [failed] = played.failures;
   if (!failed) return;
   process.exitCode = 1;
-  const { history, violations } = await shortestOf(failed.seed, new Set(unmended));
+  const { history, violations } = await shortestOf(failed.seed);
   console.log(
     `${played.failures.length} seeds failed. The shortest history of seed ${failed.seed} that fails like it:`,
   );
   console.log(JSON.stringify(history));
   for (const violation of violations) console.log(`violated: ${violation}`);
-  console.log(
-    `To read what happens: --seed ${failed.seed} --tell${withUnmended}, or with that line in a file --history FILE`,
-  );
+  console.log(`To read what happens: --seed ${failed.seed} --tell, or with that line in a file --history FILE`);
 }

@@ -19,4 +19,6 @@ export interface Answer {
   status: number;
   headers: Record<string, string>;
   body: Uint8Array;
+  /** For how long the server wants to be left alone from now on. */
+  pauseMs?: number;
 }

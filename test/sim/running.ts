@@ -20,6 +20,7 @@ export interface Running {
   /** How it ended; killed ones have no end. */
   outcome?: { result: Result | Status } | { error: unknown };
   metrics: Record<string, unknown>[];
+  beginning?: Beginning;
   /** What there was when it opened its session. */
   opening?: {
     atMs: number;
@@ -28,6 +29,12 @@ export interface Running {
     /** The saved progress of the timer. */
     checkpoint: Checkpoint | undefined;
   };
+}
+
+/** What there was when a run that holds the lock made its first request, before it could have changed anything. */
+export interface Beginning {
+  failed: NonNullable<Checkpoint['failed']>;
+  watermark: unknown;
 }
 
 /** As much of the state as the checks look at. */

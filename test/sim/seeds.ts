@@ -20,15 +20,14 @@ export async function playSeeds(options: {
   first: number;
   runs: number;
   step?: number;
-  unmended?: ReadonlySet<string>;
   stopAt?: number;
   /** Called after each seed. */
   played?: (seed: number, violations: string[]) => void;
 }): Promise<Played> {
-  const { first, runs, step = 1, unmended = new Set(), stopAt = Number.POSITIVE_INFINITY, played } = options;
+  const { first, runs, step = 1, stopAt = Number.POSITIVE_INFINITY, played } = options;
   const sum: Played = { runs: 0, invocations: 0, outcomes: {}, failures: [] };
   for (let seed = first; seed < first + runs && sum.failures.length < stopAt; seed += step) {
-    const { violations, outcomes } = await inTurn(() => playHistory(drawHistory(seed, unmended), { unmended }));
+    const { violations, outcomes } = await inTurn(() => playHistory(drawHistory(seed)));
     sum.runs++;
     for (const [label, count] of Object.entries(outcomes)) {
       sum.invocations += count;
@@ -41,13 +40,10 @@ export async function playSeeds(options: {
 }
 
 /** The shortest history of a failing seed that fails in the same way, and what it violates. */
-export function shortestOf(
-  seed: number,
-  unmended: ReadonlySet<string>,
-): Promise<{ history: History; violations: string[] }> {
-  const play = (history: History) => playHistory(history, { unmended }).violations;
+export function shortestOf(seed: number): Promise<{ history: History; violations: string[] }> {
+  const play = (history: History) => playHistory(history).violations;
   return inTurn(() => {
-    const drawn = drawHistory(seed, unmended);
+    const drawn = drawHistory(seed);
     const wanted = new Set(play(drawn).map(kindOf));
     const history = shrink(drawn, (candidate) => play(candidate).some((violation) => wanted.has(kindOf(violation))));
     return { history, violations: play(history) };
@@ -55,8 +51,7 @@ export function shortestOf(
 }
 
 /** Plays one history and tells what happens, a line each. */
-export const tellHistory = (history: History, unmended: ReadonlySet<string>, tell: (line: string) => void) =>
-  inTurn(() => playHistory(history, { unmended, tell }));
+export const tellHistory = (history: History, tell: (line: string) => void) => inTurn(() => playHistory(history, tell));
 
 /** A violation without its names and numbers. */
 const kindOf = (violation: string) => violation.replaceAll(/[a-z]+-\d+(-of-shard-\d)?|\d+/g, '…').slice(0, 60);

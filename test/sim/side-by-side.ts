@@ -3,12 +3,7 @@ import { Worker } from 'node:worker_threads';
 import type { Played } from './seeds.ts';
 
 /** Plays the histories of `runs` seeds from `first` on, in as many threads as there are cores. */
-export async function playSideBySide(options: {
-  first: number;
-  runs: number;
-  unmended: readonly string[];
-  stopAt?: number;
-}): Promise<Played> {
+export async function playSideBySide(options: { first: number; runs: number; stopAt?: number }): Promise<Played> {
   const threads = Math.min(availableParallelism(), options.runs);
   const parts = Array.from({ length: threads }, (_, index) => {
     const { first, runs } = options;

@@ -1,5 +1,6 @@
 import { EPOCH_MS } from './process.ts';
 import type { Answer, Request } from './request.ts';
+import { dateOf, throttled } from './throttled.ts';
 import { type Surroundings, weatherOn } from './weather.ts';
 
 /** A version of a record at the source. */
@@ -22,38 +23,47 @@ export interface ModelSource {
 /** Where a list goes on: behind this record, in the list's order. */
 type Cursor = [string, string];
 
+/** A clock that is further ahead than this is wrong for everybody who sees it. */
+const FAR_AHEAD_MS = 1e12;
+
 export function createModelSource(
-  world: Surroundings & { blamed(id: string, by: string): void },
+  world: Surroundings & { unreadable(id: string, by: string): void; denied: Set<string>; clocksGoAhead: boolean },
   random: () => number,
 ): ModelSource {
   const { history, timeline } = world;
   const { order, pageSize, repeats, shuffles } = history.source;
   /** All versions of each record, oldest first. */
-  const versions = new Map<string, { version: Version; shownAtMs: number; deleted: boolean }[]>();
+  const versions = new Map<string, { version: Version; madeAtMs: number; shownAtMs: number; deleted: boolean }[]>();
   let made = 0;
   /** A replica that lags for longer hides a change for good, and nobody can know it. */
   const overlapMs = Number(history.env.WATERMARK_OVERLAP_SECONDS ?? 60) * 1000;
 
   function make(id: string, atMs: number, invalid: boolean): Version {
     const number = ++made;
-    const updatedAt = new Date(EPOCH_MS + atMs).toISOString();
+    const { aheadMs = 0 } = weatherOn(world, 'source', 'wrong-clock') ?? {};
+    // A clock that is an hour ahead, or behind, dates records in a way that nobody can see through; nor can a run whose own
+    // clock is ahead.
+    const wrongMs = aheadMs > FAR_AHEAD_MS && !world.clocksGoAhead ? aheadMs : 0;
+    const updatedAt = new Date(EPOCH_MS + atMs + wrongMs).toISOString();
     return { id, name: invalid ? '' : `${id} ${number}`, updatedAt, limit: { context: number, output: number } };
   }
 
   for (const { id, ageSeconds, invalid } of history.records) {
     const version = make(id, -ageSeconds * 1000, invalid ?? false);
-    versions.set(id, [{ version, shownAtMs: Number.NEGATIVE_INFINITY, deleted: false }]);
+    const longAgo = Number.NEGATIVE_INFINITY;
+    versions.set(id, [{ version, madeAtMs: longAgo, shownAtMs: longAgo, deleted: false }]);
   }
 
-  /** What a reader sees of a record now. */
-  function shown(id: string): Version | undefined {
+  /** What a reader sees of a record now: its version, and perhaps an older one as well. */
+  function shown(id: string): Version[] {
     const visible = versions.get(id)?.filter(({ shownAtMs }) => shownAtMs <= timeline.nowMs) ?? [];
-    const older =
-      weatherOn(world, 'source', 'shows-older-versions')?.ids.includes(id) &&
-      visible.length > 1 &&
-      timeline.nowMs - (Date.parse(visible.at(-1)!.version.updatedAt) - EPOCH_MS) < overlapMs;
-    const { version, deleted } = visible.at(older && random() < 0.5 ? -2 : -1) ?? { deleted: true };
-    return deleted ? undefined : version;
+    const weather = weatherOn(world, 'source', 'shows-older-versions');
+    const lags =
+      weather?.ids.includes(id) && visible.length > 1 && timeline.nowMs - visible.at(-1)!.madeAtMs < overlapMs;
+    const older = lags && random() < 0.5;
+    const [newest, before] = [visible.slice(-1), visible.slice(-2, -1)];
+    const seen = older ? (weather?.both ? [...newest, ...before] : before) : newest;
+    return seen.flatMap(({ version, deleted }) => (deleted ? [] : [version]));
   }
 
   const keyOf = ({ id, updatedAt }: Version): Cursor => (order === 'id' ? [id, ''] : [updatedAt, id]);
@@ -65,8 +75,7 @@ export function createModelSource(
     const text = query.get('cursor');
     const cursor: Cursor | undefined = text ? JSON.parse(Buffer.from(text, 'base64url').toString()) : undefined;
     const all = [...versions.keys()]
-      .map(shown)
-      .filter((version) => version !== undefined)
+      .flatMap(shown)
       .filter(({ updatedAt }) => updatedAt >= since && updatedAt < until)
       .sort((a, b) => compare(keyOf(a), keyOf(b)));
     const found = cursor ? all.findIndex((version) => compare(keyOf(version), cursor) > 0) : 0;
@@ -78,38 +87,47 @@ export function createModelSource(
     return { models, nextCursor: more ? Buffer.from(JSON.stringify(keyOf(last))).toString('base64url') : null };
   }
 
-  function answer(status: number, body: unknown, headers: Record<string, string> = {}): Answer {
-    const clockMs = EPOCH_MS + timeline.nowMs + (weatherOn(world, 'source', 'wrong-clock')?.aheadMs ?? 0);
-    const date = new Date(clockMs).toUTCString();
+  function answer(status: number, body: unknown): Answer {
     return {
       status,
-      headers: { date, 'content-type': 'application/json', ...headers },
+      headers: { date: dateOf(world, 'source'), 'content-type': 'application/json' },
       body: Buffer.from(JSON.stringify(body)),
     };
+  }
+
+  /** What arrives where a gateway sends something of its own, or the connection breaks off. */
+  function garbled(whole: Answer): Answer {
+    const garble = weatherOn(world, 'source', 'garbles');
+    if (!garble || random() >= garble.share) return whole;
+    const { body, headers } = whole;
+    if (garble.as === 'cut') return { ...whole, body: body.subarray(0, Math.floor(random() * body.length)) };
+    const text = garble.as === 'html' ? '<!doctype html><p>One moment, please.' : '';
+    return { ...whole, headers: { ...headers, 'content-type': 'text/html' }, body: Buffer.from(text) };
   }
 
   return {
     answer({ path, by }) {
       const throttle = weatherOn(world, 'source', 'throttles');
-      if (throttle && random() < throttle.share) {
-        const { status, retryAfterSeconds: seconds } = throttle;
-        return answer(status, {}, seconds === undefined ? {} : { 'retry-after': String(seconds) });
-      }
+      if (throttle && random() < throttle.share) return throttled(world, 'source', throttle);
       const fault = weatherOn(world, 'source', 'fails');
       if (fault && random() < fault.share) return answer(fault.status, {});
       const { pathname, searchParams } = new URL(path, 'http://source');
       if (pathname === '/v1/models') {
         const refusal = searchParams.has('cursor') && weatherOn(world, 'source', 'refuses-cursors');
-        return refusal ? answer(refusal.status, {}) : answer(200, page(searchParams));
+        return refusal ? answer(refusal.status, {}) : garbled(answer(200, page(searchParams)));
       }
       const id = decodeURIComponent(pathname.slice('/v1/models/'.length));
       const hidden = weatherOn(world, 'source', 'hides');
       if (hidden?.ids.includes(id)) {
-        world.blamed(id, by);
+        world.unreadable(id, by);
+        if (hidden.status === 404 || hidden.status === 410) world.denied.add(id);
         return answer(hidden.status, {});
       }
-      const version = shown(id);
-      return version ? answer(200, version) : answer(404, {});
+      const version = shown(id).at(-1);
+      const whole = version ? answer(200, version) : answer(404, {});
+      const sent = version ? garbled(whole) : whole;
+      if (sent !== whole) world.unreadable(id, by);
+      return sent;
     },
     change(id, kind, shownAfterMs) {
       const known = versions.get(id) ?? [];
@@ -118,7 +136,7 @@ export function createModelSource(
       const version = kind === 'delete' ? before!.version : make(id, timeline.nowMs, kind === 'spoil');
       // A record shows its changes in their order.
       const shownAtMs = Math.max(timeline.nowMs + shownAfterMs, before?.shownAtMs ?? 0);
-      versions.set(id, [...known, { version, shownAtMs, deleted: kind === 'delete' }]);
+      versions.set(id, [...known, { version, madeAtMs: timeline.nowMs, shownAtMs, deleted: kind === 'delete' }]);
     },
     newest: () =>
       new Map(

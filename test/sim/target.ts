@@ -1,4 +1,6 @@
+import { EPOCH_MS } from './process.ts';
 import type { Answer, Request } from './request.ts';
+import { dateOf, throttled } from './throttled.ts';
 import { type Surroundings, weatherOn } from './weather.ts';
 
 /** A model of the shipped job's target: it compares fencing tokens and knows repeated requests by their idempotency key. */
@@ -25,6 +27,7 @@ export function createModelTarget(
     violation(what: string): void;
     tell(what: string): void;
     blamed(id: string, by: string): void;
+    clocksGoBack: boolean;
   },
   random: () => number,
 ): ModelTarget {
@@ -34,15 +37,15 @@ export function createModelTarget(
   /** The body of each write, by its idempotency key. */
   const applied = new Map<string, string>();
 
-  function answer(status: number, retryAfterSeconds?: number): Answer {
-    const headers: Record<string, string> =
-      retryAfterSeconds === undefined ? {} : { 'retry-after': String(retryAfterSeconds) };
-    return { status, headers, body: Buffer.from('{}') };
-  }
+  const answer = (status: number): Answer => ({
+    status,
+    headers: { date: dateOf(world, 'target') },
+    body: Buffer.from('{}'),
+  });
 
   function refusal(id: string): Answer | undefined {
     const throttle = weatherOn(world, 'target', 'throttles');
-    if (throttle && random() < throttle.share) return answer(throttle.status, throttle.retryAfterSeconds);
+    if (throttle && random() < throttle.share) return throttled(world, 'target', throttle);
     const fault = weatherOn(world, 'target', 'fails');
     if (fault && random() < fault.share) return answer(fault.status);
     const everybody = weatherOn(world, 'target', 'refuses-everybody');
@@ -61,7 +64,7 @@ export function createModelTarget(
         return answer(400);
       }
       const refused = refusal(id);
-      if (refused && refused.status >= 400 && refused.status < 500) world.blamed(id, request.by);
+      if (refused && refused.status < 500 && refused.pauseMs === undefined) world.blamed(id, request.by);
       if (refused) return refused;
       if (BigInt(token) < (highest.get(scope) ?? 0n)) return answer(412);
       highest.set(scope, BigInt(token));
@@ -76,6 +79,14 @@ export function createModelTarget(
       const now = JSON.parse(body) as Stored['body'];
       const replaced = stored.get(id);
       const late = replaced?.tenure === tenure && replaced.madeAtMs >= (request.endedAtMs ?? Number.POSITIVE_INFINITY);
+      const older = replaced?.tenure === tenure && replaced.body.updatedAt > now.updatedAt;
+      if (
+        older &&
+        !late &&
+        !world.clocksGoBack &&
+        Date.parse(replaced.body.updatedAt) < EPOCH_MS + world.timeline.nowMs
+      )
+        world.violation(`one run wrote an older version of ${id} over a newer one`);
       stored.set(id, { body: now, overtaken: late, tenure, madeAtMs: request.madeAtMs });
       world.tell(`the target stores ${id} of ${now.updatedAt}, token ${token}`);
       return answer(200);

@@ -2,4 +2,4 @@ import { parentPort, workerData } from 'node:worker_threads';
 import { playSeeds } from './seeds.ts';
 
 /** One thread of `side-by-side.ts`. */
-parentPort!.postMessage(await playSeeds({ ...workerData, unmended: new Set(workerData.unmended) }));
+parentPort!.postMessage(await playSeeds(workerData));

@@ -7,12 +7,13 @@ import type { Surroundings } from './weather.ts';
 
 /** Everything that a history is played with. */
 export interface World extends Surroundings {
-  /** What is drawn and checked although `lib` does not cope with it yet. */
-  unmended: ReadonlySet<string>;
   /** Since when the job has certainly been paused. */
   pausedSinceMs: number;
-  /** Whether some process's wall clock may be behind. */
+  /** Whether some process's wall clock may be behind, or ahead. */
   clocksGoBack: boolean;
+  clocksGoAhead: boolean;
+  /** The records of which the source has said that it has none. */
+  denied: Set<string>;
   etcd: ModelEtcd;
   source: ModelSource;
   target: ModelTarget;
@@ -24,6 +25,10 @@ export interface World extends Surroundings {
   tell(what: string): void;
   /** A run had a reason to count an attempt to write this record; any record, if the target took something of it. */
   blamed(id: string, run: string): void;
+  /** The source did not show this record to a run, which is a reason as well. */
+  unreadable(id: string, run: string): void;
+  /** The runs to which the source did not show a record, by its id. */
+  unreadableTo: ReadonlyMap<string, ReadonlySet<string>>;
   /** A function was invoked by a run that wants to be continued. */
   invoked(event: Record<string, unknown>): void;
   /** A request is about to leave. */
