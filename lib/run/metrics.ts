@@ -168,7 +168,10 @@ function timerValues(observed: Observed, result: Result | undefined, nowMs: numb
  * A partial run that settled records, and a page with them, is a success as well: the next one goes on behind that page. Failed
  * records do not count, because each run tries them again.
  */
-function isSuccess({ status, report: { written, unchanged, invalid, missing } }: Result, settledPages: number): boolean {
+function isSuccess(
+  { status, report: { written, unchanged, invalid, missing } }: Result,
+  settledPages: number,
+): boolean {
   if (status === 'completed') return true;
   return status === 'partial' && settledPages > 0 && written + unchanged + invalid + missing > 0;
 }

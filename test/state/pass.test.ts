@@ -18,7 +18,7 @@ const saved = (): Pass => ({
 
 test('A pass begins at the beginning of its window, with nothing counted.', () => {
   const { fingerprint, ...pass } = beginPass(identity, window, run);
-  const listed = { ordered: true, read: 0 };
+  const listed = { ordered: true, rises: 0, read: 0 };
   assert.deepEqual(pass, { ...window, ...run, cursor: null, counts: newReport(), listed });
   assert.match(fingerprint, /^[0-9a-f]{16}$/);
 });
@@ -63,13 +63,13 @@ test('What starts over keeps the window and who began it, and forgets what was s
     newest: run.startedAt,
     sourceClock: run.startedAt,
     holdBack: run.startedAt,
-    listed: { ordered: false, read: 5 },
+    listed: { ordered: false, rises: 0, read: 5 },
     restart: { read: 5 },
   };
   const { fingerprint } = before;
   assert.deepEqual(startOver(before), {
     ...{ ...window, ...run, byIds: true, fingerprint, cursor: null, counts: newReport() },
-    listed: { ordered: true, read: 0 },
+    listed: { ordered: true, rises: 0, read: 0 },
   });
 });
 
