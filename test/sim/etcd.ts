@@ -1,4 +1,5 @@
 import type { IKeyValue, IRequestOp, IResponseOp, ITxnRequest, ITxnResponse } from 'etcd3';
+import { writesTwice } from './etcd-writes.ts';
 
 /** A model of etcd: as much of it as `lib/lock` asks of it, in one place and without time of its own. */
 export interface ModelEtcd {
@@ -28,8 +29,22 @@ interface Snapshot {
   leases: Map<string, { ttlSeconds: number; endsAtMs: number }>;
 }
 
+/** The branch that a transaction takes. */
+interface Path {
+  succeeded: boolean;
+  steps: Step[];
+}
+
+interface Step {
+  operation: IRequestOp;
+  path: Path | undefined;
+}
+
 /** An error as gRPC words it. */
 export class EtcdRefusal extends Error {}
+
+const DUPLICATE_KEY = '3 INVALID_ARGUMENT: etcdserver: duplicate key given in txn request';
+const byCreation = (a: IKeyValue, b: IKeyValue) => Number(BigInt(a.create_revision) - BigInt(b.create_revision));
 
 /** etcd's own minimum, 1.5 times its election time-out. */
 const MIN_TTL_SECONDS = 2;
@@ -43,9 +58,11 @@ export function createModelEtcd(options: {
   nowMs: () => number;
   at: (ms: number, act: () => void) => void;
   expired: (id: string) => void;
+  /** By default that of an etcd in which nothing has been written. */
+  revision?: number;
 }): ModelEtcd {
   const { nowMs, at, expired } = options;
-  let revision = 1;
+  let { revision = 1 } = options;
   /** By the key as Latin-1, whose order is that of the bytes. */
   let keys = new Map<string, IKeyValue>();
   let leases: Snapshot['leases'] = new Map();
@@ -76,7 +93,9 @@ export function createModelEtcd(options: {
           ? [kv.create_revision, wanted.create_revision]
           : target === 'Mod'
             ? [kv.mod_revision, wanted.mod_revision]
-            : [kv.version, wanted.version];
+            : target === 'Lease'
+              ? [kv.lease, wanted.lease]
+              : [kv.version, wanted.version];
       return Number(BigInt(is) - BigInt(asked ?? 0));
     };
     if (found.length === 0 && target === 'Value') return false;
@@ -88,7 +107,7 @@ export function createModelEtcd(options: {
     });
   }
 
-  function apply(operation: IRequestOp, writing: number): { answer: IResponseOp; wrote: boolean } {
+  function apply({ operation, path }: Step, writing: number): { answer: IResponseOp; wrote: boolean } {
     const { request_range: range, request_put: put, request_delete_range: remove } = operation;
     const answered = (name: string, answer: object, wrote: boolean) => ({
       answer: { response: name, [name]: { header: header(), ...answer } } as unknown as IResponseOp,
@@ -96,15 +115,14 @@ export function createModelEtcd(options: {
     });
     if (range) {
       const found = inRange(range.key, range.range_end);
-      if (range.sort_target === 'Create')
-        found.sort((a, b) => Number(BigInt(a.create_revision) - BigInt(b.create_revision)));
-      if (range.sort_order === 'Descend') found.reverse();
+      const descends = range.sort_order === 'Descend' ? -1 : 1;
+      if (range.sort_target === 'Create') found.sort((a, b) => descends * byCreation(a, b));
+      else if (descends === -1) found.reverse();
+      const count = String(found.length);
       const limit = Number(range.limit ?? 0) || found.length;
-      return answered(
-        'response_range',
-        { kvs: found.slice(0, limit), more: found.length > limit, count: String(found.length) },
-        false,
-      );
+      if (range.count_only) return answered('response_range', { kvs: [], more: false, count }, false);
+      const kvs = found.slice(0, limit).map((kv) => (range.keys_only ? { ...kv, value: Buffer.alloc(0) } : kv));
+      return answered('response_range', { kvs, more: found.length > limit, count }, false);
     }
     if (put) {
       const name = text(put.key);
@@ -120,6 +138,16 @@ export function createModelEtcd(options: {
       });
       return answered('response_put', { prev_kv: (put.prev_kv && before) || null }, true);
     }
+    if (path) {
+      const { succeeded, steps } = path;
+      const applied = steps.map((step) => apply(step, writing));
+      const responses = applied.map(({ answer }) => answer);
+      return answered(
+        'response_txn',
+        { succeeded, responses },
+        applied.some(({ wrote }) => wrote),
+      );
+    }
     const removed = inRange(remove?.key, remove?.range_end);
     for (const { key } of removed) keys.delete(text(key));
     return answered(
@@ -127,6 +155,16 @@ export function createModelEtcd(options: {
       { deleted: String(removed.length), prev_kvs: remove?.prev_kv ? removed : [] },
       removed.length > 0,
     );
+  }
+
+  /** Compares before anything is applied, in nested transactions as well. */
+  function pathOf({ compare = [], success = [], failure = [] }: ITxnRequest): Path {
+    const succeeded = compare.every(holds);
+    const steps = (succeeded ? success : failure).map((operation) => ({
+      operation,
+      path: operation.request_txn && pathOf(operation.request_txn),
+    }));
+    return { succeeded, steps };
   }
 
   function revoke(id: string) {
@@ -153,12 +191,13 @@ export function createModelEtcd(options: {
   }
 
   return {
-    txn({ compare = [], success = [], failure = [] }) {
-      const succeeded = compare.every(holds);
+    txn(request) {
+      if (writesTwice(request)) throw new EtcdRefusal(DUPLICATE_KEY);
+      const { succeeded, steps } = pathOf(request);
       // A refused transaction leaves nothing behind.
       const before = new Map(keys);
       try {
-        const applied = (succeeded ? success : failure).map((operation) => apply(operation, revision + 1));
+        const applied = steps.map((step) => apply(step, revision + 1));
         if (applied.some(({ wrote }) => wrote)) revision++;
         return { header: header(), succeeded, responses: applied.map(({ answer }) => answer) };
       } catch (error) {
@@ -184,10 +223,7 @@ export function createModelEtcd(options: {
     get restores() {
       return restores;
     },
-    owner: (lockKey) =>
-      inRange(`${lockKey}/`, `${lockKey}0`).sort((a, b) =>
-        Number(BigInt(a.create_revision) - BigInt(b.create_revision)),
-      )[0],
+    owner: (lockKey) => inRange(`${lockKey}/`, `${lockKey}0`).sort(byCreation)[0],
     value(key) {
       const found = keys.get(text(key));
       return found && JSON.parse(found.value.toString());

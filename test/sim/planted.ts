@@ -30,7 +30,7 @@ export async function playPlanted(first: number, runs: number): Promise<boolean>
   console.log(`${faults.length} planted faults, each in up to ${runs} runs from seed ${first} on`);
   const lane = async () => {
     for (const fault of left) {
-      const found = await play(fault, first, runs);
+      const found = await playPlantedFault(fault, first, runs);
       all.push(found);
       const after = found.runs === undefined ? 'NOT FOUND' : `after ${found.runs}`;
       console.log(`${fault.replace('.patch', '').padEnd(44)} ${after.padEnd(12)} ${found.what.slice(0, 120)}`);
@@ -42,7 +42,8 @@ export async function playPlanted(first: number, runs: number): Promise<boolean>
   return found === faults.length;
 }
 
-async function play(fault: string, first: number, runs: number): Promise<Found> {
+/** Plants one fault, given by its file's name, and plays until something is violated. */
+export async function playPlantedFault(fault: string, first: number, runs: number): Promise<Found> {
   const copy = await mkdtemp(join(tmpdir(), 'solotick-planted-'));
   try {
     for (const path of COPIED) await cp(join(ROOT, path), join(copy, path), { recursive: true });

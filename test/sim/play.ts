@@ -1,6 +1,8 @@
 import { readFile } from 'node:fs/promises';
 import { parseArgs } from 'node:util';
+import { startEtcd } from '../../infra/local/etcd/etcd.ts';
 import { drawHistory } from './draw-history.ts';
+import { holdAgainst } from './hold-against.ts';
 import { playPlanted } from './planted.ts';
 import { shortestOf, tellHistory } from './seeds.ts';
 import { playSideBySide } from './side-by-side.ts';
@@ -12,12 +14,14 @@ const { values } = parseArgs({
     tell: { type: 'boolean' },
     planted: { type: 'boolean' },
     history: { type: 'string' },
+    model: { type: 'string' },
   },
 });
 const first = Number(values.seed ?? Date.now() % 1_000_000);
 const runs = Number(values.runs ?? (values.seed === undefined ? 2000 : 1));
 
 if (values.planted) process.exitCode = (await playPlanted(first, Number(values.runs ?? 5000))) ? 0 : 1;
+else if (values.model) await compareModel(Number(values.model));
 else if (values.history) await tellHistory(JSON.parse(await readFile(values.history, 'utf8')), console.log);
 else if (values.tell) await tellHistory(drawHistory(first), console.log);
 else await play();
@@ -43,4 +47,18 @@ async function play() {
   console.log(JSON.stringify(history));
   for (const violation of violations) console.log(`violated: ${violation}`);
   console.log(`To read what happens: --seed ${failed.seed} --tell, or with that line in a file --history FILE`);
+}
+
+/** Holds the model of etcd against a real one. */
+async function compareModel(sequences: number) {
+  console.log(`${sequences} sequences; the same again: npm run test:sim -- --model ${sequences} --seed ${first}`);
+  await using etcd = await startEtcd();
+  const { differences, calls } = await holdAgainst(etcd.endpoints[0]!, { first, sequences });
+  console.log(`${sequences} sequences with ${calls} calls to ${etcd.origin}: ${differences.length} differ`);
+  for (const difference of differences.slice(0, 10)) console.log(JSON.stringify(difference, bytesAsText));
+  if (differences.length > 0) process.exitCode = 1;
+}
+
+function bytesAsText(_: string, value: unknown) {
+  return Object(value).type === 'Buffer' ? Buffer.from(Object(value).data).toString() : value;
 }
