@@ -12,7 +12,8 @@ import { TargetDownError, type TargetError, TargetRefusedError } from '../errors
 export interface Streak<T> {
   /**
    * A write has failed.
-   * @param failedBefore an earlier run could not write the record either: that it is refused is no news about the target
+   * @param failedBefore an earlier run could not write the record either: that its content is refused is no news about the
+   * target
    * @returns the error that ends the run, once the target is to blame
    */
   add(record: T, error: TargetError, failedBefore: boolean): TargetDownError | TargetRefusedError | undefined;
@@ -24,6 +25,12 @@ export interface Streak<T> {
 
 /** Fewer refusals may be the records' own fault, even if nothing was written. */
 const LEAST_REFUSALS = 20;
+
+/**
+ * By these a target refuses what a record says. Every other refusal may be one of everybody, such as 403 or a redirect: a target
+ * that began it in the middle of a run, or has few new records to refuse, would otherwise have all failed records given up.
+ */
+const ABOUT_CONTENT = new Set([400, 409, 415, 422]);
 
 /**
  * Opens an empty streak.
@@ -79,7 +86,7 @@ export function openStreak<T>(options: {
       }
       streak.push({ record, error });
       if (error.refused) {
-        if (!failedBefore) refusals++;
+        if (!failedBefore || !ABOUT_CONTENT.has(error.status ?? 0)) refusals++;
         unreachedInARow = 0;
         // A target that has taken a record is up, and its refusals are about the records.
         if (hasTaken) blameRecords();

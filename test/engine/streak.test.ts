@@ -216,3 +216,14 @@ test('What is in the row at the end of the run has failed, unless the target was
   assert.equal(down.end(), undefined);
   assert.deepEqual(down.events, [3, 2]);
 });
+
+test('A record that failed before says something about the target where it is not its content that is refused.', () => {
+  for (const [status, says] of [
+    ...[400, 409, 415, 422].map((status) => [status, false] as const),
+    ...[308, 401, 403, 404, 405, 413].map((status) => [status, true] as const),
+  ]) {
+    const { add, end } = start(1000);
+    for (let index = 0; index < 20; index++) add(`r${index}`, refused(status), true);
+    assert.equal(end() instanceof TargetRefusedError, says, `${status}`);
+  }
+});
