@@ -62,8 +62,10 @@ export async function* readAgain<R>(
   };
 }
 
-/** The number of ids that the source may refuse at most, if it answers none, before it is the source that is to blame. */
-const REFUSALS_BEFORE_STOP = 20;
+/** This many refusals, and no answer about any other id, are the source's own doing and not the records'. */
+const LEAST_REFUSALS = 20;
+/** After this many, the rest of the ids is not asked for. */
+const REFUSALS_BEFORE_STOP = 100;
 
 /**
  * Reads single records, from the one after the pass's cursor on. A page's cursor is its last id. A record that the source
@@ -75,23 +77,32 @@ export async function* readIds<R>(
   ids: string[],
 ): AsyncGenerator<ReadPage> {
   const all = [...new Set(ids)];
-  const { cursor } = pass.current();
-  let answered = 0;
+  const { cursor, counts } = pass.current();
+  // An earlier run of the same backfill may have got the answers.
+  let answered = counts.written + counts.unchanged + counts.invalid + counts.missing;
   let refused = 0;
+  /** Pages of refusals only, until it is known whether the records or the source are to blame. */
+  let doubted: { page: ReadPage; refusals: [string, SourceError][] }[] = [];
   for (const chunk of inChunks(cursor === null ? all : all.slice(all.indexOf(cursor) + 1))) {
     const answers = await Promise.all(chunk.map(readOne));
     const records = answers.filter((answer) => answer !== undefined && !(answer instanceof SourceError));
-    const refusals = answers.filter((answer) => answer instanceof SourceError);
+    const refusals = chunk.flatMap((id, index): [string, SourceError][] => {
+      const answer = answers[index];
+      return answer instanceof SourceError ? [[id, answer]] : [];
+    });
     answered += chunk.length - refusals.length;
     refused += refusals.length;
-    if (answered === 0 && refused >= REFUSALS_BEFORE_STOP) throw refusals[0];
-    for (const [index, id] of chunk.entries()) {
-      const answer = answers[index];
-      if (answer instanceof SourceError) outcomes.unreadable(id, answer.message);
-    }
     const missing = chunk.length - records.length - refusals.length;
     const last = chunk.at(-1)!;
-    yield { records, missing, unreadable: refusals.length, cursor: last === all.at(-1) ? null : last };
+    const isEnd = last === all.at(-1);
+    doubted.push({ page: { records, missing, unreadable: refusals.length, cursor: isEnd ? null : last }, refusals });
+    if (answered === 0 && refused >= (isEnd ? LEAST_REFUSALS : REFUSALS_BEFORE_STOP)) throw refusals[0]![1];
+    if (answered === 0 && !isEnd) continue;
+    for (const { page, refusals } of doubted) {
+      for (const [id, { message }] of refusals) outcomes.unreadable(id, message);
+      yield page;
+    }
+    doubted = [];
   }
 
   async function readOne(id: string): Promise<unknown> {

@@ -326,10 +326,34 @@ for (const error of [refusal(429), refusal(500), refusal(503), down(), new TypeE
   });
 }
 
-test('A source that refuses the first twenty ids refuses all, and no record is to blame; nineteen and one answer are not all.', async () => {
-  const all = open(numbered(40, () => refusal(403)));
-  await assert.rejects(all.read(), refusal(403));
-  assert.deepEqual([all.noted, all.pages, all.asked.length], [[], [], 20]);
+test('A source that refuses the first hundred ids, or twenty that are all, is to blame, and no record is; nineteen and one answer are not all.', async () => {
+  for (const [ids, asked] of [
+    [20, 20],
+    [99, 99],
+    [121, 100],
+  ] as const) {
+    const all = open(numbered(ids, () => refusal(403)));
+    await assert.rejects(all.read(), refusal(403));
+    assert.deepEqual([all.noted, all.pages, all.asked.length], [[], [], asked]);
+  }
+
+  const head = open(numbered(60, (index) => (index < 59 ? refusal(403) : record('x59'))));
+  await head.read();
+  assert.deepEqual(
+    head.pages.map(({ records, unreadable, cursor }) => [records.length, unreadable, cursor]),
+    [
+      [0, 20, 'x19'],
+      [0, 20, 'x39'],
+      [1, 19, null],
+    ],
+  );
+  assert.equal(head.noted.length, 59);
+
+  // An earlier run of the backfill got an answer.
+  const counts = { ...newReport(), read: 20, written: 20 };
+  const rest = open({ ...numbered(40, () => refusal(403)), cursor: 'x19', begun: { counts } });
+  await rest.read();
+  assert.deepEqual([rest.noted.length, rest.pages.length], [20, 1]);
 
   const few = open(numbered(19, () => refusal(403)));
   await few.read();

@@ -61,6 +61,30 @@ test('Records that were refused before are given up, although nothing else is wr
   assert.ok(failed.every(({ attempts }) => attempts >= 5));
 });
 
+test('A target that begins to refuse everybody in the middle of a run costs no record, however long it does so.', async () => {
+  await using world = await startWorld({ endpoints: etcd.endpoints, records: models(900) });
+  world.target.refuse = () => (world.target.writes.length >= 100 ? 403 : undefined);
+  assert.equal((await world.tick()).status, 'completed');
+  for (let tick = 0; tick < 6; tick++) await assert.rejects(world.tick(), { name: 'TargetRefusedError' });
+  assert.ok(world.target.refusals.length <= 800 + 6 * 200, `${world.target.refusals.length} requests`);
+  world.target.refuse = undefined;
+  assert.equal((await world.tick()).status, 'completed');
+  assert.equal(world.target.models.size, 900);
+});
+
+test('A target that refuses everybody is told as well where each tick has few new records for it.', async () => {
+  await using world = await startWorld({ endpoints: etcd.endpoints, records: models(10) });
+  world.target.refuse = () => 403;
+  assert.equal((await world.tick()).report.failed, 10);
+  for (let tick = 1; tick < 7; tick++) {
+    world.source.records = models(10 * (tick + 1));
+    await assert.rejects(world.tick(), { name: 'TargetRefusedError' });
+  }
+  world.target.refuse = undefined;
+  assert.equal((await world.tick()).status, 'completed');
+  assert.equal(world.target.models.size, 70);
+});
+
 test('A backfill of single records that are all refused by the target is an error, too.', async () => {
   await using world = await startWorld({ endpoints: etcd.endpoints, records: models(40) });
   world.target.refuse = () => 403;
@@ -90,4 +114,19 @@ test('A source that refuses every id of a backfill is to blame, and no record is
   await using world = await startWorld({ endpoints: etcd.endpoints, records: models(60) });
   world.source.refuse = () => 403;
   await assert.rejects(world.backfill({ ids: models(60).map(({ id }) => id) }), { name: 'SourceError', status: 403 });
+});
+
+test('Ids that the source refuses at the head of a backfill do not keep it from the others.', async () => {
+  await using world = await startWorld({ endpoints: etcd.endpoints, records: models(60) });
+  world.source.refuse = (path) => (/model-000[01]\d$/.test(path) ? 403 : undefined);
+  const { status, report, failedIds } = await world.backfill({ ids: models(60).map(({ id }) => id) });
+  assert.deepEqual([status, report.written, report.failed, failedIds?.length], ['completed', 40, 20, 20]);
+});
+
+test('A source that refuses every id is asked for a hundred of them.', async () => {
+  await using world = await startWorld({ endpoints: etcd.endpoints, records: [] });
+  world.source.refuse = () => 403;
+  const ids = models(500).map(({ id }) => id);
+  await assert.rejects(world.backfill({ ids }), { name: 'SourceError', status: 403 });
+  assert.equal(world.source.requests.length, 100);
 });
