@@ -7,7 +7,10 @@ import { idHash, MAX_RECENT, type Recent, type RecentVersion } from '../state/re
 
 /** What a run knows of versions, and what the next pass should know. */
 export interface KnownVersions<R> extends Versions<R> {
-  /** What this run has found at the target and changed at `sinceMs` or later; undefined where that is too much to keep. */
+  /**
+   * What is at the target and changed at `sinceMs` or later, as far as this run and those before it know; undefined where that is
+   * too much to keep.
+   */
   recent(sinceMs: number): Map<string, RecentVersion> | undefined;
 }
 
@@ -32,6 +35,8 @@ export function openVersions<R>(options: {
   let newestMs = Number.NEGATIVE_INFINITY;
   let clock = { text: undefined as string | undefined, ms: Date.parse(pass.current().startedAt) };
   let kept = new Map<string, RecentVersion>();
+  /** What the last pass has left and this run has not written over. A source that lags may give an older version again. */
+  const left = new Map(before.versions);
   /** Versions up to this time were dropped, because there were too many. */
   let droppedUpToMs = Number.NEGATIVE_INFINITY;
 
@@ -62,7 +67,7 @@ export function openVersions<R>(options: {
 
   function isAtTarget(accepted: Accepted<R>): boolean {
     if (accepted.updatedAtMs > before.newestMs) return false;
-    const known = before.versions.get(idHash(accepted.id));
+    const known = left.get(idHash(accepted.id));
     if (!known || known.updatedAtMs < accepted.updatedAtMs) return false;
     if (known.updatedAtMs > accepted.updatedAtMs) return true;
     if (rewrite || known.content !== (accepted.content ?? contentOf(accepted.record))) return false;
@@ -74,15 +79,25 @@ export function openVersions<R>(options: {
     isKnown(accepted) {
       if (!isPast(accepted.updatedAtMs)) return false;
       if (newest.isOlder(accepted.id, accepted.updatedAtMs)) return true;
-      return before.versions.size > 0 && isAtTarget(accepted);
+      return left.size > 0 && isAtTarget(accepted);
     },
-    written: keep,
-    // Even if the same version was written before: it is read again by id, and only a write takes it off that list.
-    failed: (id) => void kept.delete(id),
+    written(accepted) {
+      if (left.size > 0) left.delete(idHash(accepted.id));
+      keep(accepted);
+    },
+    failed(id) {
+      // Even if the same version was written before: it is read again by id, and only a write takes it off that list.
+      kept.delete(id);
+      left.delete(idHash(id));
+    },
     recent(sinceMs) {
       dropBefore(sinceMs);
-      if (droppedUpToMs >= sinceMs || kept.size > MAX_RECENT) return undefined;
-      return new Map([...kept].map(([id, version]) => [idHash(id), version]));
+      if (droppedUpToMs >= sinceMs) return undefined;
+      // A full pass does not believe that it is all there, so what it could not write is not known.
+      const stillThere = rewrite ? [] : [...left].filter(([, { updatedAtMs }]) => updatedAtMs >= sinceMs);
+      const recent = new Map(stillThere);
+      for (const [id, version] of kept) recent.set(idHash(id), version);
+      return recent.size > MAX_RECENT ? undefined : recent;
     },
   };
 }

@@ -129,17 +129,20 @@ test('A version to come is written although the last pass has left the same.', (
   assert.equal(start(t, { before: [item('a', -1, content)] }).isKnown(item('a', -1, content)), false);
 });
 
-test('The next pass is told what was written and what was there already, and nothing that was only looked at.', (t) => {
+test('The next pass is told what was written and what was there already, also where only an older version or none came again, and nothing that was only looked at.', (t) => {
   const content = hex('content');
-  const { isKnown, written, kept } = start(t, { before: [item('there', 50, content), item('newer', 40, content)] });
+  const before = [item('there', 50, content), item('newer', 40, content), item('not read', 30, content)];
+  const { isKnown, written, kept } = start(t, { before });
   isKnown(item('there', 50, content));
-  isKnown(item('newer', 45, content));
+  assert.equal(isKnown(item('newer', 45, content)), true);
   isKnown(item('looked at', 50, content));
   written(item('written', 50, hex('other')));
   assert.deepEqual(
     kept(),
     new Map([
       [idHash('there'), { updatedAtMs: NOON_MS - 50_000, content }],
+      [idHash('newer'), { updatedAtMs: NOON_MS - 40_000, content }],
+      [idHash('not read'), { updatedAtMs: NOON_MS - 30_000, content }],
       [idHash('written'), { updatedAtMs: NOON_MS - 50_000, content: hex('other') }],
     ]),
   );
@@ -256,4 +259,15 @@ test('A record that was written once more as of a time to come, or as of long ag
     written(later);
     assert.deepEqual(kept(), new Map());
   }
+});
+
+test('What the last pass has left is not known any more once another version was written over it.', (t) => {
+  const [content, other] = [hex('content'), hex('other')];
+  const { isKnown, written, kept } = start(t, { before: [item('a', 50, content)] });
+  assert.equal(isKnown(item('a', 50, other)), false);
+  written(item('a', 50, other));
+  assert.equal(isKnown(item('a', 50, content)), false);
+  // As of a time to come, which is not kept.
+  written(item('a', -1, other));
+  assert.deepEqual(kept(), new Map());
 });

@@ -35,7 +35,7 @@ test('Two versions with the same time are both written, in the order of reading.
   assert.equal(nameAt(world), 'second');
 });
 
-test('A source that lags at the next tick does not bring back the older version.', async () => {
+test('A source that lags at the next tick does not bring back the older version, however many ticks it lags.', async () => {
   const records = [at('newer', '2026-02-01T00:00:30.000Z'), { ...model(9), updatedAt: '2026-02-01T00:00:40.000Z' }];
   await using world = await startWorld({ endpoints: etcd.endpoints, records });
   await world.tick();
@@ -43,6 +43,9 @@ test('A source that lags at the next tick does not bring back the older version.
   const { report } = await world.tick();
   assert.equal(nameAt(world), 'newer');
   assert.deepEqual([report.read, report.written, report.unchanged], [2, 0, 2]);
+  // Nor at the tick after that one, which has not seen the newer version itself.
+  assert.equal((await world.tick()).report.written, 0);
+  assert.equal(nameAt(world), 'newer');
 });
 
 test('An idle source costs reads only: what the last pass has left at the target is not written again.', async () => {
