@@ -44,7 +44,13 @@ export interface BegunStream extends HttpStream {
   empty: boolean;
 }
 
-/** Unpacks an answer and waits until its body begins. @throws HttpError, from the body as well */
+/** No JSON begins so, and each page of a gateway does; a byte order mark may come first. */
+const MARKUP = /^(\xef\xbb\xbf)?\s*</;
+
+/**
+ * Unpacks an answer and waits until its body begins. A body that begins like HTML is transient, as in `readJson`.
+ * @throws HttpError, from the body as well
+ */
 export async function beginStream(answer: HttpStream): Promise<BegunStream> {
   if (!isSuccess(answer.status)) return { ...answer, empty: false };
   const pieces = decodedStream(answer);
@@ -52,6 +58,13 @@ export async function beginStream(answer: HttpStream): Promise<BegunStream> {
     answer[Symbol.dispose]();
     throw error;
   });
+  if (!first.done && MARKUP.test(Buffer.from(first.value).toString('latin1', 0, 1000))) {
+    answer[Symbol.dispose]();
+    throw new GarbledAnswer(
+      `it answered with what is no JSON, from its first byte on (${kindOf(answer.headers)})`,
+      true,
+    );
+  }
   async function* body() {
     if (first.done) return;
     yield first.value;

@@ -223,9 +223,32 @@ test('A packed list that is abandoned, or cut with the run, is closed at the ser
   }
 });
 
-test('HTML, an object and an empty body are no JSON array, and gzip is no JSON.', async () => {
+for (const format of formats) {
+  test(`HTML in place of a stream in ${format} is asked for again; five times it is an error that says so.`, async () => {
+    const html = { 'content-type': 'text/html' };
+    const faults: ((response: ServerResponse) => void)[] = [
+      (response) => response.writeHead(200, html).end('\ufeff\n <!doctype html>'),
+      (response) => response.writeHead(200, { ...html, 'content-encoding': 'gzip' }).end(gzipSync('<html></html>')),
+    ];
+    for (const fault of faults) {
+      await using once = await open(format, (response, attempt) => {
+        if (attempt > 1) return void response.end(written[format]([1, 2]));
+        fault(response);
+      });
+      assert.deepEqual(recordsOf(await once.readAll()), [1, 2]);
+      assert.equal(once.requests.length, 2);
+
+      await using always = await open(format, fault);
+      const message = /^GET \/all at the source: it answered with what is no JSON, from its first byte .*"text\/html"/;
+      await assert.rejects(always.readAll(), { name: 'SourceError', message });
+      assert.equal(always.requests.length, 5);
+    }
+  });
+}
+
+test('An object and an empty body are no JSON array, and gzip is no JSON.', async () => {
   const gzip = Buffer.from('1f8b08000000000000138b8e05002906bb0d02000000', 'hex');
-  for (const body of ['<!doctype html>', '{"data":[]}', '', ' ', '"text"', 'null', gzip]) {
+  for (const body of ['{"data":[]}', '', ' ', '"text"', 'null', gzip]) {
     await using source = await open('json-array', (response) => void response.end(body));
     await assert.rejects(source.readAll(), { name: 'SourceError', message: /^the stream at \/all is .*\(record 1,/ });
   }
