@@ -42,11 +42,14 @@ export function throttlingOf({ status, headers }: Head): Throttling {
 export const isTransientAnswer = (head: Head): boolean =>
   isTransientStatus(head.status) || throttlingOf(head).throttles;
 
-/** Reads `Retry-After`, a number of seconds or a date; undefined for anything else. */
+/**
+ * Reads `Retry-After`, a number of seconds (some servers send a fraction) or a date; undefined for anything else. Of several,
+ * as of a server and the proxy before it, the first counts.
+ */
 export function retryAfterMs(header: string | string[] | undefined, nowMs: number): number | undefined {
-  if (typeof header !== 'string') return;
-  if (/^\d+$/.test(header.trim())) return Number(header) * 1000;
-  const dateMs = httpDateMs(header);
+  const text = [header].flat()[0] ?? '';
+  if (/^\d+(\.\d+)?$/.test(text.trim())) return Number(text) * 1000;
+  const dateMs = httpDateMs(text);
   return dateMs === undefined ? undefined : Math.max(0, dateMs - nowMs);
 }
 
@@ -62,7 +65,7 @@ function quotasOf(headers: IncomingHttpHeaders, nowMs: number): Quota[] {
     resetMs: resetMs(reset, nowMs),
   });
   const families = ['ratelimit', 'x-ratelimit', 'x-rate-limit'].map((name) =>
-    quota(headers[`${name}-remaining`], headers[`${name}-reset`]),
+    quota([headers[`${name}-remaining`]].flat()[0], [headers[`${name}-reset`]].flat()[0]),
   );
   // `"burst";r=0;t=5, "day";r=90;t=3600`, or one quota over the whole list: `limit=100, remaining=0, reset=5`.
   const list = [headers.ratelimit ?? '']

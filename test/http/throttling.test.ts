@@ -15,7 +15,10 @@ test('Retry-After is read as seconds or as a date; anything else is ignored.', (
   assert.equal(retryAfterMs(' 120 ', now), 120_000);
   assert.equal(retryAfterMs('Thu, 01 Jan 2026 00:00:05 GMT', now), 5000);
   assert.equal(retryAfterMs('Wed, 31 Dec 2025 23:00:00 GMT', now), 0);
-  for (const header of [undefined, '', 'soon', '1.5', '-1', 'in 5', ['1', '2']])
+  // Some servers send a fraction, and a proxy may add a header of its own.
+  assert.equal(retryAfterMs('1.5', now), 1500);
+  assert.equal(retryAfterMs(['1', '2'], now), 1000);
+  for (const header of [undefined, '', 'soon', '1.', '.5', '-1', 'in 5', []])
     assert.equal(retryAfterMs(header, now), undefined);
 });
 
@@ -68,6 +71,8 @@ test('A 403 throttles only if it says so; a 503 may also mean that the server is
     for (const headers of [...signs, { 'ratelimit-remaining': '0' }, { ratelimit: '"a";r=0' }])
       assert.equal(throttles(status, headers), true, `${status} ${Object.keys(headers)}`);
   }
+  const twice = { 'x-ratelimit-remaining': ['0', '0'], 'x-ratelimit-reset': ['9', '9'] };
+  assert.deepEqual(throttlingOf({ status: 403, headers: twice }), { throttles: true, pauseMs: 9000 });
   assert.equal(throttles(429, {}), true);
   for (const status of [200, 301, 400, 404, 422, 500])
     assert.equal(throttles(status, { 'retry-after': '1', 'x-ratelimit-remaining': '0' }), false);
