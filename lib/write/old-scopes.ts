@@ -21,16 +21,17 @@ export function closingOldScopes(
 
   async function close(request: HttpRequest): Promise<void> {
     if (open.size === 0) return;
-    const answers = await Promise.allSettled(
-      scopes.map(async (scope, index) => {
-        if (!open.has(scope)) return;
-        // A target that remembers keys must not take it for the same write.
-        const key = `${request.headers['idempotency-key']}:closes-${index}`;
-        const headers = { ...request.headers, 'x-fencing-scope': encodeHeader(scope), 'idempotency-key': key };
-        await write({ ...request, headers });
-        open.delete(scope);
-      }),
-    );
+    const closeOne = async (scope: string) => {
+      // A target that remembers keys must not take it for the same write.
+      const key = `${request.headers['idempotency-key']}:closes-${scopes.indexOf(scope)}`;
+      const headers = { ...request.headers, 'x-fencing-scope': encodeHeader(scope), 'idempotency-key': key };
+      await write({ ...request, headers });
+      open.delete(scope);
+    };
+    const [first, ...others] = open;
+    // Alone, because a target that refuses it in one scope refuses it in all.
+    await closeOne(first!);
+    const answers = await Promise.allSettled(others.map(closeOne));
     const refused = answers.find((answer) => answer.status === 'rejected');
     if (refused) throw refused.reason;
     closed();

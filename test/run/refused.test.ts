@@ -85,6 +85,15 @@ test('A target that refuses everybody is told as well where each tick has few ne
   assert.equal(world.target.models.size, 70);
 });
 
+test('A target that refuses everybody is asked no more often where scopes of another number of shards are open.', async () => {
+  await using world = await startWorld({ endpoints: etcd.endpoints, records: models(300), env: { SHARDS: '20' } });
+  for (let index = 0; index < 20; index++) await world.tick({ shard: { index, of: 20 } });
+  world.env.SHARDS = '1';
+  world.target.refuse = () => 403;
+  await assert.rejects(world.tick(), { name: 'TargetRefusedError' });
+  assert.ok(world.target.refusals.length <= 200, `${world.target.refusals.length} requests`);
+});
+
 test('A backfill of single records that are all refused by the target is an error, too.', async () => {
   await using world = await startWorld({ endpoints: etcd.endpoints, records: models(40) });
   world.target.refuse = () => 403;

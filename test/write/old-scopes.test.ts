@@ -38,7 +38,17 @@ test('A write that is refused in an old scope has failed, and the next one close
   const { call, got, closed } = target(({ path, headers }) => path === '/1' && headers['x-fencing-scope'] === 'a');
   const [first, second] = await Promise.allSettled([call(write('1')), call(write('2'))]);
   assert.deepEqual([first.status, second.status], ['rejected', 'fulfilled']);
-  assert.deepEqual(got.slice(2), ['/2 a run:2:closes-0', '/2 new run:2']);
+  // Refused in the first, it is not tried in the other.
+  assert.deepEqual(got[0], '/1 a run:1:closes-0');
+  assert.deepEqual(got.slice(1), ['/2 a run:2:closes-0', '/2 gr%C3%B6%C3%9Fe run:2:closes-1', '/2 new run:2']);
+  assert.equal(closed(), 1);
+});
+
+test('What was closed stays so where another scope refuses the write.', async () => {
+  const { call, got, closed } = target(({ path, headers }) => path === '/1' && headers['x-fencing-scope'] !== 'a');
+  const [first, second] = await Promise.allSettled([call(write('1')), call(write('2'))]);
+  assert.deepEqual([first.status, second.status], ['rejected', 'fulfilled']);
+  assert.deepEqual(got.slice(2), ['/2 gr%C3%B6%C3%9Fe run:2:closes-1', '/2 new run:2']);
   assert.equal(closed(), 1);
 });
 
