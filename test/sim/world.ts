@@ -21,7 +21,8 @@ export interface World extends Surroundings {
   deadLetters: Set<string>;
   /** Something happened that must not. */
   violation(what: string): void;
-  /** Tells what happens to whoever reads along. */
+  /** Whether somebody reads along, and what tells them what happens. */
+  told: boolean;
   tell(what: string): void;
   /** A run had a reason to count an attempt to write this record; any record, if the target took something of it. */
   blamed(id: string, run: string): void;
