@@ -4,7 +4,8 @@ import { castGrpcError, Etcd3, type IKeyValue, type ITxnResponse } from 'etcd3';
 import { mulberry32 } from '../support/random.ts';
 import { drawWith } from './draw.ts';
 import { type Call, drawCalls } from './draw-calls.ts';
-import { createModelEtcd, EtcdRefusal, type ModelEtcd } from './etcd.ts';
+import { createModelEtcd, type ModelEtcd } from './etcd.ts';
+import { EtcdRefusal } from './etcd-refusal.ts';
 
 /** A sequence of calls to which the model and the real etcd do not answer alike. */
 export interface Difference {

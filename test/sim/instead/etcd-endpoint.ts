@@ -1,7 +1,7 @@
 import { EventEmitter } from 'node:events';
 import { ClientClosedError, castGrpcError, type ITxnRequest } from 'etcd3';
 import type * as real from '../../../lib/lock/endpoint.ts';
-import { EtcdRefusal } from '../etcd.ts';
+import { EtcdRefusal } from '../etcd-refusal.ts';
 import { carry, UNREACHABLE } from '../network.ts';
 import { current } from '../process.ts';
 import { weatherOn } from '../weather.ts';
