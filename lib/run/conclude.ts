@@ -35,10 +35,21 @@ export function concluding(options: {
       endedAt: new Date(endedMs).toISOString(),
       ...(error && { error: describe(error) }),
     };
-    const { totalMs, ...budget } = session.budget();
-    const leftMs = deadline.endsInMs();
-    const unlockMs = Math.min(totalMs, Math.max(leftMs / 2, leftMs - TO_REVOKE_AND_ANSWER_MS));
-    await lock.unlock(leaving.final(last, reached()), { ...budget, totalMs: unlockMs });
+    const operations = leaving.final(last, reached());
+    const unlock = async (signal: AbortSignal) => {
+      const { totalMs, ...budget } = session.budget();
+      const leftMs = deadline.endsInMs();
+      const unlockMs = Math.min(totalMs, Math.max(leftMs / 2, leftMs - TO_REVOKE_AND_ANSWER_MS));
+      await lock.unlock(operations, { ...budget, totalMs: unlockMs, signal });
+    };
+    const { cut } = deadline;
+    try {
+      return await unlock(cut.aborted ? session.signal : AbortSignal.any([session.signal, cut]));
+    } catch (error) {
+      if (error !== cut.reason) throw error;
+    }
+    // The process was asked to end meanwhile, so there is less time than there was. To unlock twice is to unlock once.
+    await unlock(session.signal);
   };
 }
 

@@ -11,25 +11,34 @@ const startedMs = Date.parse('2026-01-05T12:00:00Z');
 const signal = new AbortController().signal;
 
 /** Ends a run that has `endsInMs` left and a lease that is certainly ours for `leaseMs`. */
-async function conclude(options: { status?: RunRecord['status']; error?: Error; endsInMs?: number; leaseMs?: number }) {
-  const { status = 'completed', error, endsInMs = 10_000, leaseMs = 60_000 } = options;
+async function conclude(options: {
+  status?: RunRecord['status'];
+  error?: Error;
+  endsInMs?: number;
+  leaseMs?: number;
+  cut?: AbortController;
+  unlocking?: (budget: Budget) => Promise<void>;
+}) {
+  const { status = 'completed', error, endsInMs = 10_000, leaseMs = 60_000, unlocking } = options;
+  const { cut = new AbortController() } = options;
   const report = { ...newReport(), peakInFlight: 3 };
   const begun = { runId: 'run-1', startedAt: '2026-01-05T11:00:00.000Z', full: true, fingerprint: 'f', cursor: null };
   const pass = openPass({ ...begun, counts: newReport() }, 60);
   let budget: Budget | undefined;
   let last: RunRecord | undefined;
   const taken = {
-    session: { budget: () => ({ attemptMs: 2000, totalMs: leaseMs, signal }) },
+    session: { signal, budget: () => ({ attemptMs: 2000, totalMs: leaseMs, signal }) },
     lock: {
       fencingToken: '7',
       unlock: async (_: unknown, given: Budget) => {
         budget = given;
+        await unlocking?.(given);
       },
     },
   } as never;
   const end = concluding({
     ...{ runId: 'run-2', kind: 'tick', startedMs, taken, report, pass },
-    deadline: { endsInMs: () => endsInMs } as never,
+    deadline: { endsInMs: () => endsInMs, cut: cut.signal } as never,
     leaving: {
       progress: () => assert.fail('a run saves its final state once'),
       final(record) {
@@ -58,8 +67,36 @@ test('The unlock leaves time to revoke the lease and to answer, and takes at lea
 });
 
 test('The unlock ends while the lease is certainly ours, with the attempts and the signal of the session.', async () => {
-  const { budget } = await conclude({ endsInMs: 60_000, leaseMs: 3000 });
+  const cut = AbortSignal.abort();
+  const { budget } = await conclude({ endsInMs: 60_000, leaseMs: 3000, cut: { signal: cut } as AbortController });
   assert.deepEqual(budget, { attemptMs: 2000, totalMs: 3000, signal });
+});
+
+test('An unlock that etcd has not answered by the cut is sent again, with the time that is left then.', async () => {
+  const cut = new AbortController();
+  const signals: (AbortSignal | undefined)[] = [];
+  const { budget } = await conclude({
+    cut,
+    async unlocking({ signal: given }) {
+      signals.push(given);
+      if (signals.length > 1) return;
+      cut.abort(new Error('half the reserve is used up'));
+      given?.throwIfAborted();
+    },
+  });
+  assert.equal(signals.length, 2);
+  assert.equal(budget.signal, signal);
+});
+
+test('An unlock that fails for another reason is not sent again.', async () => {
+  let unlocks = 0;
+  const lost = new Error('lost');
+  const unlocking = async () => {
+    unlocks++;
+    throw lost;
+  };
+  await assert.rejects(conclude({ unlocking }), lost);
+  assert.equal(unlocks, 1);
 });
 
 test('A run leaves how it ended, how long it took and with which token, and its pass counts that too.', async (t) => {
