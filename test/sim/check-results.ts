@@ -91,8 +91,10 @@ export function checkResults(world: World): (run: Running) => void {
     if (invocation.function !== 'sync' || !beginning || last?.runId !== runId) return;
     const before = new Map(beginning.failed.map(({ id, attempts }) => [id, attempts]));
     const { failed = [] } = etcd.value(`${statePrefix}checkpoint`) as Checkpoint;
+    // One that has become invalid counts, whatever the target says.
+    const spoiled = new Set(history.changes.flatMap(({ id, kind }) => (kind === 'spoil' ? [id] : [])));
     for (const { id, attempts } of failed)
-      if (attempts !== before.get(id) && !world.unreadableTo.get(id)?.has(process.name))
+      if (attempts !== before.get(id) && !spoiled.has(id) && !world.unreadableTo.get(id)?.has(process.name))
         complain(run, `the target refuses everybody, and ${id} counts ${attempts} attempts, not ${before.get(id)}`);
     if (!isDeepStrictEqual(etcd.value(`${statePrefix}watermark`), beginning.watermark))
       complain(run, 'the target refuses everybody, and the watermark has moved');
