@@ -89,8 +89,12 @@ export function checkRequests(world: World, running: Map<string, Running>): Requ
       if (left === 0) inFlight.delete(path);
       else inFlight.set(path, left);
     },
-    answerReceived(process, { to }, { pauseMs = 0 }) {
+    answerReceived(process, { to, path }, { status, pauseMs = 0 }) {
       if (to !== 'source' && to !== 'target') return;
+      const run = running.get(process.name)!;
+      if (to === 'target' && status < 300) run.taken = true;
+      if (to === 'target' && status >= 300 && status < 500 && status !== 401 && status !== 429 && pauseMs === 0)
+        run.refused.add(path);
       const untilMs = process.monotonicMs() + pauseMs;
       pausedUntilMs[to].set(process, Math.max(pausedUntilMs[to].get(process) ?? 0, untilMs));
     },

@@ -9,6 +9,9 @@ import type { World } from './world.ts';
 /** What a run may end with although nothing was wrong around it: it had too little time, or its event was of no use. */
 const NOBODYS_FAULT = ['NoProgressError', 'Interrupted', 'EventError'];
 
+/** So many refusals, and none taken, are the target's condition. Settings of the simulator never ask for more. */
+const REFUSES_EVERYBODY = 20;
+
 /** Makes the function that checks an invocation when it has ended. */
 export function checkResults(world: World): (run: Running) => void {
   const { etcd, history, target } = world;
@@ -41,6 +44,10 @@ export function checkResults(world: World): (run: Running) => void {
     const { status, report, pass, fencingToken } = result;
     checkCounts(run, report, 'run');
     if (pass) checkCounts(run, pass, 'pass');
+    const failedBefore = new Set(run.beginning?.failed.map(({ id }) => `/v1/regions/eu/models/${id}`));
+    const refused = [...run.refused].filter((path) => !failedBefore.has(path)).length;
+    if (refused >= REFUSES_EVERYBODY && !run.taken)
+      complain(run, `the target has refused ${refused} records and taken none, and the run is ${status}`);
     if (status === 'completed' && report.unsettled > 0) complain(run, 'completed with unsettled records');
     if (fencingToken) {
       const accepted = target.accepted(placesOf(run).lockKey, fencingToken);

@@ -42,6 +42,7 @@ export function invoking(
     const stop = new AbortController();
     const started: Running = {
       ...{ invocation, process: simulated, settings, startedMs: timeline.nowMs, metrics: [] },
+      ...{ refused: new Set<string>(), taken: false },
       startedMonotonicMs: simulated.monotonicMs(),
     };
     running.set(name, started);

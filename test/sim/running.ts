@@ -21,6 +21,9 @@ export interface Running {
   outcome?: { result: Result | Status } | { error: unknown };
   metrics: Record<string, unknown>[];
   beginning?: Beginning;
+  /** The paths that the target has refused it for good, and whether it has taken any. */
+  refused: Set<string>;
+  taken: boolean;
   /** What there was when it opened its session. */
   opening?: {
     atMs: number;
