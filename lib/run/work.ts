@@ -9,6 +9,7 @@ import type { Settings } from '../settings/config.ts';
 import type { Credentials } from '../settings/secrets.ts';
 import type { PassUnderWay } from '../state/pass-under-way.ts';
 import type { Places } from '../state/places.ts';
+import { deleteRecent } from '../state/state.ts';
 import type { Deadline } from '../time/deadline.ts';
 import type { Taken } from './acquire.ts';
 import { whyFenced } from './fenced.ts';
@@ -49,7 +50,10 @@ export async function work<R>(running: Work<R>): Promise<Result> {
   let ending: Ending;
   let failedIds: string[];
   try {
-    if (division.put) await taken.lock.save([division.put], saving());
+    // Where the source lags, a backfill may write older versions than the last tick has left; the next tick writes over them.
+    const forgets = request.kind === 'backfill' ? [deleteRecent(places.statePrefix)] : [];
+    const first = division.put ? [division.put, ...forgets] : forgets;
+    if (first.length > 0) await taken.lock.save(first, saving());
     ending = await copyUnderLock(running, keeping);
     await checkpoints.saved();
     failedIds = failures.list(true).map(({ id }) => id);

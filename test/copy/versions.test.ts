@@ -92,6 +92,18 @@ test('A version that was written, read once more and refused is written again, a
   assert.deepEqual((await world.control({ action: 'status' })).failed, []);
 });
 
+test('What a backfill has written over with an older version, from a source that lags, the next tick writes again.', async () => {
+  const newer = at('newer', '2026-02-01T00:00:30.000Z');
+  await using world = await startWorld({ endpoints: etcd.endpoints, records: [newer] });
+  await world.tick();
+  world.source.records[0] = at('older', '2026-02-01T00:00:10.000Z');
+  await world.backfill({ ids: [newer.id] });
+  assert.equal(nameAt(world), 'older');
+  world.source.records[0] = newer;
+  await world.tick();
+  assert.equal(nameAt(world), 'newer');
+});
+
 test('More recent versions than can be kept are written again, and the log says so.', async () => {
   const records = models(MAX_RECENT + 1).map((record) => ({ ...record, updatedAt: FEBRUARY }));
   await using world = await startWorld({ endpoints: etcd.endpoints, records });
