@@ -64,7 +64,12 @@ export async function sync<R>(options: SyncOptions<R>): Promise<Ending> {
   const ending = openEnding(closing);
   const ledger = openLedger(report, options.pageSettled);
   const inTurn = openTurns();
-  const streak = openStreak({ limit: failuresBeforeStop, failed: fail, unsettled: ledger.leave });
+  const streak = openStreak({
+    limit: failuresBeforeStop,
+    idOf: ({ accepted }: { accepted: Accepted<R>; page: OpenPage }) => accepted.id,
+    failed: fail,
+    unsettled: ledger.leave,
+  });
   const lanes = openLanes({ concurrency, signal, failed: ending.end });
   if (pace) pace.onChange = lanes.allow;
   let listEnded = false;

@@ -40,6 +40,7 @@ const ABOUT_CONTENT = new Set([400, 409, 415, 422]);
  */
 export function openStreak<T>(options: {
   limit: number;
+  idOf(record: T): string;
   failed(record: T, error: TargetError): void;
   unsettled(records: number): void;
 }): Streak<T> {
@@ -47,7 +48,8 @@ export function openStreak<T>(options: {
   const refusalLimit = Math.max(options.limit, LEAST_REFUSALS);
   let streak: { record: T; error: TargetError }[] = [];
   let unreachedInARow = 0;
-  let refusals = 0;
+  /** Of records that no earlier run has failed to write: one that is read twice is refused twice. */
+  const refusals = new Set<string>();
   let hasTaken = false;
   let targetToBlame = false;
 
@@ -69,7 +71,7 @@ export function openStreak<T>(options: {
     const first = [...reasons].slice(0, 3).join('; ');
     blameTarget();
     return new TargetRefusedError(
-      `the target refused each of the first ${refusals} records that it was asked: ${first}`,
+      `the target refused each of the first ${refusals.size} records that it was asked: ${first}`,
     );
   }
 
@@ -86,11 +88,12 @@ export function openStreak<T>(options: {
       }
       streak.push({ record, error });
       if (error.refused) {
-        if (!failedBefore || !ABOUT_CONTENT.has(error.status ?? 0)) refusals++;
+        const isNews = !failedBefore || !ABOUT_CONTENT.has(error.status ?? 0);
+        if (isNews && !hasTaken) refusals.add(options.idOf(record));
         unreachedInARow = 0;
         // A target that has taken a record is up, and its refusals are about the records.
         if (hasTaken) blameRecords();
-        else if (refusals >= refusalLimit && !targetToBlame) return refusesEverybody();
+        else if (refusals.size >= refusalLimit && !targetToBlame) return refusesEverybody();
         return;
       }
       if (++unreachedInARow < options.limit || targetToBlame) return;
@@ -102,7 +105,7 @@ export function openStreak<T>(options: {
     },
     end() {
       if (targetToBlame) blameTarget();
-      else if (!hasTaken && refusals >= LEAST_REFUSALS) return refusesEverybody();
+      else if (!hasTaken && refusals.size >= LEAST_REFUSALS) return refusesEverybody();
       else blameRecords();
       return;
     },

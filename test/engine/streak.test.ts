@@ -11,8 +11,10 @@ const unasked = () => new TargetError('the job could not', { refused: true });
 /** A streak of at most `limit`; `events` has the ids of failed records and the numbers of unsettled ones. */
 function start(limit = 3) {
   const events: (string | number)[] = [];
+  let refusals = 0;
   const streak = openStreak<string>({
     limit,
+    idOf: (record) => record,
     failed: (record, { message }) => events.push(`${record}: ${message}`),
     unsettled: (records) => events.push(records),
   });
@@ -23,7 +25,7 @@ function start(limit = 3) {
     /** Adds `count` refusals that are no reason to end the run. */
     refuse(count: number, failedBefore = false) {
       for (let index = 0; index < count; index++)
-        assert.equal(streak.add(`r${index}`, refused(), failedBefore), undefined, `refusal ${index + 1}`);
+        assert.equal(streak.add(`r${refusals++}`, refused(), failedBefore), undefined, `refusal ${index + 1}`);
     },
   };
 }
@@ -226,4 +228,14 @@ test('A record that failed before says something about the target where it is no
     for (let index = 0; index < 20; index++) add(`r${index}`, refused(status), true);
     assert.equal(end() instanceof TargetRefusedError, says, `${status}`);
   }
+});
+
+test('A record that is read and refused again and again is one refusal of the target.', () => {
+  const { add, end } = start(20);
+  for (let times = 0; times < 50; times++) assert.equal(add('same', refused()), undefined);
+  assert.equal(end(), undefined);
+  const another = start(20);
+  for (let times = 0; times < 50; times++) another.add('same', refused());
+  another.refuse(18);
+  assert.ok(another.add('last', refused()) instanceof TargetRefusedError);
 });
