@@ -8,6 +8,8 @@ import type { World } from './world.ts';
 const MAX_TICKS = 9;
 const NEEDED_TICKS = 3;
 const GIVEN_UP_AFTER = 5;
+/** A result tells so many. */
+const MAX_PROBLEMS = 20;
 
 /**
  * Sends quiet ticks once all faults are over, and checks what there is then: every record at the target in its newest
@@ -36,6 +38,9 @@ export function checkRest(options: {
   if (history.weather.some((weather) => weather.kind === 'restore' && !weather.bumpRevision)) target.forgetTokens();
   /** The records that the last tick could not write; a job that reads no single records has no other list. */
   const problems = new Set<string>();
+  const refusedForever = history.weather.flatMap((weather) =>
+    weather.kind === 'refuses' && weather.forMs === FOREVER ? weather.ids : [],
+  );
   const shards = Number(history.env.SHARDS ?? 1);
   for (let index = 0; index < shards; index++) sendTicks(shards === 1 ? undefined : { index, of: shards });
 
@@ -71,7 +76,10 @@ export function checkRest(options: {
       if (outcome && 'result' in outcome && (outcome.result as Result).status === 'completed') done++;
       const result = outcome && 'result' in outcome ? (outcome.result as Result) : undefined;
       if (result && done === NEEDED_TICKS) {
-        for (const { id } of result.problems ?? []) problems.add(id);
+        const { problems: told = [] } = result;
+        for (const { id } of told) problems.add(id);
+        // The rest is only counted.
+        if (told.length >= MAX_PROBLEMS) for (const id of refusedForever) problems.add(id);
         if (idle.before) checkIdle(name, result);
       }
       idle.before = result?.status === 'completed' && result.report.failed === 0;
@@ -98,10 +106,7 @@ export function checkRest(options: {
     if (history.changes.some((change) => change.id === id && change.kind !== 'change')) return;
     const reasons = new Set([...(blame.get('') ?? []), ...(blame.get(id) ?? [])]).size;
     if (attempts > reasons) violation(`${id} counts ${attempts} attempts, of which ${reasons} were its own fault`);
-    const refused = history.weather.some(
-      (weather) => weather.kind === 'refuses' && weather.forMs === FOREVER && weather.ids.includes(id),
-    );
-    if (attempts < GIVEN_UP_AFTER && !refused)
+    if (attempts < GIVEN_UP_AFTER && !refusedForever.includes(id))
       violation(`${id} is still in the list after ${attempts} attempts, although nothing is wrong any more`);
   }
 
