@@ -49,6 +49,14 @@ export interface SyncOptions<R> {
   pageSettled(page: SettledPage): void;
 }
 
+/** A record whose write was tried. */
+interface Tried<R> {
+  accepted: Accepted<R>;
+  page: OpenPage;
+}
+
+const idOf = <R>({ accepted }: Tried<R>) => accepted.id;
+
 /**
  * Copies records from pages to writes with bounded concurrency and constant memory. No page waits for the stragglers of the
  * one before; the next page is fetched while the current one is written. Records of the same id are written one after the
@@ -64,12 +72,7 @@ export async function sync<R>(options: SyncOptions<R>): Promise<Ending> {
   const ending = openEnding(closing);
   const ledger = openLedger(report, options.pageSettled);
   const inTurn = openTurns();
-  const streak = openStreak({
-    limit: failuresBeforeStop,
-    idOf: ({ accepted }: { accepted: Accepted<R>; page: OpenPage }) => accepted.id,
-    failed: fail,
-    unsettled: ledger.leave,
-  });
+  const streak = openStreak<Tried<R>>({ limit: failuresBeforeStop, idOf, failed: fail, unsettled: ledger.leave });
   const lanes = openLanes({ concurrency, signal, failed: ending.end });
   if (pace) pace.onChange = lanes.allow;
   let listEnded = false;
@@ -92,13 +95,8 @@ export async function sync<R>(options: SyncOptions<R>): Promise<Ending> {
 
   /** Gives the lanes a page. Resolves when they have taken all of it, or take no more. */
   async function feed({ records, cursor, missing = 0, unreadable = 0 }: ReadPage) {
-    const page = ledger.open({
-      records: records.length,
-      unreadable,
-      missing,
-      cursor: cursor ?? undefined,
-      last: cursor === null,
-    });
+    const counts = { records: records.length, unreadable, missing };
+    const page = ledger.open({ ...counts, cursor: cursor ?? undefined, last: cursor === null });
     const number = report.pages;
     let left = records.length;
     try {
@@ -156,7 +154,7 @@ export async function sync<R>(options: SyncOptions<R>): Promise<Ending> {
     }
   }
 
-  function fail({ accepted, page }: { accepted: Accepted<R>; page: OpenPage }, { message, refused }: TargetError) {
+  function fail({ accepted, page }: Tried<R>, { message, refused }: TargetError) {
     outcomes.failed(accepted.id, message, accepted.record, refused);
     versions?.failed(accepted.id);
     ledger.settle(page, 'failed');
