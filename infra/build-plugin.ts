@@ -1,5 +1,4 @@
 import { join } from 'node:path';
-import { job } from '../functions/job.ts';
 import { settingsTable } from '../lib/settings/config.ts';
 import { writeDashboard } from './stack/dashboard.ts';
 import { leaveOut } from './stack/optional.ts';
@@ -94,7 +93,7 @@ export default function buildPlugin(serverless: Serverless, options: { stage?: s
     asyncInit: readConfig,
     configurationVariablesSources: {
       config: {
-        resolve: async () => ({ value: templateValues(stage, job.name, config) }),
+        resolve: async () => ({ value: templateValues(stage, 'models', config) }),
       },
     },
     hooks: {

@@ -1,7 +1,6 @@
 import { mkdtemp } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { job } from '../../functions/job.ts';
 import { artifact, unpack } from '../bundle/artifact.ts';
 import { readStageConfig, type StageConfig } from '../stage/stage-config.ts';
 import { catalogue, type Model } from './demo/catalogue.ts';
@@ -54,7 +53,7 @@ export async function startCloud({ stage, env = {}, onProgress, onLog }: Options
   const token = 'demo-token';
   const region = env.TARGET_REGION_ID ?? config.settings.TARGET_REGION_ID ?? 'local';
   const secretId = env.SECRET_ID ?? config.secretId;
-  const lockKey = env.LOCK_KEY ?? config.settings.LOCK_KEY ?? `/solotick/${stage}/${job.name}/lock`;
+  const lockKey = env.LOCK_KEY ?? config.settings.LOCK_KEY ?? `/solotick/${stage}/models/lock`;
   const records = catalogue();
   const task = join(folder, 'task');
   // Packaging and starting etcd take the longest, so they overlap. If etcd fails, wait for packaging before removing its folder.
@@ -73,6 +72,7 @@ export async function startCloud({ stage, env = {}, onProgress, onLog }: Options
 
   const environment = {
     ...config.settings,
+    JOB: 'models',
     STAGE: stage,
     SECRET_ID: secretId,
     SOURCE_URL: source.url,

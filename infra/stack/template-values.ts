@@ -34,7 +34,7 @@ export function templateValues(stage: string, job: string, config: StageConfig) 
       })),
     },
     environment: {
-      ...{ STAGE: stage, SECRET_ID: config.secretId, ...settings },
+      ...{ JOB: job, STAGE: stage, SECRET_ID: config.secretId, ...settings },
       ...(vpc?.secretsEndpoint && { AWS_ENDPOINT_URL_SECRETS_MANAGER: SECRETS_ENDPOINT_URL }),
     },
     alarmActions: config.alarmAddress === undefined ? [] : [{ Ref: 'AlarmTopic' }],

@@ -2,7 +2,7 @@ import { readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import * as v from 'valibot';
 import { parse } from 'yaml';
-import { job } from '../../functions/job.ts';
+import { loadJob } from '../../functions/load-job.ts';
 import { bounded } from '../../lib/bounded.ts';
 import { readSettings } from '../../lib/settings/config.ts';
 import { contradictions } from './contradictions.ts';
@@ -56,7 +56,7 @@ export async function readStageConfig(
   if (faults.length > 0) throw invalid(...faults);
   const settings = { ...(written.settings as Record<string, string>), SHARDS: String(file.shards) };
   try {
-    readSettings({ ...settings, STAGE: stage, SECRET_ID: file.secretId }, job.name);
+    readSettings({ ...settings, STAGE: stage, SECRET_ID: file.secretId }, await loadJob('models'));
   } catch (error) {
     throw invalid((error as Error).message);
   }

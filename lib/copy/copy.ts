@@ -1,7 +1,7 @@
 import type { Ending } from '../engine/ending.ts';
 import { sync, type Versions } from '../engine/engine.ts';
 import { msOf } from '../instant.ts';
-import type { Job } from '../job.ts';
+import type { Job } from '../job-types.ts';
 import type { Log } from '../log.ts';
 import { openSource, type SourceServer } from '../read/source.ts';
 import type { RecordOutcomes } from '../record-outcomes.ts';
@@ -18,7 +18,9 @@ export interface Copying<R> {
   runId: string;
   settings: {
     source: { url: string; timeoutMs: number };
-    target: { url: string; timeoutMs: number; regionId: string };
+    target: { url: string; timeoutMs: number };
+    /** The job's own. */
+    own: unknown;
     maxWritesPerSecond: number | undefined;
     failuresBeforeStop: number;
   };
@@ -51,9 +53,9 @@ export interface Copying<R> {
 export async function copy<R>(copying: Copying<R>): Promise<Ending> {
   const { job, runId, settings, concurrency, credentials, fence, throttled } = copying;
   const { closing, guard } = guardWith(copying.stops);
-  const { regionId } = settings.target;
-  const writing = { id: job.id, regionId, runId };
-  await using source = openSource(job.source, { ...settings.source, credentials, guard, jobName: job.name, throttled });
+  const writing = { id: job.id, runId, settings: settings.own };
+  const reading = { ...settings.source, settings: settings.own, credentials, guard, jobName: job.name, throttled };
+  await using source = openSource(job.source, reading);
   await using target = fence
     ? openTarget(job.target, writing, fence, {
         url: settings.target.url,

@@ -1,6 +1,6 @@
 import type { ReadPage } from '../engine/engine.ts';
 import { SourceError } from '../errors.ts';
-import type { Job, Page } from '../job.ts';
+import type { Job, Page } from '../job-types.ts';
 import type { Log } from '../log.ts';
 import type { Source } from '../read/source.ts';
 import type { RecordOutcomes } from '../record-outcomes.ts';

@@ -1,7 +1,7 @@
 import type { ReadPage } from '../engine/engine.ts';
 import { HttpError, SourceError } from '../errors.ts';
 import { isTransientStatus } from '../http-status.ts';
-import type { Job, Page } from '../job.ts';
+import type { Job, Page } from '../job-types.ts';
 import type { Source } from '../read/source.ts';
 import type { RecordOutcomes } from '../record-outcomes.ts';
 import type { PassUnderWay } from '../state/pass-under-way.ts';

@@ -1,5 +1,5 @@
 import { instantAt, instantOf } from '../instant.ts';
-import type { Job } from '../job.ts';
+import type { Job } from '../job-types.ts';
 import type { Log } from '../log.ts';
 import type { RecordOutcomes } from '../record-outcomes.ts';
 import type { Problem } from '../report.ts';

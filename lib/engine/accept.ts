@@ -1,5 +1,6 @@
 import type { StandardSchemaV1 } from '@standard-schema/spec';
 import { isInexact } from '../inexact-number.ts';
+import { expectationOf, foundAt, placeOf } from '../schema-faults.ts';
 
 /** A write that is ready to be sent. */
 export interface Prepared {
@@ -106,15 +107,10 @@ interface Validated<R> {
   value: R;
 }
 
-const keyOf = (part: NonNullable<StandardSchemaV1.Issue['path']>[number]) =>
-  typeof part === 'object' ? part.key : part;
-
 /** Where a record is wrong and what was expected there, without what it holds. */
-function describe({ path = [], message }: StandardSchemaV1.Issue, raw: unknown) {
-  const place = path.map((part) => String(keyOf(part))).join('.') || 'the record';
-  const found = path.reduce((at: unknown, part) => Object(at)[keyOf(part)], raw);
-  const fault = isInexact(found)
+function describe(issue: StandardSchemaV1.Issue, raw: unknown) {
+  const fault = isInexact(foundAt(issue, raw))
     ? 'the number has more digits than JavaScript keeps and would be altered: declare it as exactNumber'
-    : message.replace(/,?( but)? received .*$| \(was .*$/s, '');
-  return `${place}: ${fault}`.slice(0, 200);
+    : expectationOf(issue);
+  return `${placeOf(issue) || 'the record'}: ${fault}`.slice(0, 200);
 }

@@ -1,5 +1,5 @@
 import { TargetError } from '../errors.ts';
-import type { Page } from '../job.ts';
+import type { Page } from '../job-types.ts';
 import type { RecordOutcomes } from '../record-outcomes.ts';
 import type { Report, SettledPage } from '../report.ts';
 import { orAborted } from '../time/abort.ts';

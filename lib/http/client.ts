@@ -12,7 +12,7 @@ export interface HttpRequest {
   /** Path and query below the base URL; they go on the wire as written. */
   path: string;
   headers: Record<string, string>;
-  body?: string | undefined;
+  body?: string | Uint8Array | undefined;
 }
 
 /**

@@ -1,5 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { HttpError, Interrupted } from '../errors.ts';
+import { type Signed, type Signer, UNSIGNED } from '../auth.ts';
+import { CredentialsError, HttpError, Interrupted } from '../errors.ts';
 import { isTransientStatus } from '../http-status.ts';
 import type { Guard } from '../time/guard.ts';
 import type { HttpAnswer, HttpRequest } from './client.ts';
@@ -36,7 +37,8 @@ export function createSend<A extends Head, S>(options: {
   name: string;
   http: { send(request: HttpRequest): Promise<A> };
   credentials: Credentials<S>;
-  authorization: (secret: S) => string;
+  /** Signs each attempt with a version of the secret. */
+  signer: (secret: S) => Signer;
   guard: Guard;
   /** Shared by all requests that the server may throttle. */
   pace?: Pace;
@@ -45,7 +47,7 @@ export function createSend<A extends Head, S>(options: {
   /** Called for each answer that throttles, and for each 503. */
   throttled?: (() => void) | undefined;
 }): Send<A> {
-  const { name, http, credentials, authorization, guard, pace, patient = false, throttled } = options;
+  const { name, http, credentials, signer, guard, pace, patient = false, throttled } = options;
   /** Requests under way, with their pauses. */
   let requests = 0;
 
@@ -59,19 +61,28 @@ export function createSend<A extends Head, S>(options: {
   };
 
   async function attemptUntilAnswered(request: Parameters<Send>[0]): Promise<A> {
+    /** What the server has just answered 401 to, so that another signature is asked for: once for each secret. */
+    let refused: Signed | undefined;
+    let asked = false;
     for (let attempt = 1, pauses = 0; ; ) {
       if (pauses > 0) guard.closing.throwIfAborted();
       const turn = pace?.turn(guard.closing);
       if (turn) await turn;
       const startedMs = performance.now();
       const secret = credentials.current();
-      const answer = await attemptOnce(request, secret);
-      const head = answer instanceof HttpError ? undefined : answer;
-      if (head?.status === 401) {
-        await credentials.renew(secret, guard.signal, new Error(`the ${name} answered 401`));
+      const current = signer(secret);
+      const { signed, answer } = await attemptSigned({ http, guard, pace }, request, current, refused);
+      const head = answer instanceof Error ? undefined : answer;
+      if (head?.status === 401 || answer instanceof CredentialsError) {
+        const asks: boolean = head !== undefined && current.renews === true && !asked;
+        const cause = head ? new Error(`the ${name} answered 401`) : (answer as Error);
+        if (!asks) await credentials.renew(secret, guard.signal, cause);
+        asked = asks;
+        refused = asks ? signed : undefined;
         guard.closing.throwIfAborted();
         continue;
       }
+      refused = undefined;
       const { throttles, pauseMs } = head ? throttlingOf(head) : NO_ANSWER;
       const refusesAllMs = notePace(head, startedMs, { throttles, pauseMs });
       if (!isTransient(answer)) return orThrow(answer);
@@ -95,20 +106,6 @@ export function createSend<A extends Head, S>(options: {
     }
   }
 
-  async function attemptOnce(request: Parameters<Send>[0], secret: S): Promise<A | HttpError> {
-    try {
-      guard.signal.throwIfAborted();
-      guard.check();
-      const headers = { ...request.headers, authorization: authorization(secret) };
-      return await http.send({ ...request, headers });
-    } catch (error) {
-      if (!(error instanceof HttpError)) throw error;
-      return error;
-    } finally {
-      pace?.over();
-    }
-  }
-
   /** @returns for how long the server has refused everybody, in ms */
   function notePace(head: Head | undefined, startedMs: number, { throttles, pauseMs }: Throttling): number {
     // A 503 that asks for no pause may also mean that the server is down.
@@ -118,6 +115,31 @@ export function createSend<A extends Head, S>(options: {
     }
     if (head && !isTransientStatus(head.status)) pace?.succeeded();
     return 0;
+  }
+}
+
+/** @returns the answer; HttpError where there is none, CredentialsError where the request could not be signed */
+async function attemptSigned<A>(
+  by: { http: { send(request: HttpRequest): Promise<A> }; guard: Guard; pace: Pace | undefined },
+  request: Parameters<Send>[0],
+  signer: Signer,
+  refused: Signed | undefined,
+): Promise<{ signed: Signed; answer: A | HttpError | CredentialsError }> {
+  let signed = UNSIGNED;
+  try {
+    by.guard.signal.throwIfAborted();
+    const { path, headers = {} } = request;
+    const signing = signer.sign({ ...request, headers }, refused);
+    signed = signing instanceof Promise ? await signing : signing;
+    by.guard.check();
+    const whole = signed.query === undefined ? path : `${path}${path.includes('?') ? '&' : '?'}${signed.query}`;
+    const answer = await by.http.send({ ...request, path: whole, headers: { ...headers, ...signed.headers } });
+    return { signed, answer };
+  } catch (error) {
+    if (!(error instanceof HttpError || error instanceof CredentialsError)) throw error;
+    return { signed, answer: error };
+  } finally {
+    by.pace?.over();
   }
 }
 

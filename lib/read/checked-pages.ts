@@ -1,5 +1,5 @@
 import { SourceError } from '../errors.ts';
-import type { Page } from '../job.ts';
+import type { Page } from '../job-types.ts';
 
 /** A cursor goes into a URL, into errors and into etcd, which would refuse an unlock with a huge one. */
 const MAX_CURSOR_LENGTH = 64 * 1024;

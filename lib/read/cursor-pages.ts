@@ -1,5 +1,5 @@
 import { SourceError } from '../errors.ts';
-import type { List, Listing, Page, Query, Window } from '../job.ts';
+import type { List, Listing, Page, Query, Window } from '../job-types.ts';
 
 /**
  * Lists a source whose pages hold the cursor of the next page.

@@ -1,6 +1,6 @@
 import { isUtf8 } from 'node:buffer';
 import { SourceError } from '../errors.ts';
-import type { List, Listing, Page, Query, Window } from '../job.ts';
+import type { List, Listing, Page, Query, Window } from '../job-types.ts';
 
 /**
  * Lists a source whose pages name the next one in a header `Link: <…>; rel="next"` (RFC 8288); a page without it is the last.

@@ -2,12 +2,14 @@ import { HttpError, SourceError } from '../errors.ts';
 import { createHttp, type HttpRequest } from '../http/client.ts';
 import { ACCEPT_ENCODING } from '../http/decoding.ts';
 import { createPace } from '../http/pace.ts';
+import { lowerCased, onTheWire, withQuery } from '../http/request.ts';
 import { type Credentials, createSend, type Send } from '../http/send.ts';
+import { type OwnPart, signing } from '../http/signing.ts';
 import type { Head } from '../http/throttling.ts';
 import { identityFor, type TlsSecret } from '../http/tls.ts';
 import { userAgent } from '../http/user-agent.ts';
 import { instantOf } from '../instant.ts';
-import type { Page, Query, SourceJob, Window } from '../job.ts';
+import type { Page, Query, Request, SourceJob, Window } from '../job-types.ts';
 import type { Guard } from '../time/guard.ts';
 import { checkedPages, EndOfList } from './checked-pages.ts';
 import { type BegunStream, beginStream, GarbledAnswer, isSuccess, MAX_PAGE_BYTES, readJson } from './page-answer.ts';
@@ -25,7 +27,9 @@ export interface Source extends AsyncDisposable {
 export interface SourceServer {
   url: string;
   timeoutMs: number;
-  credentials: Credentials<TlsSecret & { source: { username: string; password: string } }>;
+  credentials: Credentials<TlsSecret & OwnPart>;
+  /** The job's own settings. */
+  settings?: unknown;
   guard: Guard;
   /** Named to the source. */
   jobName?: string;
@@ -38,14 +42,18 @@ const MAX_REQUESTS = 50;
 
 /** Opens a job's source. Disposing of it ends its connections. */
 export function openSource(job: SourceJob, server: SourceServer): Source {
-  const { url: baseUrl, timeoutMs, credentials, guard, jobName, throttled } = server;
+  const { url: baseUrl, timeoutMs, credentials, settings, guard, jobName, throttled } = server;
   const identity = identityFor('source', baseUrl, credentials.current());
   const http = createHttp(baseUrl, { timeoutMs, maxBytes: MAX_PAGE_BYTES, signal: guard.signal, identity });
-  const authorization = (secret: { source: { username: string; password: string } }) =>
-    job.authorization(secret.source);
-  const headers = { accept: 'application/json', 'accept-encoding': ACCEPT_ENCODING, 'user-agent': userAgent(jobName) };
+  const fixedHeaders = {
+    accept: 'application/json',
+    'accept-encoding': ACCEPT_ENCODING,
+    'user-agent': userAgent(jobName),
+    ...lowerCased(job.headers),
+  };
   const pace = createPace({ concurrency: MAX_REQUESTS });
-  const asking = { name: 'source', credentials, authorization, guard, pace, throttled };
+  const signer = signing(job, { name: 'source', baseUrl }, settings);
+  const asking = { name: 'source', credentials, signer, guard, pace, throttled };
   const json = { send: async (request: HttpRequest) => readJson(await http.send(request)) };
   // The list has no other page to go on with meanwhile. A single record has, so a throttling of it alone is its own.
   const sendForPage = createSend({ ...asking, http: json, patient: true });
@@ -57,12 +65,12 @@ export function openSource(job: SourceJob, server: SourceServer): Source {
   });
   let clock: string | undefined;
 
-  async function get<A extends Head>(path: string, send: Send<A>, accept?: string): Promise<A> {
-    const asked = accept === undefined ? headers : { ...headers, accept };
-    const answer = await send({ method: 'GET', path, headers: asked }).catch((cause) => fail(path, cause));
+  async function get<A extends Head>(request: Request, send: Send<A>, headers = fixedHeaders): Promise<A> {
+    const name = nameOf(request);
+    const answer = await send(onTheWire(request, headers)).catch((cause) => fail(name, cause));
     const { status } = answer;
     if (!isSuccess(status) && status !== 304) {
-      throw new SourceError(`GET ${path} at the source was answered with ${status}`, { status });
+      throw new SourceError(`${name} at the source was answered with ${status}`, { status });
     }
     clock ??= instantOf(answer.headers.date);
     return answer;
@@ -75,23 +83,24 @@ export function openSource(job: SourceJob, server: SourceServer): Source {
     return answer;
   }
 
-  async function getPage(path: string, query: Query = {}) {
-    const { headers, json } = await getListed(withQuery(path, query), sendForPage);
+  async function getPage(asked: string | Request, query?: Query) {
+    const { headers, json } = await getListed(requestOf(asked, query), sendForPage);
     return { headers, body: json };
   }
 
-  const getJson = async (path: string, query?: Query) => (await getPage(path, query)).body;
+  const getJson = async (asked: string | Request, query?: Query) => (await getPage(asked, query)).body;
 
-  async function getStream(path: string, query: Query = {}, accept?: string) {
-    const target = withQuery(path, query);
-    const ask = () => getListed<BegunStream>(target, sendForStream, accept);
+  async function getStream(asked: string | Request, query?: Query, accept?: string) {
+    const request = requestOf(asked, query);
+    const headers = accept === undefined ? fixedHeaders : { ...fixedHeaders, accept };
+    const ask = () => getListed<BegunStream>(request, sendForStream, headers);
     let answer = await ask();
     if (answer.empty) {
       // A gateway may have sent it. The second time it is believed, because a stream of no lines is a list of no records.
       answer[Symbol.dispose]();
       answer = await ask();
     }
-    return { ...answer, body: arriving(target, answer.body) };
+    return { ...answer, body: arriving(nameOf(request), answer.body) };
   }
 
   return {
@@ -100,15 +109,15 @@ export function openSource(job: SourceJob, server: SourceServer): Source {
     },
     pages(window, cursor) {
       const { since, until, shard } = window;
-      const listing = { since, until, shard, cursor, getJson, getPage, getStream, baseUrl };
+      const listing = { since, until, shard, cursor, getJson, getPage, getStream, baseUrl, settings };
       return checkedPages(job.list(listing));
     },
     async one(id) {
-      const path = pathOf(job, id);
+      const request = requestForOne(job, id, settings);
       try {
-        const { status, json } = await get(path, sendForOne);
+        const { status, json } = await get(request, sendForOne);
         if (json !== undefined) return json;
-        throw new SourceError(`GET ${path} at the source was answered with ${status}`, { status });
+        throw new SourceError(`${nameOf(request)} at the source was answered with ${status}`, { status });
       } catch (error) {
         if (error instanceof SourceError && (error.status === 404 || error.status === 410)) return undefined;
         throw error;
@@ -118,34 +127,34 @@ export function openSource(job: SourceJob, server: SourceServer): Source {
   };
 }
 
-function pathOf(job: SourceJob, id: string): string {
+/** What is asked for, with all of its query in the path, so that errors name it. */
+function requestOf(asked: string | Request, more?: Query): Request {
+  const { query, ...request } = typeof asked === 'string' ? { path: asked } : asked;
+  return { ...request, path: withQuery(request.path, { ...query, ...more }) };
+}
+
+const nameOf = ({ method = 'GET', path }: Request) => `${method} ${path}`;
+
+function requestForOne(job: SourceJob, id: string, settings: unknown): Request {
   if (!job.one) throw new SourceError('the job cannot read a single record: it has no source.one');
   try {
-    return job.one(id);
+    return requestOf(job.one(id, { settings }));
   } catch (cause) {
-    throw new SourceError(`source.one of the job made no path of ${JSON.stringify(id)}: ${cause}`, { cause });
+    throw new SourceError(`source.one of the job made no request of ${JSON.stringify(id)}: ${cause}`, { cause });
   }
 }
 
 /** @throws what `cause` means to a reader of the source */
-function fail(path: string, cause: unknown): never {
-  if (cause instanceof GarbledAnswer) throw new SourceError(`GET ${path} at the source: ${cause.message}`);
-  if (cause instanceof HttpError) throw new SourceError(`GET ${path} at the source: ${cause.message}`, { cause });
+function fail(name: string, cause: unknown): never {
+  if (cause instanceof GarbledAnswer) throw new SourceError(`${name} at the source: ${cause.message}`);
+  if (cause instanceof HttpError) throw new SourceError(`${name} at the source: ${cause.message}`, { cause });
   throw cause;
 }
 
-async function* arriving(path: string, body: AsyncIterable<Uint8Array>) {
+async function* arriving(name: string, body: AsyncIterable<Uint8Array>) {
   try {
     yield* body;
   } catch (cause) {
-    fail(path, cause);
+    fail(name, cause);
   }
-}
-
-/** Adds parameters to `path`, which may have a query of its own. */
-function withQuery(path: string, query: Query): string {
-  const parameters = new URLSearchParams();
-  for (const [name, value] of Object.entries(query)) if (value !== undefined) parameters.set(name, String(value));
-  if (parameters.size === 0) return path;
-  return `${path}${path.includes('?') ? '&' : '?'}${parameters}`;
 }

@@ -1,5 +1,5 @@
 import { SourceError } from '../errors.ts';
-import type { List, Listing, Page, Query, Window } from '../job.ts';
+import type { List, Listing, Page, Query, Window } from '../job-types.ts';
 import { jsonRecords, type StreamFormat } from './json-records.ts';
 
 /** A page ends at PAGE_RECORDS records, or earlier once about PAGE_BYTES bytes have arrived for it. */

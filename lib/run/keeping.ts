@@ -3,7 +3,7 @@ import { openDeadLetters } from '../copy/dead-letters.ts';
 import { keepUnwritten } from '../copy/unwritten.ts';
 import { type KnownVersions, openVersions } from '../copy/versions.ts';
 import type { Backfill, Tick } from '../event.ts';
-import type { Job } from '../job.ts';
+import type { Job } from '../job-types.ts';
 import type { Budget } from '../lock/etcd.ts';
 import type { Log } from '../log.ts';
 import type { RecordOutcomes } from '../record-outcomes.ts';

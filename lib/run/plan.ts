@@ -1,5 +1,5 @@
 import type { Backfill, Tick } from '../event.ts';
-import type { Job } from '../job.ts';
+import type { Job } from '../job-types.ts';
 import type { Log } from '../log.ts';
 import { nameOfShard } from '../shard.ts';
 import { beginPass, checkResumedBackfill, type Identity, resumePass } from '../state/pass.ts';

@@ -1,6 +1,6 @@
 import { copy } from '../copy/copy.ts';
 import type { Backfill } from '../event.ts';
-import type { Job } from '../job.ts';
+import type { Job } from '../job-types.ts';
 import type { Log } from '../log.ts';
 import type { RecordOutcomes } from '../record-outcomes.ts';
 import { newReport, type Problem, problemNotes } from '../report.ts';

@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import type { Backfill, Tick } from '../event.ts';
-import type { Job } from '../job.ts';
+import type { Job } from '../job-types.ts';
 import type { Etcd } from '../lock/etcd.ts';
 import type { Holder } from '../lock/holder.ts';
 import type { Log } from '../log.ts';

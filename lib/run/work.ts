@@ -2,7 +2,7 @@ import { copy } from '../copy/copy.ts';
 import type { Ending } from '../engine/ending.ts';
 import { NoProgressError } from '../errors.ts';
 import type { Backfill, Tick } from '../event.ts';
-import type { Job } from '../job.ts';
+import type { Job } from '../job-types.ts';
 import type { Log } from '../log.ts';
 import type { Report } from '../report.ts';
 import type { Settings } from '../settings/config.ts';

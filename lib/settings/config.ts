@@ -1,6 +1,7 @@
 import * as v from 'valibot';
 import { SettingsError } from '../errors.ts';
 import { utcInstant } from '../instant.ts';
+import { type OwnSettings, readOwnSettings } from './own-settings.ts';
 
 const text = v.pipe(v.string(), v.trim(), v.nonEmpty('must not be empty'));
 
@@ -60,7 +61,6 @@ export const settingsTable = {
   SOURCE_URL: baseUrl,
   SOURCE_TIMEOUT_MS: v.optional(wholeNumber(1, 900_000), '10000'),
   TARGET_URL: baseUrl,
-  TARGET_REGION_ID: v.pipe(text, v.notValues(['.', '..'], 'must not be "." or "..", which URLs leave out')),
   TARGET_TIMEOUT_MS: v.optional(wholeNumber(1, 900_000), '10000'),
   ETCD_ENDPOINTS: endpoints,
   ETCD_ALLOW_INSECURE_AUTH: v.optional(v.picklist(['true', 'false'], 'must be true or false'), 'false'),
@@ -89,23 +89,26 @@ const schema = v.strictObject(settingsTable);
 export type Settings = ReturnType<typeof readSettings>;
 
 /**
- * Reads the settings of one job from the environment's variables; an empty variable counts as absent.
+ * Reads the settings of one job from the environment's variables: those of the table above, and the job's own. An empty
+ * variable counts as absent.
  * @throws SettingsError that lists every missing or malformed setting by name
  */
-export function readSettings(env: Readonly<Record<string, string | undefined>>, job: string) {
+export function readSettings(env: Readonly<Record<string, string | undefined>>, job: OwnSettings & { name: string }) {
   const given = Object.fromEntries(
     Object.keys(settingsTable).flatMap((name) => (env[name]?.trim() ? [[name, env[name]]] : [])),
   );
   const parsed = v.safeParse(schema, given, { abortPipeEarly: true });
-  if (!parsed.success) {
-    const faults = parsed.issues.map((issue) => {
-      const name = String(issue.path?.[0]?.key);
-      return name in given ? `${name} ${issue.message}` : `${name} is missing`;
-    });
+  const own = readOwnSettings(env, job);
+  const faults = (parsed.issues ?? []).map((issue) => {
+    const name = String(issue.path?.[0]?.key);
+    return name in given ? `${name} ${issue.message}` : `${name} is missing`;
+  });
+  faults.push(...own.faults);
+  if (!parsed.success || faults.length > 0) {
     throw new SettingsError(`${faults.length} setting(s) missing or malformed: ${faults.join('; ')}`);
   }
   const table = parsed.output;
-  const root = `/solotick/${table.STAGE}/${job}`;
+  const root = `/solotick/${table.STAGE}/${job.name}`;
   const lockKey = table.LOCK_KEY ?? `${root}/lock`;
   const statePrefix = table.STATE_PREFIX ?? `${root}/state/`;
   // Any key below the lock's key blocks the lock for good.
@@ -118,11 +121,13 @@ export function readSettings(env: Readonly<Record<string, string | undefined>>, 
     throw new SettingsError(`LOCK_KEY ${lockKey} must not lie among the state of STATE_PREFIX ${statePrefix}`);
   }
   return {
-    job,
+    job: job.name,
+    /** What the job's own schema makes of its settings. */
+    own: own.settings,
     stage: table.STAGE,
     secretId: table.SECRET_ID,
     source: { url: table.SOURCE_URL, timeoutMs: table.SOURCE_TIMEOUT_MS },
-    target: { url: table.TARGET_URL, regionId: table.TARGET_REGION_ID, timeoutMs: table.TARGET_TIMEOUT_MS },
+    target: { url: table.TARGET_URL, timeoutMs: table.TARGET_TIMEOUT_MS },
     etcdEndpoints: table.ETCD_ENDPOINTS,
     /** Whether etcd's password may go over `http://`. */
     etcdAllowInsecureAuth: table.ETCD_ALLOW_INSECURE_AUTH === 'true',

@@ -2,12 +2,10 @@ import { GetSecretValueCommand, SecretsManagerClient } from '@aws-sdk/client-sec
 import * as v from 'valibot';
 import { listFaults } from '../bounded.ts';
 import { CredentialsError, SecretError } from '../errors.ts';
+import { type OwnSecret, readOwnParts } from './own-secret.ts';
 import { isCertificates, isPair, isPrivateKey } from './pem.ts';
 
 const text = v.pipe(v.string(), v.nonEmpty('must not be empty'));
-
-/** Goes into a header as it is; a line break at its end is an easy mistake. */
-const token = v.pipe(text, v.regex(/^[\x21-\x7e]+$/, 'must be ASCII without blanks and line breaks'));
 
 const certificates = v.pipe(text, v.check(isCertificates, 'cannot be read as certificates in PEM'));
 
@@ -22,9 +20,8 @@ const identity = v.pipe(
   v.check(({ cert, key }) => !cert || !key || isPair(cert, key), 'cert and key cannot be used together'),
 );
 
-const schema = v.strictObject({
-  source: v.strictObject({ username: text, password: text }),
-  target: v.strictObject({ token }),
+/** The parts that are not the job's own. */
+const schema = v.object({
   etcd: v.optional(
     v.pipe(
       v.strictObject({
@@ -42,7 +39,8 @@ const schema = v.strictObject({
   tls: v.optional(v.strictObject({ source: v.optional(identity), target: v.optional(identity) })),
 });
 
-export type Secret = v.InferOutput<typeof schema>;
+/** The whole secret. `own` is what the job's schema makes of the other parts. */
+export type Secret = v.InferOutput<typeof schema> & { own: unknown };
 
 interface Version {
   secret: Secret;
@@ -61,8 +59,8 @@ export interface SecretStore {
 /** The default of AWS's own Parameters and Secrets extension (SECRETS_MANAGER_TTL). */
 const MAX_AGE_MS = 300_000;
 
-/** Opens one secret of Secrets Manager, which is read at its first use. */
-export function secretStore(secretId: string): SecretStore {
+/** Opens a job's secret of Secrets Manager, which is read at its first use. */
+export function secretStore(secretId: string, job: OwnSecret): SecretStore {
   const client = new SecretsManagerClient({
     maxAttempts: 3,
     requestHandler: { connectionTimeout: 2000, requestTimeout: 3000, throwOnRequestTimeout: true },
@@ -79,7 +77,7 @@ export function secretStore(secretId: string): SecretStore {
         throw new SecretError(`secret ${secretId} could not be read: ${cause.name}: ${cause.message}`, { cause });
       });
     cached = {
-      secret: parseSecret(secretId, answer.SecretString),
+      secret: await parseSecret(secretId, answer.SecretString, job),
       versionId: answer.VersionId ?? '',
       readAtMs: performance.now(),
     };
@@ -94,7 +92,7 @@ export function secretStore(secretId: string): SecretStore {
   };
 }
 
-function parseSecret(secretId: string, json: string | undefined): Secret {
+async function parseSecret(secretId: string, json: string | undefined, job: OwnSecret): Promise<Secret> {
   let value: unknown;
   try {
     value = JSON.parse(json ?? '');
@@ -102,16 +100,23 @@ function parseSecret(secretId: string, json: string | undefined): Secret {
     // Without a cause, because the parser's message quotes the text.
     throw new SecretError(`secret ${secretId} is not JSON text`);
   }
-  const parsed = v.safeParse(schema, value, { abortPipeEarly: true });
-  if (parsed.success) return parsed.output;
-  const faults = parsed.issues.map((issue) => {
+  const invalid = (faults: string[]) =>
+    new SecretError(`secret ${secretId} is not of the documented shape: ${listFaults(faults)}`);
+  if (typeof value !== 'object' || value === null || Array.isArray(value)) {
+    throw invalid(['the value must be an object']);
+  }
+  const { etcd, tls, ...rest } = value as Record<string, unknown>;
+  const parsed = v.safeParse(schema, { etcd, tls }, { abortPipeEarly: true });
+  const own = await readOwnParts(rest, job);
+  const faults = (parsed.issues ?? []).map((issue) => {
     const path = v.getDotPath(issue) ?? 'the value';
     if (issue.expected === 'never') return `unknown key ${path}`;
-    if (issue.received === 'undefined' && issue.message.startsWith('Invalid key')) return `${path} is missing`;
     // Only the expected type, because the full message would quote the value.
     return issue.kind === 'schema' ? `${path} must be ${issue.expected ?? 'valid'}` : `${path} ${issue.message}`;
   });
-  throw new SecretError(`secret ${secretId} is not of the documented shape: ${listFaults(faults)}`);
+  faults.push(...own.faults);
+  if (!parsed.success || faults.length > 0) throw invalid(faults);
+  return { ...parsed.output, own: own.parts };
 }
 
 /** One run's view of the secret. */

@@ -1,7 +1,7 @@
 import { hash } from 'node:crypto';
 import { EventError } from '../errors.ts';
 import type { Backfill } from '../event.ts';
-import type { Window } from '../job.ts';
+import type { Window } from '../job-types.ts';
 import type { Log } from '../log.ts';
 import { newReport } from '../report.ts';
 import type { Pass } from './state.ts';

@@ -1,8 +1,8 @@
-import { HttpError, TargetError } from '../errors.ts';
+import { TargetError } from '../errors.ts';
 import type { HttpAnswer } from '../http/client.ts';
 import { decoded } from '../http/decoding.ts';
 import { parseJson } from '../http/json.ts';
-import type { Push, PushAnswer, PushTarget, TargetRequest } from '../job.ts';
+import type { Answer, Push, Request, TargetJob } from '../job-types.ts';
 import { orAborted } from '../time/abort.ts';
 
 /** The most bytes that a push can see of an answer. */
@@ -10,15 +10,16 @@ export const MAX_ANSWER_BYTES = 1024 * 1024;
 
 /**
  * Pushes one record.
+ * @param push the job's own function
  * @param call sends one request of the push
  * @throws TargetError for a record that the target or the job's own function could not cope with. Any other error concerns
  * the run.
  */
 export async function pushRecord<R>(
-  job: PushTarget<R>,
+  push: NonNullable<TargetJob<R>['push']>,
   record: R,
   target: Omit<Push, 'send'>,
-  call: (request: TargetRequest) => Promise<HttpAnswer>,
+  call: (request: Request) => Promise<HttpAnswer>,
 ): Promise<void> {
   /**
    * Aborts with the run, and with an error that ends the run, even where the job has caught it. By hand, because a signal of
@@ -34,7 +35,7 @@ export async function pushRecord<R>(
   let calls: Promise<unknown> = Promise.resolve();
   let over = false;
 
-  async function sendNow(request: TargetRequest): Promise<PushAnswer> {
+  async function sendNow(request: Request): Promise<Answer> {
     signal.throwIfAborted();
     if (over) throw new TargetError('the push of this record is over', { refused: true });
     const answer = await call(request).catch((error) => {
@@ -42,11 +43,11 @@ export async function pushRecord<R>(
       else if (!error.refused) unreached = true;
       throw error;
     });
-    return { status: answer.status, headers: answer.headers, json: () => parse(answer) };
+    return { status: answer.status, headers: answer.headers, json: () => parse(answer), text: () => textOf(answer) };
   }
 
   /** Sends one after the other even where the job does not wait, so that a lane has one request in flight. */
-  function send(request: TargetRequest): Promise<PushAnswer> {
+  function send(request: Request): Promise<Answer> {
     const sent = calls.then(() => sendNow(request));
     calls = sent.catch(() => undefined);
     return sent;
@@ -54,7 +55,7 @@ export async function pushRecord<R>(
 
   async function pushed() {
     try {
-      await job.push(record, { ...target, signal, send });
+      await push(record, { ...target, signal, send });
     } finally {
       // A call that the job did not await belongs to the write all the same, even where the push has failed.
       for (let last: unknown; last !== calls; await calls) last = calls;
@@ -74,15 +75,26 @@ export async function pushRecord<R>(
   signal.throwIfAborted();
 }
 
+function textOf(answer: HttpAnswer): string {
+  return Buffer.from(bodyOf(answer)).toString();
+}
+
 function parse(answer: HttpAnswer): unknown {
+  const body = bodyOf(answer);
+  try {
+    return parseJson(body);
+  } catch {
+    throw new TargetError(`the target's answer of ${body.length} bytes is not JSON in UTF-8`, { refused: true });
+  }
+}
+
+function bodyOf(answer: HttpAnswer): Uint8Array {
   if (answer.dropped) {
     throw new TargetError(`the target's answer is larger than ${MAX_ANSWER_BYTES} bytes`, { refused: true });
   }
   try {
-    return parseJson(decoded(answer, MAX_ANSWER_BYTES));
+    return decoded(answer, MAX_ANSWER_BYTES);
   } catch (cause) {
-    if (cause instanceof HttpError)
-      throw new TargetError(`the target's answer: ${cause.message}`, { cause, refused: true });
-    throw new TargetError(`the target's answer of ${answer.body.length} bytes is not JSON in UTF-8`, { refused: true });
+    throw new TargetError(`the target's answer: ${(cause as Error).message}`, { cause, refused: true });
   }
 }

@@ -1,10 +1,12 @@
 import { HttpError, TargetError } from '../errors.ts';
 import { createHttp, type HttpAnswer, type HttpRequest } from '../http/client.ts';
 import { createPace, type Pace } from '../http/pace.ts';
+import { withQuery } from '../http/request.ts';
 import { type Credentials, createSend } from '../http/send.ts';
+import { type OwnPart, signing } from '../http/signing.ts';
 import { isTransientAnswer } from '../http/throttling.ts';
 import { identityFor, type TlsSecret } from '../http/tls.ts';
-import type { TargetJob } from '../job.ts';
+import type { Request, TargetJob, WriteContext } from '../job-types.ts';
 import type { Guard } from '../time/guard.ts';
 import { closingOldScopes } from './old-scopes.ts';
 import { MAX_ANSWER_BYTES, pushRecord } from './push.ts';
@@ -46,15 +48,16 @@ export interface Target<R> extends AsyncDisposable {
 /** What a record's requests are made of. */
 export interface Writing<R> {
   id: (record: R) => string;
-  regionId: string;
   runId: string;
+  /** The job's own settings. */
+  settings: unknown;
 }
 
 /** The server of a target, and what the requests to it need. */
 export interface TargetServer {
   url: string;
   timeoutMs: number;
-  credentials: Credentials<TlsSecret & { target: { token: string } }>;
+  credentials: Credentials<TlsSecret & OwnPart>;
   guard: Guard;
   /** The most requests in flight. */
   concurrency: number;
@@ -68,18 +71,18 @@ export interface TargetServer {
 
 /** Opens a job's target. Disposing of it ends its connections. */
 export function openTarget<R>(job: TargetJob<R>, writing: Writing<R>, fence: Fence, server: TargetServer): Target<R> {
-  const { id, regionId, runId } = writing;
+  const { id, runId, settings } = writing;
   const { url, timeoutMs, credentials, guard, concurrency, perSecond, jobName, throttled } = server;
   const pace = createPace({ concurrency, perSecond });
   const identity = identityFor('target', url, credentials.current());
   const http = createHttp(url, {
     ...{ timeoutMs, maxBytes: MAX_ANSWER_BYTES, signal: guard.signal, identity },
     // Nothing in the answer to a single request is needed.
-    keepBytes: 'push' in job ? MAX_ANSWER_BYTES : 0,
+    keepBytes: job.push ? MAX_ANSWER_BYTES : 0,
   });
-  const authorization = (secret: { target: { token: string } }) => `Bearer ${secret.target.token}`;
-  const send = createSend({ name: 'target', http, credentials, authorization, guard, pace, throttled });
-  const requestFor = requestMaker({ runId, id, fence, jobName });
+  const signer = signing(job, { name: 'target', baseUrl: url }, settings);
+  const send = createSend({ name: 'target', http, credentials, signer, guard, pace, throttled });
+  const requestFor = requestMaker({ runId, id, fence, jobName, headers: job.headers });
   const close = () => http[Symbol.asyncDispose]();
 
   /** @returns an answer 2xx, or 412 where the scope has seen a higher token */
@@ -110,22 +113,25 @@ export function openTarget<R>(job: TargetJob<R>, writing: Writing<R>, fence: Fen
     return answer;
   }
 
-  if ('push' in job) {
-    const push = { regionId, signal: guard.signal, fencingToken: fence.token, fencingScope: fence.scope };
+  const context = { settings, fencingToken: fence.token, fencingScope: fence.scope };
+  if (job.push) {
+    const pushOne: typeof job.push = (given, to) => job.push!(given, to);
+    const to = { ...context, signal: guard.signal };
     const prepare = (record: R) => ({
       write: () =>
-        pushRecord(job, record, push, (request) =>
-          call(requestFor(record, () => request, `${request.method} ${request.path}\n`).request),
+        pushRecord(pushOne, record, to, (request) =>
+          call(
+            requestFor(record, () => request, `${request.method} ${withQuery(request.path, request.query)}\n`).request,
+          ),
         ),
       content: undefined,
     });
     return { prepare, pace, [Symbol.asyncDispose]: close };
   }
-  const region = { regionId };
   return {
     prepare(record) {
       try {
-        const { request, content } = requestFor(record, () => job.request(record, region));
+        const { request, content } = requestFor(record, () => writeOf(job, record, context));
         return { write: () => call(request), content };
       } catch (error) {
         return { write: () => Promise.reject(error), content: undefined };
@@ -137,15 +143,23 @@ export function openTarget<R>(job: TargetJob<R>, writing: Writing<R>, fence: Fen
 }
 
 /** Makes the requests of a dry run and sends none of them. A push needs answers, so it is not even begun. */
-export function openRehearsal<R>(job: TargetJob<R>, { id, regionId, runId }: Writing<R>): Target<R> {
+export function openRehearsal<R>(job: TargetJob<R>, { id, runId, settings }: Writing<R>): Target<R> {
   const requestFor = requestMaker({ runId, id, fence: { token: '', scope: '' } });
+  const context = { settings, fencingToken: '', fencingScope: '' };
   return {
     prepare: (record) => ({
       async write() {
-        if (!('push' in job)) requestFor(record, () => job.request(record, { regionId }));
+        if (!job.push) requestFor(record, () => writeOf(job, record, context));
       },
       content: undefined,
     }),
     async [Symbol.asyncDispose]() {},
   };
+}
+
+function writeOf<R>(job: TargetJob<R>, record: R, context: WriteContext<unknown>): Request {
+  if (!job.write) throw new TypeError('the job has neither target.write nor target.push');
+  const request = job.write(record, context);
+  if (request.method === undefined) throw new TypeError('target.write of the job gave a request without a method');
+  return request;
 }

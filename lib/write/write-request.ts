@@ -1,8 +1,9 @@
 import { hash } from 'node:crypto';
 import { TargetError } from '../errors.ts';
 import type { HttpRequest } from '../http/client.ts';
+import { lowerCased, onTheWire } from '../http/request.ts';
 import { userAgent } from '../http/user-agent.ts';
-import type { TargetRequest } from '../job.ts';
+import type { Request } from '../job-types.ts';
 import { encodeHeader } from './old-scopes.ts';
 
 /**
@@ -11,7 +12,7 @@ import { encodeHeader } from './old-scopes.ts';
  */
 export type MakeRequest<R> = (
   record: R,
-  make: () => TargetRequest,
+  make: () => Request,
   /** What makes it another request of the same record, beside its body. */
   keyed?: string,
 ) => { request: HttpRequest; content: string };
@@ -26,27 +27,36 @@ export function requestMaker<R>(options: {
   fence: { token: string; scope: string };
   /** Named to the target. */
   jobName?: string | undefined;
+  /** The job's own headers of every request. */
+  headers?: Record<string, string> | undefined;
 }): MakeRequest<R> {
-  const { runId, id, fence, jobName } = options;
+  const { runId, id, fence, jobName, headers } = options;
   const fixedHeaders = {
     accept: 'application/json',
     // To unpack a small answer costs more than it saves.
     'accept-encoding': 'identity',
     'user-agent': userAgent(jobName),
-    'content-type': 'application/json',
+    ...lowerCased(headers),
     'x-fencing-token': fence.token,
     'x-fencing-scope': encodeHeader(fence.scope),
   };
   return (record, make, keyed = '') => {
     try {
-      const { method, path, body } = make();
-      const json: string | undefined = JSON.stringify(body);
-      const content = hash('sha256', keyed + (json ?? '')).slice(0, 16);
-      const idempotencyKey = encodeURIComponent(`${runId}:${id(record)}:${content}`);
-      const headers = { ...fixedHeaders, 'idempotency-key': idempotencyKey };
-      return { request: { method, path, headers, body: json }, content };
+      const request = make();
+      const wire = onTheWire(request, fixedHeaders);
+      // A record may be in the query instead of the body.
+      const place = request.body === undefined || request.query ? `${wire.method} ${wire.path}\n` : '';
+      const content = contentOf(keyed || place, wire.body);
+      wire.headers['idempotency-key'] = encodeURIComponent(`${runId}:${id(record)}:${content}`);
+      return { request: wire, content };
     } catch (cause) {
       throw new TargetError('the job could not make a request of the record', { cause, refused: true });
     }
   };
 }
+
+const contentOf = (place: string, body: string | Uint8Array = '') =>
+  (typeof body === 'string'
+    ? hash('sha256', place + body)
+    : hash('sha256', Buffer.concat([Buffer.from(place), body]))
+  ).slice(0, 16);

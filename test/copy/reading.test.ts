@@ -3,7 +3,7 @@ import { test } from 'node:test';
 import { type Reading, readPages } from '../../lib/copy/reading.ts';
 import type { ReadPage } from '../../lib/engine/engine.ts';
 import { HttpError, SourceError } from '../../lib/errors.ts';
-import type { Page, Window } from '../../lib/job.ts';
+import type { Page, Window } from '../../lib/job-types.ts';
 import { newReport } from '../../lib/report.ts';
 import { shardOf } from '../../lib/shard.ts';
 import { openPass } from '../../lib/state/pass-under-way.ts';

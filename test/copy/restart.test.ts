@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import { type LocalEtcd, startEtcd } from '../../infra/local/etcd/etcd.ts';
 import { SourceError } from '../../lib/errors.ts';
-import type { List } from '../../lib/job.ts';
+import type { List } from '../../lib/job-types.ts';
 import { until } from '../support/pipeline.ts';
 import { model, startWorld } from '../support/world.ts';
 

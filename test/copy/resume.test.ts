@@ -273,11 +273,11 @@ test('A dry run reads and checks, says what it would write, takes no lock and wr
 
 test('A dry run counts a record as failed if the job cannot make a request of it, and calls no push.', async () => {
   const endpoints = ['http://127.0.0.1:9'];
-  const request = ({ id }: { id: string }) => {
+  const write = ({ id }: { id: string }) => {
     if (id === 'model-00001') throw new TypeError('no such field');
     return { method: 'PUT', path: `/${id}`, body: {} } as const;
   };
-  await using world = await startWorld({ endpoints, records: models(3), writes: { request } });
+  await using world = await startWorld({ endpoints, records: models(3), writes: { write } });
   const { report, problems, wouldWrite } = await world.backfill({ dryRun: true });
   assert.deepEqual([report.read, report.written, report.failed], [3, 2, 1]);
   assert.deepEqual(wouldWrite, ['model-00000', 'model-00002']);

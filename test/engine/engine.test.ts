@@ -5,7 +5,7 @@ import * as v from 'valibot';
 import { answer } from '../../infra/local/serve.ts';
 import { sync } from '../../lib/engine/engine.ts';
 import { Interrupted } from '../../lib/errors.ts';
-import type { Page } from '../../lib/job.ts';
+import type { Page } from '../../lib/job-types.ts';
 import { newReport, type SettledPage } from '../../lib/report.ts';
 import {
   pagesOf,

@@ -10,8 +10,8 @@ import { readSettings } from '../../lib/settings/config.ts';
 import { secretStore } from '../../lib/settings/secrets.ts';
 import { job } from '../support/job.ts';
 
-const settings = readSettings(process.env, job.name);
-const secrets = secretStore(settings.secretId);
+const settings = readSettings(process.env, job);
+const secrets = secretStore(settings.secretId, job);
 const log = createLog(job.name);
 const never = new AbortController().signal;
 

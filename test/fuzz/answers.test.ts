@@ -4,7 +4,7 @@ import fc from 'fast-check';
 import { HttpError } from '../../lib/errors.ts';
 import { createSend } from '../../lib/http/send.ts';
 import { instantOf, msOf } from '../../lib/instant.ts';
-import type { List, Listing, Page, Query } from '../../lib/job.ts';
+import type { List, Listing, Page, Query, Request } from '../../lib/job-types.ts';
 import { checkedPages } from '../../lib/read/checked-pages.ts';
 import { cursorPages } from '../../lib/read/cursor-pages.ts';
 import { linkPages } from '../../lib/read/link-pages.ts';
@@ -20,8 +20,8 @@ const query = ({ since }: { since?: string | undefined }): Query => ({ since });
 async function readPages(list: List, cursor: string | null, answers: { body: unknown; headers: object }[]) {
   let asked = 0;
   const paths: string[] = [];
-  const getPage = async (path: string) => {
-    paths.push(path);
+  const getPage = async (request: string | Request) => {
+    paths.push(typeof request === 'string' ? request : request.path);
     return answers[Math.min(asked++, answers.length - 1)]! as { body: unknown; headers: Record<string, string> };
   };
   const getStream = (): never => assert.fail('no stream was asked for');
@@ -226,7 +226,7 @@ fuzz(
         },
       },
       credentials: { current: () => '', renew: async () => '' },
-      authorization: () => '',
+      signer: () => ({ sign: () => ({ headers: {} }) }),
       guard: { check() {}, closing: closing.signal, closesInMs: () => 1000, signal: new AbortController().signal },
     });
     const answer = await send({ method: 'GET', path: '/' }).catch((error: Error) => {

@@ -11,6 +11,7 @@ import { readStageConfig } from '../../infra/stage/stage-config.ts';
 import { parseBackfill, parseControl, parseTick } from '../../lib/event.ts';
 import { readSettings, settingsTable } from '../../lib/settings/config.ts';
 import { secretStore } from '../../lib/settings/secrets.ts';
+import { job } from '../support/job.ts';
 import { checkMessage, fuzz, like, mostly, rightTimes, text, time, worksOrThrows } from './fuzz.ts';
 
 const shard = like({ index: mostly(fc.nat(2)), of: mostly(fc.integer({ min: 3, max: 4 })) });
@@ -70,7 +71,7 @@ const stage = {
 const right: Record<string, string> = { ...stage, ETCD_ENDPOINTS: 'http://c' };
 const variables = fc.record(
   Object.fromEntries(
-    Object.keys(settingsTable).map((name) => {
+    [...Object.keys(settingsTable), 'TARGET_REGION_ID'].map((name) => {
       const usual = fc.constant(right[name] ?? '');
       return [name, fc.oneof({ weight: 30, arbitrary: usual }, { weight: 1, arbitrary: variable })];
     }),
@@ -78,7 +79,7 @@ const variables = fc.record(
 );
 
 fuzz('Every environment is settings or an error.', variables, async (env) => {
-  await worksOrThrows(['SettingsError'], () => readSettings(env, 'models'));
+  await worksOrThrows(['SettingsError'], () => readSettings(env, job));
 });
 
 let secrets: LocalSecrets;
@@ -112,7 +113,7 @@ fuzz(
     // Secrets Manager stores text that UTF-8 can hold.
     secrets.put('fuzz', value.toWellFormed() || ' ');
     try {
-      await secretStore('fuzz').read(AbortSignal.timeout(60_000));
+      await secretStore('fuzz', job).read(AbortSignal.timeout(60_000));
     } catch (error) {
       const { name, message } = error as Error;
       assert.equal(name, 'SecretError', message);

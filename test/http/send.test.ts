@@ -7,8 +7,8 @@ import { Interrupted, LockLostError, SecretError } from '../../lib/errors.ts';
 import { createHttp } from '../../lib/http/client.ts';
 import { createPace, type Pace } from '../../lib/http/pace.ts';
 import { createSend } from '../../lib/http/send.ts';
-import { openCredentials } from '../../lib/settings/secrets.ts';
-import { secretStoreOf, until } from '../support/pipeline.ts';
+import { openCredentials, type Secret } from '../../lib/settings/secrets.ts';
+import { secretStoreOf, tokenOf, until } from '../support/pipeline.ts';
 
 type Answer = (response: ServerResponse, attempt: number, authorization: string) => void;
 
@@ -35,7 +35,7 @@ async function open(
   const http = stack.use(createHttp(server.url, { timeoutMs: 60_000, maxBytes: 1000, signal }));
   const send = createSend({
     ...{ name: 'target', http, credentials: await openCredentials(store, signal) },
-    authorization: (secret) => secret.target.token,
+    signer: (secret: Secret) => ({ sign: () => ({ headers: { authorization: tokenOf(secret) } }) }),
     guard: { check, closing: state.closing.signal, closesInMs: () => state.closesInMs, signal },
     ...rest,
   });

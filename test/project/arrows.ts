@@ -9,6 +9,8 @@ export type Arrow = { from: string; to: string; imports: string[] };
 /** The folder directly below `lib` or `infra` that holds a file. */
 export function roomOf(path: string): string {
   const [top = '', first] = path.split('/').slice(0, -1);
+  // What a job imports lies above the rooms that it opens; the other files of lib lie below all rooms.
+  if (path === 'lib/job.ts') return 'job';
   if (top === 'lib') return first ?? 'vocabulary';
   if (top !== 'infra') return top;
   return `infra/${first ?? 'plugins'}`;

@@ -64,9 +64,9 @@ const allFences = (language: string) => [...documents.values()].flatMap((text) =
 
 /** What a setting is when it is not given, in the words of the table. */
 function defaults(): Record<string, string> {
-  const required = { SECRET_ID: 'x', SOURCE_URL: 'http://x', TARGET_URL: 'http://x', TARGET_REGION_ID: 'x' };
+  const required = { SECRET_ID: 'x', SOURCE_URL: 'http://x', TARGET_URL: 'http://x' };
   const env = { STAGE: '<STAGE>', ETCD_ENDPOINTS: 'http://x', ...required };
-  const { lockKey, statePrefix } = readSettings(env, '<job>');
+  const { lockKey, statePrefix } = readSettings(env, { name: '<job>' });
   const named: Record<string, string> = { LOCK_KEY: lockKey, STATE_PREFIX: statePrefix };
   return Object.fromEntries(
     Object.entries(settingsTable).map(([name, schema]) => {

@@ -23,10 +23,10 @@ const empty = 'export {};\n';
 test('A tree whose imports are all drawn has no faults.', async (t) => {
   const faults = await faultsOf(t, 'functions --> run\nrun --> read & vocabulary --> time', {
     'functions/sync.ts': "import { run } from '../lib/run/run.ts';\nimport middy from '@middy/core';\n",
-    'lib/run/run.ts': "import '../read/read.ts';\nimport type { Job } from '../job.ts';\nimport './skip.ts';\n",
+    'lib/run/run.ts': "import '../read/read.ts';\nimport type { Event } from '../event.ts';\nimport './skip.ts';\n",
     'lib/run/skip.ts': empty,
     'lib/read/read.ts': "import { readFile } from 'node:fs';\nimport { abort } from '../time/abort.ts';\n",
-    'lib/job.ts': "export { abort } from './time/abort.ts';\n",
+    'lib/event.ts': "export { abort } from './time/abort.ts';\n",
     'lib/time/abort.ts': "import 'valibot';\n",
   });
   assert.deepEqual(faults, []);
@@ -123,9 +123,9 @@ test('A subgraph stands for its rooms; labels, comments and the direction of the
   ].join('\n');
   const faults = await faultsOf(t, drawing, {
     'lib/run/run.ts': "import '../read/read.ts';\nimport '../write/write.ts';\n",
-    'lib/read/read.ts': "import '../job.ts';\n",
-    'lib/write/write.ts': "import '../job.ts';\n",
-    'lib/job.ts': empty,
+    'lib/read/read.ts': "import '../event.ts';\n",
+    'lib/write/write.ts': "import '../event.ts';\n",
+    'lib/event.ts': empty,
   });
   assert.deepEqual(faults, [
     'ARCHITECTURE.md:14: the code no longer has the arrow steps --> time: delete it from the drawing',
@@ -144,6 +144,7 @@ test('A line of the drawing that is not understood is a fault, and so is a missi
 test('A room is the folder below lib or infra, and the files without one have rooms too.', () => {
   const rooms = {
     'lib/errors.ts': 'vocabulary',
+    'lib/job.ts': 'job',
     'lib/run/run.ts': 'run',
     'lib/read/json/records.ts': 'read',
     'functions/sync.ts': 'functions',

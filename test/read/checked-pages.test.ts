@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import type { Page } from '../../lib/job.ts';
+import type { Page } from '../../lib/job-types.ts';
 import { checkedPages } from '../../lib/read/checked-pages.ts';
 
 const page = (cursor: unknown, records: unknown = []) => ({ records, cursor }) as Page;

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { answer } from '../../infra/local/serve.ts';
 import { SourceError } from '../../lib/errors.ts';
-import type { Listing, Page } from '../../lib/job.ts';
+import type { Listing, Page } from '../../lib/job-types.ts';
 
 import { openListed } from '../support/listed-source.ts';
 

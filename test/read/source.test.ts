@@ -4,7 +4,7 @@ import { test } from 'node:test';
 import { brotliCompressSync, deflateRawSync, deflateSync, gzipSync } from 'node:zlib';
 import { answer, serve } from '../../infra/local/serve.ts';
 import { userAgent } from '../../lib/http/user-agent.ts';
-import type { Page } from '../../lib/job.ts';
+import type { Page } from '../../lib/job-types.ts';
 import { cursorPages } from '../../lib/read/cursor-pages.ts';
 import { openSource } from '../../lib/read/source.ts';
 import { openCredentials } from '../../lib/settings/secrets.ts';

@@ -7,7 +7,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { promisify } from 'node:util';
 import { brotliCompressSync, createGzip, deflateRawSync, gzipSync } from 'node:zlib';
 import { serve } from '../../infra/local/serve.ts';
-import type { Page } from '../../lib/job.ts';
+import type { Page } from '../../lib/job-types.ts';
 import type { StreamFormat } from '../../lib/read/json-records.ts';
 
 import { streamPages } from '../../lib/read/stream-pages.ts';

@@ -17,7 +17,7 @@ const settings = readSettings(
     ...{ STAGE: 'test', SECRET_ID: 'test', SOURCE_URL: 'http://source', TARGET_URL: 'http://target' },
     ...{ TARGET_REGION_ID: 'eu', ETCD_ENDPOINTS: 'http://etcd:2379', LOCK_TTL_SECONDS: '20' },
   },
-  'models',
+  job,
 );
 
 /** The run begins at noon. */

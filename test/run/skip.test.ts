@@ -14,7 +14,7 @@ const settings = {
       ...{ STAGE: 'test', SECRET_ID: 'test', SOURCE_URL: 'http://source', TARGET_URL: 'http://target' },
       ...{ TARGET_REGION_ID: 'eu', ETCD_ENDPOINTS: 'http://etcd:2379' },
     },
-    'models',
+    { name: 'models' },
   ),
   startingDeadlineSeconds: 60,
   minIntervalSeconds: 300,

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { SettingsError } from '../../lib/errors.ts';
 import { readSettings } from '../../lib/settings/config.ts';
+import { job } from '../support/job.ts';
 
 /** What has no default. */
 const required = {
@@ -15,7 +16,7 @@ const required = {
 
 function faultOf(env: Record<string, string>): string {
   try {
-    readSettings(env, 'models');
+    readSettings(env, job);
   } catch (error) {
     assert.ok(error instanceof SettingsError);
     assert.deepEqual([error.name, error.code], ['SettingsError', 'SETTINGS']);
@@ -25,12 +26,13 @@ function faultOf(env: Record<string, string>): string {
 }
 
 test('What is required is enough: everything else has its documented default.', () => {
-  assert.partialDeepStrictEqual(readSettings(required, 'models'), {
+  assert.partialDeepStrictEqual(readSettings(required, job), {
     job: 'models',
     stage: 'prod',
+    own: { TARGET_REGION_ID: 'eu' },
     secretId: 'solotick/prod',
     source: { url: 'https://source.example/api', timeoutMs: 10_000 },
-    target: { url: 'https://target.example', regionId: 'eu', timeoutMs: 10_000 },
+    target: { url: 'https://target.example', timeoutMs: 10_000 },
     etcdEndpoints: ['https://etcd-1.example:2379', 'https://etcd-2.example:2379'],
     lockKey: '/solotick/prod/models/lock',
     lockTtlSeconds: 15,
@@ -50,7 +52,7 @@ test('What is required is enough: everything else has its documented default.', 
 
 test('The keys of the lock and of the state may be given, and then nothing of them is derived.', () => {
   const env = { ...required, LOCK_KEY: '/go/scheduler', STATE_PREFIX: '/elsewhere/' };
-  const { lockKey, statePrefix } = readSettings(env, 'models');
+  const { lockKey, statePrefix } = readSettings(env, job);
   assert.deepEqual([lockKey, statePrefix], ['/go/scheduler', '/elsewhere/']);
 });
 
@@ -131,19 +133,19 @@ test('A bound is within its setting.', () => {
     ...{ SOURCE_TIMEOUT_MS: '900000', LOCK_TTL_SECONDS: '3600', CONCURRENCY: '10000', SHARDS: '1000' },
     ...{ MAX_WRITES_PER_SECOND: '2147483', WATERMARK_OVERLAP_SECONDS: '0', FULL_EVERY_HOURS: '87600' },
   };
-  const { source, lockTtlSeconds, concurrency, shards, ...rest } = readSettings({ ...required, ...bounds }, 'models');
+  const { source, lockTtlSeconds, concurrency, shards, ...rest } = readSettings({ ...required, ...bounds }, job);
   assert.deepEqual([source.timeoutMs, lockTtlSeconds, concurrency, shards], [900_000, 3600, 10_000, 1000]);
   assert.deepEqual(
     [rest.maxWritesPerSecond, rest.watermarkOverlapSeconds, rest.fullEveryHours],
     [2_147_483, 0, 87_600],
   );
-  assert.equal(readSettings({ ...required, LOCK_TTL_SECONDS: ' 5 ' }, 'models').lockTtlSeconds, 5);
+  assert.equal(readSettings({ ...required, LOCK_TTL_SECONDS: ' 5 ' }, job).lockTtlSeconds, 5);
 });
 
 test('A partial run is continued by the next tick, or by itself where that is asked for.', () => {
-  assert.equal(readSettings(required, 'models').continue, 'next-tick');
+  assert.equal(readSettings(required, job).continue, 'next-tick');
   for (const wanted of ['next-tick', 'self'] as const)
-    assert.equal(readSettings({ ...required, CONTINUE: wanted }, 'models').continue, wanted);
+    assert.equal(readSettings({ ...required, CONTINUE: wanted }, job).continue, wanted);
   assert.equal(
     faultOf({ ...required, CONTINUE: 'never' }),
     '1 setting(s) missing or malformed: CONTINUE must be next-tick or self',
@@ -152,7 +154,7 @@ test('A partial run is continued by the next tick, or by itself where that is as
 
 test('A URL is kept without the slashes at its end, and one over plain HTTP is taken.', () => {
   const given = { SOURCE_URL: ' http://source.example/api// ', DEAD_LETTER_QUEUE_URL: 'http://queue/1/q' };
-  const { source, deadLetterQueueUrl } = readSettings({ ...required, ...given }, 'models');
+  const { source, deadLetterQueueUrl } = readSettings({ ...required, ...given }, job);
   assert.deepEqual([source.url, deadLetterQueueUrl], ['http://source.example/api', 'http://queue/1/q']);
 });
 
@@ -163,30 +165,30 @@ test('A key that does not begin below the lock or among the state is taken.', ()
     ['/a/state/lock', '/a/state/'],
     ['/a/state/backfills-lock', '/a/state/'],
   ] as const)
-    assert.equal(readSettings({ ...required, LOCK_KEY, STATE_PREFIX }, 'models').statePrefix, STATE_PREFIX);
+    assert.equal(readSettings({ ...required, LOCK_KEY, STATE_PREFIX }, job).statePrefix, STATE_PREFIX);
 });
 
 test('A time is stored in UTC, whatever zone it was written in.', () => {
-  const { initialSince } = readSettings({ ...required, INITIAL_SINCE: '2026-01-01T01:00:00+01:00' }, 'models');
+  const { initialSince } = readSettings({ ...required, INITIAL_SINCE: '2026-01-01T01:00:00+01:00' }, job);
   assert.equal(initialSince, '2026-01-01T00:00:00.000Z');
 });
 
 test('An endpoint is known by its scheme, host and port, whichever way they are written.', () => {
   const given = 'HTTP://a:1/, http://b, https://b.example/, https://[::1]:2379';
-  const { etcdEndpoints } = readSettings({ ...required, ETCD_ENDPOINTS: given }, 'models');
+  const { etcdEndpoints } = readSettings({ ...required, ETCD_ENDPOINTS: given }, job);
   assert.deepEqual(etcdEndpoints, ['http://a:1', 'http://b:80', 'https://b.example:443', 'https://[::1]:2379']);
 });
 
 test('A lock among the state is refused, because the state would hold it for good.', () => {
   for (const part of ['backfills', 'shards', 'shards/0-of-2/lock']) {
     const values = { ...required, LOCK_KEY: `/a/state/${part}`, STATE_PREFIX: '/a/state/' };
-    assert.throws(() => readSettings(values, 'models'), { name: 'SettingsError', message: /must not lie among/ });
+    assert.throws(() => readSettings(values, job), { name: 'SettingsError', message: /must not lie among/ });
   }
 });
 
 test('A state below the lock is refused, because its keys would hold the lock for good.', () => {
   for (const statePrefix of ['/a/lock/state/', '/a/lock.shards/state/']) {
-    assert.throws(() => readSettings({ ...required, LOCK_KEY: '/a/lock', STATE_PREFIX: statePrefix }, 'models'), {
+    assert.throws(() => readSettings({ ...required, LOCK_KEY: '/a/lock', STATE_PREFIX: statePrefix }, job), {
       name: 'SettingsError',
       message: /STATE_PREFIX .* must not lie below LOCK_KEY/,
     });

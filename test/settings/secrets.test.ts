@@ -8,6 +8,8 @@ import { type LocalSecrets, startSecrets } from '../../infra/local/secrets.ts';
 import { serve } from '../../infra/local/serve.ts';
 import { openCredentials, secretStore } from '../../lib/settings/secrets.ts';
 import { createAuthority } from '../support/certificates.ts';
+import { job } from '../support/job.ts';
+import { tokenOf } from '../support/pipeline.ts';
 
 const ENDPOINT = 'AWS_ENDPOINT_URL_SECRETS_MANAGER';
 const never = new AbortController().signal;
@@ -43,7 +45,7 @@ async function readsOf(work: () => Promise<unknown>) {
 
 /** Reads the secret `id` with a client of its own and returns the message, after checking that nothing of the error leaks. */
 async function failureOf(id: string) {
-  const error = await secretStore(id)
+  const error = await secretStore(id, job)
     .read(never)
     .then(
       () => assert.fail('the secret should be refused'),
@@ -58,48 +60,48 @@ async function failureOf(id: string) {
 
 test('The secret is read at its first use and then kept.', async () => {
   secrets.put('cached', secretOf('one'));
-  const store = secretStore('cached');
+  const store = secretStore('cached', job);
   const reads = await readsOf(async () => {
-    for (let times = 0; times < 3; times++) assert.equal((await store.read(never)).secret.target.token, 'one');
+    for (let times = 0; times < 3; times++) assert.equal(tokenOf((await store.read(never)).secret), 'one');
   });
   assert.equal(reads, 1);
 });
 
 test('The secret is read again once it is five minutes old.', async (t) => {
   secrets.put('aged', secretOf('one'));
-  const store = secretStore('aged');
+  const store = secretStore('aged', job);
   await store.read(never);
   secrets.put('aged', secretOf('two'));
   const nowMs = performance.now();
   const clock = t.mock.method(performance, 'now', () => nowMs + 299_000);
-  assert.equal((await store.read(never)).secret.target.token, 'one');
+  assert.equal(tokenOf((await store.read(never)).secret), 'one');
   clock.mock.mockImplementation(() => nowMs + 301_000);
-  assert.equal((await store.read(never)).secret.target.token, 'two');
+  assert.equal(tokenOf((await store.read(never)).secret), 'two');
 });
 
 test('A secret without its etcd part is complete.', async () => {
   const { etcd: _, ...rest } = secretOf('one');
   secrets.put('plain', rest);
-  assert.deepEqual((await secretStore('plain').read(never)).secret.etcd, {});
+  assert.deepEqual((await secretStore('plain', job).read(never)).secret.etcd, {});
 });
 
 test('Refused credentials are renewed by one read for all waiting requests, and by none for later ones.', async () => {
   secrets.put('rotated', secretOf('one'));
-  const credentials = await openCredentials(secretStore('rotated'), never);
+  const credentials = await openCredentials(secretStore('rotated', job), never);
   const old = credentials.current();
   secrets.put('rotated', secretOf('two'));
   const reads = await readsOf(async () => {
     const renewed = await Promise.all(Array.from({ length: 20 }, () => credentials.renew(old, never)));
-    for (const secret of renewed) assert.equal(secret.target.token, 'two');
-    assert.equal((await credentials.renew(old, never)).target.token, 'two');
+    for (const secret of renewed) assert.equal(tokenOf(secret), 'two');
+    assert.equal(tokenOf(await credentials.renew(old, never)), 'two');
   });
   assert.equal(reads, 1);
-  assert.equal(credentials.current().target.token, 'two');
+  assert.equal(tokenOf(credentials.current()), 'two');
 });
 
 test('Credentials that are refused again after the renewal end the run, without another read.', async () => {
   secrets.put('twice', secretOf('one'));
-  const credentials = await openCredentials(secretStore('twice'), never);
+  const credentials = await openCredentials(secretStore('twice', job), never);
   secrets.put('twice', secretOf('two'));
   const renewed = await credentials.renew(credentials.current(), never);
   secrets.put('twice', secretOf('three'));
@@ -111,7 +113,7 @@ test('Credentials that are refused again after the renewal end the run, without 
 
 test('Refused credentials without a newer version end the run, for all waiting requests.', async () => {
   secrets.put('same', secretOf('one'));
-  const credentials = await openCredentials(secretStore('same'), never);
+  const credentials = await openCredentials(secretStore('same', job), never);
   const renewal = () => credentials.renew(credentials.current(), never, new Error('the target answered 401'));
   const reads = await readsOf(async () => {
     for (const outcome of await Promise.allSettled([renewal(), renewal(), renewal()])) {
@@ -135,12 +137,12 @@ test('A secret that is not JSON, or not of the documented shape, is refused with
     ['"hunter2"', /is not of the documented shape: the value must be/],
     [[source], /is not of the documented shape: /],
     [{ source }, /: target is missing$/],
-    [{ source, target: 'hunter2' }, /: target must be Object$/],
-    [{ source, target: { token: 2 } }, /: target\.token must be string$/],
-    [{ source, target: { token: '' } }, /: target\.token must not be empty$/],
-    [{ source, target: { token: 'hunter2\n' } }, /: target\.token must be ASCII without blanks and line breaks$/],
-    [{ source, target, region: 'hunter2' }, /: unknown key region$/],
-    [{ source, target: { ...target, user: 'hunter2' } }, /: unknown key target\.user$/],
+    [{ source, target: 'hunter2' }, /: target: Invalid type: Expected Object$/],
+    [{ source, target: { token: 2 } }, /: target\.token: Invalid type: Expected string$/],
+    [{ source, target: { token: '' } }, /: target\.token: must not be empty; /],
+    [{ source, target: { token: 'hunter2\n' } }, /: target\.token: must be ASCII without blanks and line breaks$/],
+    [{ source, target, region: 'hunter2' }, /: region: Invalid key: Expected never$/],
+    [{ source, target: { ...target, user: 'hunter2' } }, /: target\.user: Invalid key: Expected never$/],
     [{ source, target, etcd: { username: etcd.username } }, /: etcd username and password come together$/],
     [{ source, target, etcd: { cert: 'hunter2' } }, /: etcd cert and key come together$/],
     [{ source: { username: 'hunter2' }, target: {} }, /source\.password.*; .*target\.token/],
@@ -156,7 +158,7 @@ test('Certificates for source and target are optional, each part by itself.', as
   const ca = `a comment\n${authority.cert}\n${createAuthority('another one').cert}`;
   for (const tls of [{}, { source: {} }, { source: { ca } }, { source: { ca, cert, key }, target: { cert, key } }]) {
     secrets.put('tls', { ...secretOf('one'), tls });
-    assert.deepEqual((await secretStore('tls').read(never)).secret.tls, tls);
+    assert.deepEqual((await secretStore('tls', job).read(never)).secret.tls, tls);
   }
 });
 
@@ -215,7 +217,7 @@ test('An endpoint that accepts and never answers is an error.', { timeout: 60_00
 
 test('An aborted read fails with the signal’s own reason.', async () => {
   const stop = new AbortController();
-  const reading = secretStore('cached').read(stop.signal);
+  const reading = secretStore('cached', job).read(stop.signal);
   stop.abort(new Error('the run is over'));
   await assert.rejects(reading, { message: 'the run is over' });
 });

@@ -30,7 +30,7 @@ export function invoking(
 ): (invocation: Invocation) => Running {
   const { running, ended } = options;
   const { history, timeline, etcd } = world;
-  const settings = readSettings({ ...PLACES, ...history.env }, job.name);
+  const settings = readSettings({ ...PLACES, ...history.env }, job);
   const { one: _, ...listOnly } = job.source;
   const jobPlayed = history.readsById ? job : { ...job, source: listOnly };
 
@@ -105,7 +105,8 @@ const metrics = createMetrics({ stage: 'sim', job: job.name }, console as never,
   emitted.get(current()!)!.push(JSON.parse(line));
 });
 
-const SECRET = { source: { username: 'reader', password: 'word' }, target: { token: 'token' }, etcd: {} };
+const OWN = { source: { username: 'reader', password: 'word' }, target: { token: 'token' } };
+const SECRET = { etcd: {}, own: OWN };
 const version = async () => ({ secret: SECRET, versionId: '1', readAtMs: 0 });
 const SECRETS: SecretStore = { read: version, readAgain: version };
 

@@ -1,5 +1,5 @@
 import './hooks.ts';
-import type { Job } from '../../lib/job.ts';
+import type { Job } from '../../lib/job-types.ts';
 
 // After the hooks, so that lib gets the simulated world.
 export const { run } = await import('../../lib/run/run.ts');

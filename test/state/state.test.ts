@@ -47,7 +47,7 @@ function newJob(): Settings {
       ...{ TARGET_REGION_ID: 'eu', ETCD_ENDPOINTS: 'http://etcd:2379' },
       ...{ LOCK_KEY: `${prefix}/lock`, STATE_PREFIX: `${prefix}/state/` },
     },
-    'models',
+    { name: 'models' },
   );
 }
 

@@ -1,5 +1,53 @@
-/**
- * The job that the tests of `lib` run. Whoever changes `functions/job.ts` leaves the shipped one here, see "Add a job" in
- * CONTRIBUTING.md.
- */
-export { job } from '../../functions/job.ts';
+import * as v from 'valibot';
+import { basic, bearer, cursorPages, defineJob, instant } from '../../lib/job.ts';
+
+const text = v.pipe(v.string(), v.nonEmpty('must not be empty'));
+const token = v.pipe(text, v.regex(/^[\x21-\x7e]+$/, 'must be ASCII without blanks and line breaks'));
+const count = v.pipe(v.number(), v.integer(), v.minValue(0));
+const price = v.pipe(v.number(), v.finite(), v.minValue(0));
+
+/** The job that the tests of `lib` run. It is theirs: what an adopter does under `functions/jobs` changes nothing here. */
+const defined = defineJob({
+  settings: v.object({
+    TARGET_REGION_ID: v.pipe(v.string(), v.trim(), v.notValues(['.', '..'], 'must not be "." or ".."')),
+  }),
+  secret: v.strictObject({
+    source: v.strictObject({ username: text, password: text }),
+    target: v.strictObject({ token }),
+  }),
+  record: v.object({
+    id: v.pipe(
+      v.string(),
+      v.nonEmpty(),
+      v.check((text) => text.isWellFormed(), 'must be well-formed Unicode'),
+      v.check((text) => Buffer.byteLength(text) <= 512, 'must be at most 512 bytes long'),
+      v.notValues(['.', '..']),
+    ),
+    name: v.pipe(v.string(), v.nonEmpty()),
+    updatedAt: instant,
+    limit: v.object({ context: count, output: count }),
+    cost: v.optional(v.object({ input: price, output: price })),
+  }),
+  id: (model) => model.id,
+  updatedAt: (model) => model.updatedAt,
+  source: {
+    auth: ({ secret }) => basic(secret.source.username, secret.source.password),
+    list: cursorPages({
+      path: '/v1/models',
+      query: ({ since, until }) => ({ limit: 500, updated_since: since, updated_until: until }),
+      records: 'models',
+      next: 'nextCursor',
+    }),
+    one: (id) => `/v1/models/${encodeURIComponent(id)}`,
+  },
+  target: {
+    auth: ({ secret }) => bearer(secret.target.token),
+    write: ({ id, ...body }, { settings }) => ({
+      method: 'PUT',
+      path: `/v1/regions/${encodeURIComponent(settings.TARGET_REGION_ID)}/models/${encodeURIComponent(id)}`,
+      body,
+    }),
+  },
+});
+
+export const job = { ...defined, name: 'models' };

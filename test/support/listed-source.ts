@@ -1,10 +1,10 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { serve } from '../../infra/local/serve.ts';
-import { basicAuth } from '../../lib/http/auth.ts';
-import type { Page, SourceJob, Window } from '../../lib/job.ts';
+import { basic } from '../../lib/http/auth.ts';
+import type { Page, SourceJob, Window } from '../../lib/job-types.ts';
 import { openSource } from '../../lib/read/source.ts';
 import { openCredentials } from '../../lib/settings/secrets.ts';
-import { secretStoreOf } from './pipeline.ts';
+import { type OwnSecret, secretStoreOf } from './pipeline.ts';
 
 /** A source listed by `list`, assembled as a run does it. */
 export async function listSource(list: SourceJob['list'], baseUrl: string, timeoutMs = 60_000) {
@@ -12,10 +12,13 @@ export async function listSource(list: SourceJob['list'], baseUrl: string, timeo
   const closing = new AbortController();
   const cut = new AbortController();
   const { signal } = cut;
-  const authorization: SourceJob['authorization'] = ({ username, password }) => basicAuth(username, password);
+  const auth: SourceJob['auth'] = ({ secret }) => {
+    const { username, password } = (secret as OwnSecret).source;
+    return basic(username, password);
+  };
   const credentials = await openCredentials(secretStoreOf(1, 2), signal);
   const guard = { check() {}, closing: closing.signal, closesInMs: () => 60_000, signal };
-  const source = stack.use(openSource({ authorization, list }, { url: baseUrl, timeoutMs, credentials, guard }));
+  const source = stack.use(openSource({ auth, list }, { url: baseUrl, timeoutMs, credentials, guard }));
   const owned = stack.move();
   return {
     ...{ source, cut },

@@ -103,12 +103,19 @@ export async function until(condition: () => boolean) {
   }
 }
 
+const ownSecret = (version: number) => ({
+  source: { username: 'reader', password: `password-${version}` },
+  target: { token: `token-${version}` },
+});
+
+/** What the secret of the tests' job holds beside lib's own parts. */
+export type OwnSecret = ReturnType<typeof ownSecret>;
+
+export const tokenOf = ({ own }: { own: unknown }) => (own as OwnSecret).target.token;
+
 /** A version of the secret whose passwords and tokens end in its number. */
 export const secretVersion = (version: number) => ({
-  secret: {
-    ...{ source: { username: 'reader', password: `password-${version}` }, target: { token: `token-${version}` } },
-    etcd: {},
-  } as Secret,
+  secret: { etcd: {}, own: ownSecret(version) } as Secret,
   versionId: String(version),
   readAtMs: 0,
 });
@@ -155,7 +162,9 @@ export async function pipeline(options: {
   const source = stack.use(openSource(job.source, { url: options.source.url, ...shared }));
   const fence = { token: '7', scope: '/lock', refused: options.refused ?? (async () => new Error('fenced')) };
   const server = { url: options.target.url, ...shared, concurrency, perSecond: undefined };
-  const target = stack.use(openTarget(job.target, { id: job.id, regionId: 'eu', runId: 'run-1' }, fence, server));
+  const target = stack.use(
+    openTarget(job.target, { id: job.id, runId: 'run-1', settings: { TARGET_REGION_ID: 'eu' } }, fence, server),
+  );
   const report = newReport();
   const problems: Problem[] = [];
   const settled: SettledPage[] = [];

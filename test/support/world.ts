@@ -3,7 +3,7 @@ import { startSource } from '../../infra/local/demo/source.ts';
 import { startTarget } from '../../infra/local/demo/target.ts';
 import { startSecrets } from '../../infra/local/secrets.ts';
 import { parseBackfill, parseControl, parseTick } from '../../lib/event.ts';
-import type { SourceJob, TargetJob } from '../../lib/job.ts';
+import type { Job, SourceJob, TargetJob } from '../../lib/job-types.ts';
 import { control } from '../../lib/run/control.ts';
 import { createMetrics } from '../../lib/run/metrics.ts';
 import { run } from '../../lib/run/run.ts';
@@ -38,11 +38,13 @@ export async function startWorld(options: {
   /** Replaces how the shipped job writes. */
   writes?: TargetJob<ReturnType<typeof model>>;
 }) {
-  const job = {
-    ...shippedJob,
+  const job: Job<ReturnType<typeof model>> = {
+    ...(shippedJob as Job<ReturnType<typeof model>>),
     ...options.job,
     source: { ...shippedJob.source, ...options.job?.source, ...(options.list && { list: options.list }) } as SourceJob,
-    target: options.writes ?? shippedJob.target,
+    target: (options.writes ? { auth: shippedJob.target.auth, ...options.writes } : shippedJob.target) as TargetJob<
+      ReturnType<typeof model>
+    >,
   };
   await using stack = new AsyncDisposableStack();
   const credentials = { username: 'reader', password: 'reader-password' };
@@ -74,13 +76,13 @@ export async function startWorld(options: {
     DEADLINE_RESERVE_SECONDS: '1',
     ...options.env,
   };
-  const store = secretStore('world');
+  const store = secretStore('world', job);
   const { log, lines } = recordedLog();
   /** The metrics that CloudWatch would have received. */
   const emf: Record<string, unknown>[] = [];
   const metrics = createMetrics({ stage: 'test', job: job.name }, log, (line) => emf.push(JSON.parse(line)));
   const invocation = (remainingMs: number, stop: AbortSignal) => ({
-    ...{ settings: readSettings(env, job.name), secrets: store, log, requestId: randomUUID(), remainingMs, stop },
+    ...{ settings: readSettings(env, job), secrets: store, log, requestId: randomUUID(), remainingMs, stop },
     ...{ functionName: 'solotick-test-sync', metrics },
   });
   const never = new AbortController().signal;

@@ -5,7 +5,7 @@ import { gzipSync } from 'node:zlib';
 import { type LocalEtcd, startEtcd } from '../../infra/local/etcd/etcd.ts';
 import { bodyOf, serve } from '../../infra/local/serve.ts';
 import { TargetError } from '../../lib/errors.ts';
-import type { Push } from '../../lib/job.ts';
+import type { Push } from '../../lib/job-types.ts';
 import { until } from '../support/pipeline.ts';
 import { model, startWorld } from '../support/world.ts';
 
@@ -104,18 +104,25 @@ test('A push sees what the target answered, and may go on after a refusal.', asy
   await using shop = await startShop({
     count: 1,
     status: ({ method }) => (method === 'GET' ? 404 : 201),
-    async push({ id, name }, { send, regionId, fencingToken, fencingScope }) {
+    async push({ id, name }, { send, settings, fencingToken, fencingScope }) {
       const found = await send({ method: 'GET', path: `/names/${id}`, body: undefined }).catch((error) => {
         if (error instanceof TargetError && error.status === 404) return undefined;
         throw error;
       });
       const { status, json } = await send({ method: 'POST', path: '/names', body: { id, name } });
-      seen.push(found, status, json(), regionId, fencingToken, fencingScope);
+      seen.push(found, status, json(), settings, fencingToken, fencingScope);
     },
   });
   const { report, fencingToken } = await shop.world.tick();
   assert.equal(report.written, 1);
-  assert.deepEqual(seen, [undefined, 201, { path: '/names' }, 'eu', fencingToken, `${shop.world.prefix}/lock`]);
+  assert.deepEqual(seen, [
+    undefined,
+    201,
+    { path: '/names' },
+    { TARGET_REGION_ID: 'eu' },
+    fencingToken,
+    `${shop.world.prefix}/lock`,
+  ]);
 });
 
 test('A push that throws fails its record and no other; a refusal is the reason that is reported.', async () => {

@@ -5,7 +5,7 @@ import { test } from 'node:test';
 import { answer, bodyOf, serve } from '../../infra/local/serve.ts';
 import type { HttpAnswer } from '../../lib/http/client.ts';
 import { userAgent } from '../../lib/http/user-agent.ts';
-import type { RequestTarget } from '../../lib/job.ts';
+import type { TargetJob } from '../../lib/job-types.ts';
 import { openCredentials } from '../../lib/settings/secrets.ts';
 import { openTarget } from '../../lib/write/target.ts';
 import { job } from '../support/job.ts';
@@ -13,17 +13,17 @@ import { record, secretStoreOf } from '../support/pipeline.ts';
 
 type Model = ReturnType<typeof record>;
 
-const shipped = job.target as RequestTarget<Model>;
+const shipped = job.target as TargetJob<Model>;
 
 /** The shipped job's target behind a server that answers with `handle`, and what arrived there. */
 async function open(options: {
   handle?: (response: ServerResponse) => void;
-  request?: RequestTarget<Model>['request'];
+  request?: TargetJob<Model>['write'];
   id?: (model: Model) => string;
   scope?: string;
   refused?: () => Promise<Error>;
 }) {
-  const { handle = (response) => answer(response, 200, {}), request = shipped.request, id = job.id } = options;
+  const { handle = (response) => answer(response, 200, {}), request: write = shipped.write, id = job.id } = options;
   await using stack = new AsyncDisposableStack();
   const arrivals: (Pick<IncomingMessage, 'method' | 'url' | 'headers'> & { body: string })[] = [];
   const served = stack.use(
@@ -43,7 +43,12 @@ async function open(options: {
   const limits = { timeoutMs: 60_000, concurrency: 50, perSecond: undefined };
   const server = { url: served.url, credentials, guard, jobName: job.name, ...limits };
   const { prepare } = stack.use(
-    openTarget<Model>({ request }, { id, regionId: 'eu west/1', runId: 'run-1' }, fence, server),
+    openTarget<Model>(
+      { ...shipped, ...(write && { write }) },
+      { id, runId: 'run-1', settings: { TARGET_REGION_ID: 'eu west/1' } },
+      fence,
+      server,
+    ),
   );
   const owned = stack.move();
   return {

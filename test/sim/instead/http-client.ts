@@ -25,7 +25,15 @@ export function createHttp(baseUrl: string, options: { timeoutMs: number; signal
   function send({ method, path, headers, body }: real.HttpRequest): Promise<real.HttpAnswer> {
     if (ended) return Promise.reject(ended);
     return new Promise((resolve, reject) => {
-      const request: Request = { by: process.name, to, method, path, headers, body, madeAtMs: world.timeline.nowMs };
+      const request: Request = {
+        by: process.name,
+        to,
+        method,
+        path,
+        headers,
+        body: body?.toString(),
+        madeAtMs: world.timeline.nowMs,
+      };
       world.requestMade(process, request);
       inFlight.add(end);
       const timer = process.setTimer(() => end(new HttpError('UND_ERR_HEADERS_TIMEOUT', true)), timeoutMs, false);
