@@ -8,6 +8,9 @@ export type Headers = Record<string, string | string[] | undefined>;
 /** The parameters of a request; undefined ones are left out. */
 export type Query = Record<string, string | number | boolean | undefined>;
 
+/** A path into JSON (`data.items`, `pageInfo.endCursor`), or a function. */
+export type Select<T> = string | ((body: unknown, headers: Headers) => T);
+
 /** A request to the source or to the target. */
 export interface Request {
   /** GET where it is left out, which only reading may. */
@@ -103,6 +106,11 @@ export interface Listing extends Window {
   getStream(request: string | Request, query?: Query, accept?: string): Promise<StreamedAnswer>;
   /** The URL that all paths are below, without a slash at the end. */
   baseUrl: string;
+  /**
+   * The path and query of a URL that the page at `path` gives, absolute or relative to it. A key in the query is not in it.
+   * @throws SourceError where it does not lie below `baseUrl`
+   */
+  below(url: string, path: string): string;
   /** The job's own settings. */
   settings?: unknown;
 }

@@ -14,11 +14,14 @@ export type {
   Push,
   Query,
   Request,
+  Select,
   SourceJob as Source,
   TargetJob as Target,
   Window,
   WriteContext,
 } from './job-types.ts';
+export { numberedPages, offsetPages } from './read/counted-pages.ts';
 export { cursorPages } from './read/cursor-pages.ts';
 export { linkPages } from './read/link-pages.ts';
 export { streamPages } from './read/stream-pages.ts';
+export { urlPages } from './read/url-pages.ts';

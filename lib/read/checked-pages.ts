@@ -11,17 +11,21 @@ export class EndOfList extends Error {
 
 /**
  * Passes on the pages of a listing, each once it is checked. EndOfList becomes a last page of no records.
- * @throws SourceError for a page of another shape, and when cursors run in a circle (Brent's algorithm, which keeps one cursor)
+ * @param from the cursor of the first page
+ * @throws SourceError for a page of another shape, and when cursors run in a circle (Brent's algorithm, which keeps one
+ * cursor; the last one is kept as well, so that the usual circle ends at once)
  */
-export async function* checkedPages(pages: AsyncIterable<Page>): AsyncGenerator<Page> {
+export async function* checkedPages(pages: AsyncIterable<Page>, from: string | null = null): AsyncGenerator<Page> {
   let remembered: Page['cursor'] = null;
+  let last: Page['cursor'] = from;
   let steps = 0;
   let power = 1;
   for await (const page of untilEnd(pages)) {
     checkPage(page);
-    if (page.cursor != null && page.cursor === remembered) {
+    if (page.cursor != null && (page.cursor === remembered || page.cursor === last)) {
       throw new SourceError('the source gave a cursor that it had given before, so its list would never end');
     }
+    last = page.cursor;
     if (++steps === power) {
       remembered = page.cursor;
       steps = 0;

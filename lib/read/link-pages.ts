@@ -1,28 +1,29 @@
 import { isUtf8 } from 'node:buffer';
 import { SourceError } from '../errors.ts';
-import type { List, Listing, Page, Query, Window } from '../job-types.ts';
+import type { List, Listing, Page, Request, Select } from '../job-types.ts';
+import { checkOptions, getSelected, type Paged, requestFor, windowOf } from './paged.ts';
+import { recordsOf } from './select.ts';
 
 /**
  * Lists a source whose pages name the next one in a header `Link: <…>; rel="next"` (RFC 8288); a page without it is the last.
- * The cursor is the next page's path and query. A link that leads out of the source's base URL is an error, because the
- * credentials belong nowhere else.
- * @param options.query the parameters of the first page; undefined ones are left out
- * @param options.records the field that holds the records; without it, the page itself is the array
+ * The cursor is the next page's path and query. A link that leads out of the source's base URL is an error. Without
+ * `records`, the page itself is the array.
+ * @throws JobError for options that cannot be
  */
-export function linkPages(options: { path: string; query: (window: Window) => Query; records?: string }): List {
-  const { path, query, records: field } = options;
-  async function* list({ since, until, shard, cursor, getPage, baseUrl }: Listing): AsyncGenerator<Page> {
-    let at = cursor;
+export function linkPages(options: Omit<Paged, 'records'> & { records?: Select<unknown[]> }): List {
+  checkOptions('linkPages', options, { required: {} });
+  const { records } = options;
+  async function* list(listing: Listing): AsyncGenerator<Page> {
+    const window = windowOf(listing);
+    let at = listing.cursor;
     do {
-      const { body, headers } = await (at === null ? getPage(path, query({ since, until, shard })) : getPage(at));
-      const records = field === undefined ? body : Object(body)[field];
-      if (!Array.isArray(records)) {
-        const wanted = field === undefined ? 'is no array' : `has no array "${field}"`;
-        throw new SourceError(`the page at ${at ?? path} ${wanted}`);
-      }
-      const link = nextLink(decoded([headers.link ?? ''].flat().join(', ')));
-      at = link === undefined ? null : pathBelow(baseUrl, at ?? path, link);
-      yield { records, cursor: at };
+      const { query, ...first } = requestFor(options, window);
+      const request: Request = at === null ? { ...first, ...(query && { query }) } : { ...first, path: at };
+      const page = await getSelected(listing, request);
+      const found = recordsOf(records, page);
+      const link = nextLink(decoded([page.headers.link ?? ''].flat().join(', ')));
+      at = link === undefined ? null : listing.below(link, page.path);
+      yield { records: found, cursor: at };
     } while (at !== null);
   }
   return Object.assign(list, { style: 'link' });
@@ -67,19 +68,4 @@ function nextLink(header: string): string | undefined {
     next ??= link[1];
   }
   return next;
-}
-
-/** Resolves `link`, found at `path`, to a path and query below `baseUrl`. @throws SourceError when it leads elsewhere */
-function pathBelow(baseUrl: string, path: string, link: string): string {
-  const base = new URL(baseUrl);
-  const next = URL.parse(link, baseUrl + path);
-  const basePath = base.pathname.replace(/\/$/, '');
-  const below =
-    next?.origin === base.origin && (next.pathname === basePath || next.pathname.startsWith(`${basePath}/`));
-  if (!next || !below) {
-    throw new SourceError(
-      `the next page that ${path} names is not below the source's URL (${next?.origin ?? 'no URL'})`,
-    );
-  }
-  return next.pathname.slice(basePath.length) + next.search;
 }

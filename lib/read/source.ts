@@ -11,6 +11,7 @@ import { userAgent } from '../http/user-agent.ts';
 import { instantOf } from '../instant.ts';
 import type { Page, Query, Request, SourceJob, Window } from '../job-types.ts';
 import type { Guard } from '../time/guard.ts';
+import { pathBelow } from './below.ts';
 import { checkedPages, EndOfList } from './checked-pages.ts';
 import { type BegunStream, beginStream, GarbledAnswer, isSuccess, MAX_PAGE_BYTES, readJson } from './page-answer.ts';
 
@@ -103,14 +104,18 @@ export function openSource(job: SourceJob, server: SourceServer): Source {
     return { ...answer, body: arriving(nameOf(request), answer.body) };
   }
 
+  /** A source may repeat the key of our request in the URL of the next one. */
+  const below = (url: string, path: string) =>
+    withoutParameter(pathBelow(baseUrl, path, url), signer(credentials.current()).queryName);
+
   return {
     get clock() {
       return clock;
     },
     pages(window, cursor) {
       const { since, until, shard } = window;
-      const listing = { since, until, shard, cursor, getJson, getPage, getStream, baseUrl, settings };
-      return checkedPages(job.list(listing));
+      const listing = { since, until, shard, cursor, getJson, getPage, getStream, baseUrl, below, settings };
+      return checkedPages(job.list(listing), cursor);
     },
     async one(id) {
       const request = requestForOne(job, id, settings);
@@ -125,6 +130,17 @@ export function openSource(job: SourceJob, server: SourceServer): Source {
     },
     [Symbol.asyncDispose]: () => http[Symbol.asyncDispose](),
   };
+}
+
+function withoutParameter(path: string, name: string | undefined): string {
+  const start = path.indexOf('?');
+  if (name === undefined || start < 0) return path;
+  const before = path.slice(0, start);
+  const kept = path
+    .slice(start + 1)
+    .split('&')
+    .filter((parameter) => new URLSearchParams(parameter).get(name) === null);
+  return kept.length > 0 ? `${before}?${kept.join('&')}` : before;
 }
 
 /** What is asked for, with all of its query in the path, so that errors name it. */

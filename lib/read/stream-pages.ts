@@ -1,6 +1,7 @@
-import { SourceError } from '../errors.ts';
+import { JobError, SourceError } from '../errors.ts';
 import type { List, Listing, Page, Query, Window } from '../job-types.ts';
-import { jsonRecords, type StreamFormat } from './json-records.ts';
+import type { StreamFormat } from './json-records.ts';
+import { checkOptions } from './paged.ts';
 
 /** A page ends at PAGE_RECORDS records, or earlier once about PAGE_BYTES bytes have arrived for it. */
 const PAGE_RECORDS = 500;
@@ -22,16 +23,28 @@ const ACCEPT: Record<StreamFormat, string> = {
  * be copied within one run.
  *
  * NDJSON does not mark its end: without Content-Length or chunked encoding, a stream cut between two lines looks complete.
- * @param options.query the parameters; undefined ones are left out
+ * @throws JobError for options that cannot be
  */
-export function streamPages(options: { path: string; query: (window: Window) => Query; format: StreamFormat }): List {
-  const { path, query, format } = options;
+export function streamPages(options: {
+  path: string;
+  query?: (window: Window) => Query;
+  headers?: Record<string, string>;
+  format: StreamFormat;
+}): List {
+  checkOptions('streamPages', options, { required: { format: ['string'] } });
+  const { path, query, headers, format } = options;
+  if (!(format in ACCEPT)) throw new JobError(`streamPages: "format" must be ${Object.keys(ACCEPT).join(' or ')}`);
   async function* list({ since, until, shard, cursor, getStream }: Listing): AsyncGenerator<Page> {
     const from = cursor === null ? undefined : placeOf(cursor, path);
-    using answer = await getStream(path, query({ since, until, shard }), ACCEPT[format]);
+    using answer = await getStream(
+      { path, ...(query && { query: query({ since, until, shard }) }), ...(headers && { headers }) },
+      undefined,
+      ACCEPT[format],
+    );
     const etag = answer.headers.etag ?? '';
     if (from && from.etag !== etag) throw refusal(`the stream at ${path} is another one by now: its ETag has changed`);
 
+    const { jsonRecords } = await import('./json-records.ts');
     const parser = jsonRecords(format, `the stream at ${path}`);
     let toSkip = from?.count ?? 0;
     let given = toSkip;

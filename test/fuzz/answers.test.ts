@@ -5,6 +5,7 @@ import { HttpError } from '../../lib/errors.ts';
 import { createSend } from '../../lib/http/send.ts';
 import { instantOf, msOf } from '../../lib/instant.ts';
 import type { List, Listing, Page, Query, Request } from '../../lib/job-types.ts';
+import { pathBelow } from '../../lib/read/below.ts';
 import { checkedPages } from '../../lib/read/checked-pages.ts';
 import { cursorPages } from '../../lib/read/cursor-pages.ts';
 import { linkPages } from '../../lib/read/link-pages.ts';
@@ -25,7 +26,15 @@ async function readPages(list: List, cursor: string | null, answers: { body: unk
     return answers[Math.min(asked++, answers.length - 1)]! as { body: unknown; headers: Record<string, string> };
   };
   const getStream = (): never => assert.fail('no stream was asked for');
-  const listing: Listing = { cursor, baseUrl, getPage, getStream, getJson: async (path) => (await getPage(path)).body };
+  const below = (link: string, path: string) => pathBelow(baseUrl, path, link);
+  const listing: Listing = {
+    cursor,
+    baseUrl,
+    below,
+    getPage,
+    getStream,
+    getJson: async (path) => (await getPage(path)).body,
+  };
   await worksOrThrows(['SourceError'], async () => {
     let pages = 0;
     for await (const page of checkedPages(list(listing))) {
@@ -141,7 +150,7 @@ fuzz(
     }
     const none = (): never => assert.fail('no page was asked for');
     const getStream = async () => ({ headers: { etag: '"1"' }, body: body(), [Symbol.dispose]() {} });
-    const listing: Listing = { cursor, baseUrl, getPage: none, getJson: none, getStream };
+    const listing: Listing = { cursor, baseUrl, below: none, getPage: none, getJson: none, getStream };
     await worksOrThrows(['SourceError'], async () => {
       for await (const page of checkedPages(streamPages({ path: '/all', query, format })(listing))) {
         checkPage(page);

@@ -7,7 +7,11 @@ import { openCredentials } from '../../lib/settings/secrets.ts';
 import { type OwnSecret, secretStoreOf } from './pipeline.ts';
 
 /** A source listed by `list`, assembled as a run does it. */
-export async function listSource(list: SourceJob['list'], baseUrl: string, timeoutMs = 60_000) {
+export async function listSource(
+  list: SourceJob['list'],
+  baseUrl: string,
+  { timeoutMs = 60_000, ...own }: { timeoutMs?: number; auth?: SourceJob['auth'] } = {},
+) {
   await using stack = new AsyncDisposableStack();
   const closing = new AbortController();
   const cut = new AbortController();
@@ -18,7 +22,9 @@ export async function listSource(list: SourceJob['list'], baseUrl: string, timeo
   };
   const credentials = await openCredentials(secretStoreOf(1, 2), signal);
   const guard = { check() {}, closing: closing.signal, closesInMs: () => 60_000, signal };
-  const source = stack.use(openSource({ auth, list }, { url: baseUrl, timeoutMs, credentials, guard }));
+  const source = stack.use(
+    openSource({ auth: own.auth ?? auth, list }, { url: baseUrl, timeoutMs, credentials, guard }),
+  );
   const owned = stack.move();
   return {
     ...{ source, cut },
@@ -38,7 +44,7 @@ export async function listSource(list: SourceJob['list'], baseUrl: string, timeo
 export async function openListed(
   list: SourceJob['list'],
   handle: (request: IncomingMessage, response: ServerResponse) => Promise<void> | void,
-  options: { below?: string; timeoutMs?: number } = {},
+  options: { below?: string; timeoutMs?: number; auth?: SourceJob['auth'] } = {},
 ) {
   await using stack = new AsyncDisposableStack();
   const requests: IncomingMessage[] = [];
@@ -48,7 +54,7 @@ export async function openListed(
       return handle(request, response);
     }),
   );
-  const listed = stack.use(await listSource(list, server.url + (options.below ?? ''), options.timeoutMs));
+  const listed = stack.use(await listSource(list, server.url + (options.below ?? ''), options));
   const owned = stack.move();
   return { ...listed, url: server.url, requests, [Symbol.asyncDispose]: () => owned.disposeAsync() };
 }
