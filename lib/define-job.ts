@@ -4,7 +4,7 @@ import type { Job, JobDefinition } from './job-types.ts';
 /** A checked job that has no name yet: its file's name is. */
 export type DefinedJob<R, S = unknown, X = unknown> = Omit<Job<R, S, X>, 'name'>;
 
-type Kind = 'function' | 'schema' | 'object' | 'boolean';
+type Kind = 'function' | 'schema' | 'object' | 'boolean' | 'selector';
 
 /** Every key that a job may have, by its place, and what it holds. */
 const KEYS: Record<'job' | 'source' | 'target', Record<string, Kind>> = {
@@ -12,8 +12,11 @@ const KEYS: Record<'job' | 'source' | 'target', Record<string, Kind>> = {
     ...{ settings: 'schema', secret: 'schema', record: 'schema', id: 'function', updatedAt: 'function' },
     ...{ source: 'object', target: 'object' },
   },
-  source: { auth: 'function', headers: 'object', list: 'function', sharded: 'boolean', one: 'function' },
-  target: { auth: 'function', headers: 'object', write: 'function', push: 'function' },
+  source: {
+    ...{ auth: 'function', headers: 'object', check: 'function', list: 'function', sharded: 'boolean' },
+    ...{ one: 'function', oneRecord: 'selector' },
+  },
+  target: { auth: 'function', headers: 'object', check: 'function', write: 'function', push: 'function' },
 };
 const REQUIRED = { job: ['record', 'id', 'source', 'target'], source: ['list'], target: [] };
 /** Of the vocabulary, but without effect yet: better refused than ignored. */
@@ -65,11 +68,12 @@ function faultsOf(place: keyof typeof KEYS, part: object): string[] {
   ];
 }
 
-/** A schema of valibot is an object, one of arktype a function. */
-const isOf = (kind: Kind, value: unknown) =>
-  kind === 'schema'
-    ? typeof Object(value)['~standard']?.validate === 'function'
-    : typeof value === kind && value !== null;
+function isOf(kind: Kind, value: unknown): boolean {
+  // A schema of valibot is an object, one of arktype a function.
+  if (kind === 'schema') return typeof Object(value)['~standard']?.validate === 'function';
+  if (kind === 'selector') return typeof value === 'string' || typeof value === 'function';
+  return typeof value === kind && value !== null;
+}
 
 /** @throws for a number that is no whole one, or that JavaScript has altered */
 function decimal(id: string | number): string {

@@ -75,6 +75,13 @@ export interface SourceJob<S = unknown, X = unknown> {
   sharded?: boolean;
   /** How to get a single record. Without it, failed records are read again with their window instead of by id. */
   one?(id: string, context: Context<S>): string | Request;
+  /** Where the record is in the answer to `one`; without it, the answer is the record. */
+  oneRecord?: Select<unknown>;
+  /**
+   * Says what an answer means where its status does not: undefined, the status counts; `retry`, try again; `refused`, an
+   * error; `empty`, no more records, or no such record.
+   */
+  check?(answer: Answer): 'retry' | 'refused' | 'empty' | undefined;
 }
 
 /** How a job lists records: one of the kinds of paging, or a generator of one's own. */
@@ -145,6 +152,11 @@ export interface TargetJob<R, S = unknown, X = unknown> {
   auth?(from: { secret: X; settings: S }): Auth;
   /** Headers of every request. */
   headers?: Record<string, string>;
+  /**
+   * Says what an answer means where its status does not: undefined, the status counts; `written`, the record is there;
+   * `retry`, try again; `refused`, the record is at fault; `fenced`, a later run has written.
+   */
+  check?(answer: Answer): 'written' | 'retry' | 'refused' | 'fenced' | undefined;
   /**
    * Makes the one idempotent request that writes a record. A pure function, so that the same record is always the same
    * request.

@@ -29,6 +29,7 @@ export const MAX_ALARM_MINUTES = 7 * 24 * 60;
 // These come from elsewhere: the stage's name, `secretId`, `shards`, and the queue in the template.
 const {
   STAGE: _stage,
+  SERVICE: _service,
   SECRET_ID: _secretId,
   SHARDS: _shards,
   DEAD_LETTER_QUEUE_URL: _deadLetterQueueUrl,

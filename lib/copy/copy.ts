@@ -9,7 +9,8 @@ import type { Report, SettledPage } from '../report.ts';
 import type { Shard } from '../shard.ts';
 import type { PassUnderWay } from '../state/pass-under-way.ts';
 import { guardWith, type Stops } from '../time/guard.ts';
-import { type Fence, openRehearsal, openTarget, type TargetServer } from '../write/target.ts';
+import { openRehearsal } from '../write/rehearsal.ts';
+import { type Fence, openTarget, type TargetServer } from '../write/target.ts';
 import { readPages } from './reading.ts';
 
 /** How a pass is copied. */
@@ -21,6 +22,8 @@ export interface Copying<R> {
     target: { url: string; timeoutMs: number };
     /** The job's own. */
     own: unknown;
+    service: string;
+    maxReadsPerSecond: number | undefined;
     maxWritesPerSecond: number | undefined;
     failuresBeforeStop: number;
   };
@@ -54,18 +57,16 @@ export async function copy<R>(copying: Copying<R>): Promise<Ending> {
   const { job, runId, settings, concurrency, credentials, fence, throttled } = copying;
   const { closing, guard } = guardWith(copying.stops);
   const writing = { id: job.id, runId, settings: settings.own };
-  const reading = { ...settings.source, settings: settings.own, credentials, guard, jobName: job.name, throttled };
-  await using source = openSource(job.source, reading);
+  const agent = { service: settings.service, job: job.name };
+  const asking = { credentials, guard, agent, throttled };
+  const { own, maxReadsPerSecond: perSecond } = settings;
+  await using source = openSource(job.source, { ...settings.source, ...asking, settings: own, perSecond });
   await using target = fence
     ? openTarget(job.target, writing, fence, {
-        url: settings.target.url,
-        timeoutMs: settings.target.timeoutMs,
-        credentials,
-        guard,
+        ...settings.target,
+        ...asking,
         concurrency,
         perSecond: settings.maxWritesPerSecond,
-        jobName: job.name,
-        throttled,
       })
     : openRehearsal(job.target, writing);
   const { pass, ids, shard, failedBefore, outcomes, log } = copying;

@@ -28,6 +28,9 @@ export interface AnswerLimits {
   keepBytes?: number;
 }
 
+/** Of an answer other than 2xx, about as much is kept: what it says of the reason comes first. */
+export const MAX_REFUSAL_BYTES = 16 * 1024;
+
 /** Collects a whole answer. A connection that closes earlier is an error, unless the status is not 2xx. */
 export class WholeAnswer implements Dispatcher.DispatchHandler {
   readonly #limits: AnswerLimits;
@@ -69,7 +72,8 @@ export class WholeAnswer implements Dispatcher.DispatchHandler {
       controller.abort(new errors.ResponseExceededMaxSizeError());
     // undici restarts its time-out with each piece, so a body that trickles in would never reach it.
     else if (performance.now() > this.#bodyDueMs) controller.abort(new errors.BodyTimeoutError());
-    else if (this.#bytes > this.#keepBytes) this.#forget();
+    else if (this.#status > 299 && this.#bytes - part.length >= MAX_REFUSAL_BYTES) return;
+    else if (this.#status < 300 && this.#bytes > this.#keepBytes) this.#forget();
     else if (this.#pieces.push(part) === 1000) {
       this.#parts.push(Buffer.concat(this.#pieces));
       this.#pieces = [];
@@ -79,7 +83,12 @@ export class WholeAnswer implements Dispatcher.DispatchHandler {
   onResponseEnd() {
     const parts = this.#parts.length > 0 ? [...this.#parts, ...this.#pieces] : this.#pieces;
     const body = parts.length > 1 ? Buffer.concat(parts) : (parts[0] ?? NO_BODY);
-    this.#settled({ status: this.#status, headers: this.#headers, body, dropped: this.#bytes > this.#keepBytes });
+    this.#settled({
+      status: this.#status,
+      headers: this.#headers,
+      body,
+      dropped: this.#status < 300 && this.#bytes > this.#keepBytes,
+    });
   }
 
   onResponseError(_: unknown, error: Error) {

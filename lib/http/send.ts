@@ -73,7 +73,7 @@ export function createSend<A extends Head, S>(options: {
       const current = signer(secret);
       const { signed, answer } = await attemptSigned({ http, guard, pace }, request, current, refused);
       const head = answer instanceof Error ? undefined : answer;
-      if (head?.status === 401 || answer instanceof CredentialsError) {
+      if ((head?.status === 401 && !head.verdict) || answer instanceof CredentialsError) {
         const asks: boolean = head !== undefined && current.renews === true && !asked;
         const cause = head ? new Error(`the ${name} answered 401`) : (answer as Error);
         if (!asks) await credentials.renew(secret, guard.signal, cause);
@@ -108,8 +108,8 @@ export function createSend<A extends Head, S>(options: {
 
   /** @returns for how long the server has refused everybody, in ms */
   function notePace(head: Head | undefined, startedMs: number, { throttles, pauseMs }: Throttling): number {
-    // A 503 that asks for no pause may also mean that the server is down.
-    if (throttles || head?.status === 503) {
+    // A 503 that asks for no pause may also mean that the server is down; so may what the job's check wants to try again.
+    if (throttles || head?.status === 503 || head?.verdict === 'retry') {
       throttled?.();
       return pace?.throttled(startedMs, pauseMs ?? 0) ?? 0;
     }
@@ -119,7 +119,7 @@ export function createSend<A extends Head, S>(options: {
 }
 
 /** @returns the answer; HttpError where there is none, CredentialsError where the request could not be signed */
-async function attemptSigned<A>(
+async function attemptSigned<A extends Head>(
   by: { http: { send(request: HttpRequest): Promise<A> }; guard: Guard; pace: Pace | undefined },
   request: Parameters<Send>[0],
   signer: Signer,
@@ -134,6 +134,7 @@ async function attemptSigned<A>(
     by.guard.check();
     const whole = signed.query === undefined ? path : `${path}${path.includes('?') ? '&' : '?'}${signed.query}`;
     const answer = await by.http.send({ ...request, path: whole, headers: { ...headers, ...signed.headers } });
+    if (answer.status > 299 || answer.verdict) answer.signed = signed;
     return { signed, answer };
   } catch (error) {
     if (!(error instanceof HttpError || error instanceof CredentialsError)) throw error;

@@ -1,10 +1,15 @@
 import type { IncomingHttpHeaders } from 'node:http';
+import type { Signed } from '../auth.ts';
 import { isTransientStatus } from '../http-status.ts';
 
 /** What every answer begins with, whether its body has arrived or not. */
 export interface Head {
   status: number;
   headers: IncomingHttpHeaders;
+  /** What the job's check says about it; then its status does not count. */
+  verdict?: string | undefined;
+  /** What its request was signed with; set where the answer is no 2xx or has a verdict. */
+  signed?: Signed;
 }
 
 /** What an answer says about when its server wants to be asked again. */
@@ -40,7 +45,7 @@ export function throttlingOf({ status, headers }: Head): Throttling {
 
 /** Whether the same request may succeed later. */
 export const isTransientAnswer = (head: Head): boolean =>
-  isTransientStatus(head.status) || throttlingOf(head).throttles;
+  head.verdict ? head.verdict === 'retry' : isTransientStatus(head.status) || throttlingOf(head).throttles;
 
 /**
  * Reads `Retry-After`, a number of seconds (some servers send a fraction) or a date; undefined for anything else. Of several,

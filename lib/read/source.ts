@@ -1,4 +1,4 @@
-import { HttpError, SourceError } from '../errors.ts';
+import { SourceError } from '../errors.ts';
 import { createHttp, type HttpRequest } from '../http/client.ts';
 import { ACCEPT_ENCODING } from '../http/decoding.ts';
 import { createPace } from '../http/pace.ts';
@@ -7,13 +7,15 @@ import { type Credentials, createSend, type Send } from '../http/send.ts';
 import { type OwnPart, signing } from '../http/signing.ts';
 import type { Head } from '../http/throttling.ts';
 import { identityFor, type TlsSecret } from '../http/tls.ts';
-import { userAgent } from '../http/user-agent.ts';
+import { type Agent, userAgent } from '../http/user-agent.ts';
 import { instantOf } from '../instant.ts';
-import type { Page, Query, Request, SourceJob, Window } from '../job-types.ts';
+import type { Answer, Page, Query, Request, SourceJob, Window } from '../job-types.ts';
 import type { Guard } from '../time/guard.ts';
 import { pathBelow } from './below.ts';
 import { checkedPages, EndOfList } from './checked-pages.ts';
-import { type BegunStream, beginStream, GarbledAnswer, isSuccess, MAX_PAGE_BYTES, readJson } from './page-answer.ts';
+import { type BegunStream, beginStream, isSuccess, MAX_PAGE_BYTES, readJson } from './page-answer.ts';
+import { arriving, fail, refusal } from './refusal.ts';
+import { select, valueAt } from './select.ts';
 
 export interface Source extends AsyncDisposable {
   /** The pages of `window` from `cursor` on; null is the beginning. @throws SourceError */
@@ -32,8 +34,10 @@ export interface SourceServer {
   /** The job's own settings. */
   settings?: unknown;
   guard: Guard;
-  /** Named to the source. */
-  jobName?: string;
+  /** The User-Agent. */
+  agent?: Agent;
+  /** The most requests that start within a second; undefined sets no limit. */
+  perSecond?: number | undefined;
   /** Called for each answer that throttles, and for each 503. */
   throttled?: (() => void) | undefined;
 }
@@ -43,25 +47,26 @@ const MAX_REQUESTS = 50;
 
 /** Opens a job's source. Disposing of it ends its connections. */
 export function openSource(job: SourceJob, server: SourceServer): Source {
-  const { url: baseUrl, timeoutMs, credentials, settings, guard, jobName, throttled } = server;
+  const { url: baseUrl, timeoutMs, credentials, settings, guard, agent, perSecond, throttled } = server;
   const identity = identityFor('source', baseUrl, credentials.current());
   const http = createHttp(baseUrl, { timeoutMs, maxBytes: MAX_PAGE_BYTES, signal: guard.signal, identity });
   const fixedHeaders = {
     accept: 'application/json',
     'accept-encoding': ACCEPT_ENCODING,
-    'user-agent': userAgent(jobName),
+    'user-agent': userAgent(agent),
     ...lowerCased(job.headers),
   };
-  const pace = createPace({ concurrency: MAX_REQUESTS });
+  const pace = createPace({ concurrency: MAX_REQUESTS, perSecond });
   const signer = signing(job, { name: 'source', baseUrl }, settings);
   const asking = { name: 'source', credentials, signer, guard, pace, throttled };
-  const json = { send: async (request: HttpRequest) => readJson(await http.send(request)) };
+  const check = job.check && ((answer: Answer) => job.check?.(answer));
+  const json = { send: async (request: HttpRequest) => readJson(await http.send(request), check) };
   // The list has no other page to go on with meanwhile. A single record has, so a throttling of it alone is its own.
   const sendForPage = createSend({ ...asking, http: json, patient: true });
   const sendForOne = createSend({ ...asking, http: json });
   const sendForStream = createSend({
     ...asking,
-    http: { send: async (request: HttpRequest) => beginStream(await http.stream(request)) },
+    http: { send: async (request: HttpRequest) => beginStream(await http.stream(request), check) },
     patient: true,
   });
   let clock: string | undefined;
@@ -69,10 +74,9 @@ export function openSource(job: SourceJob, server: SourceServer): Source {
   async function get<A extends Head>(request: Request, send: Send<A>, headers = fixedHeaders): Promise<A> {
     const name = nameOf(request);
     const answer = await send(onTheWire(request, headers)).catch((cause) => fail(name, cause));
-    const { status } = answer;
-    if (!isSuccess(status) && status !== 304) {
-      throw new SourceError(`${name} at the source was answered with ${status}`, { status });
-    }
+    const { status, verdict } = answer;
+    if (verdict ? verdict !== 'empty' : !isSuccess(status) && status !== 304)
+      throw refusal(name, answer, credentials.current());
     clock ??= instantOf(answer.headers.date);
     return answer;
   }
@@ -80,7 +84,7 @@ export function openSource(job: SourceJob, server: SourceServer): Source {
   /** The same for a part of the list. */
   async function getListed<A extends Head>(...asked: Parameters<typeof get<A>>): Promise<A> {
     const answer = await get(...asked);
-    if (answer.status === 204 || answer.status === 304) throw new EndOfList();
+    if (answer.verdict === 'empty' || answer.status === 204 || answer.status === 304) throw new EndOfList();
     return answer;
   }
 
@@ -120,8 +124,9 @@ export function openSource(job: SourceJob, server: SourceServer): Source {
     async one(id) {
       const request = requestForOne(job, id, settings);
       try {
-        const { status, json } = await get(request, sendForOne);
-        if (json !== undefined) return json;
+        const { status, json, verdict } = await get(request, sendForOne);
+        if (verdict === 'empty') return undefined;
+        if (json !== undefined) return recordIn(json, job.oneRecord, nameOf(request));
         throw new SourceError(`${nameOf(request)} at the source was answered with ${status}`, { status });
       } catch (error) {
         if (error instanceof SourceError && (error.status === 404 || error.status === 410)) return undefined;
@@ -160,17 +165,16 @@ function requestForOne(job: SourceJob, id: string, settings: unknown): Request {
   }
 }
 
-/** @throws what `cause` means to a reader of the source */
-function fail(name: string, cause: unknown): never {
-  if (cause instanceof GarbledAnswer) throw new SourceError(`${name} at the source: ${cause.message}`);
-  if (cause instanceof HttpError) throw new SourceError(`${name} at the source: ${cause.message}`, { cause });
-  throw cause;
-}
-
-async function* arriving(name: string, body: AsyncIterable<Uint8Array>) {
-  try {
-    yield* body;
-  } catch (cause) {
-    fail(name, cause);
-  }
+/**
+ * The record in the answer to `one`; undefined where that is null, or an element that its list does not have.
+ * @throws SourceError where the path leads nowhere
+ */
+function recordIn(json: unknown, selector: SourceJob['oneRecord'], name: string): unknown {
+  if (selector === undefined) return json;
+  const found = select(selector, 'oneRecord', { body: json, headers: {}, path: name });
+  if (found !== undefined || typeof selector === 'function') return found ?? undefined;
+  if (/^\d+$/.test(selector) && Array.isArray(json)) return undefined;
+  const list = /^(.+)\.\d+$/.exec(selector)?.[1];
+  if (list !== undefined && Array.isArray(valueAt(json, list))) return undefined;
+  throw new SourceError(`${name} at the source was answered without "${selector}"`);
 }

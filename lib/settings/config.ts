@@ -57,6 +57,7 @@ const statePrefix = v.pipe(text, v.regex(/\/$/, 'must end with a slash'));
  */
 export const settingsTable = {
   STAGE: text,
+  SERVICE: v.optional(text, 'solotick'),
   SECRET_ID: text,
   SOURCE_URL: baseUrl,
   SOURCE_TIMEOUT_MS: v.optional(wholeNumber(1, 900_000), '10000'),
@@ -68,6 +69,7 @@ export const settingsTable = {
   LOCK_TTL_SECONDS: v.optional(wholeNumber(5, 3600), '15'),
   STATE_PREFIX: v.optional(statePrefix),
   CONCURRENCY: v.optional(wholeNumber(1, 10_000), '50'),
+  MAX_READS_PER_SECOND: v.optional(wholeNumber(1)),
   MAX_WRITES_PER_SECOND: v.optional(wholeNumber(1)),
   DEADLINE_RESERVE_SECONDS: v.optional(wholeNumber(1, 600), '10'),
   STARTING_DEADLINE_SECONDS: v.optional(wholeNumber(1)),
@@ -125,6 +127,8 @@ export function readSettings(env: Readonly<Record<string, string | undefined>>, 
     /** What the job's own schema makes of its settings. */
     own: own.settings,
     stage: table.STAGE,
+    /** The name of the deployment, as servers see it. */
+    service: table.SERVICE,
     secretId: table.SECRET_ID,
     source: { url: table.SOURCE_URL, timeoutMs: table.SOURCE_TIMEOUT_MS },
     target: { url: table.TARGET_URL, timeoutMs: table.TARGET_TIMEOUT_MS },
@@ -138,6 +142,7 @@ export function readSettings(env: Readonly<Record<string, string | undefined>>, 
     continue: table.CONTINUE,
     shards: table.SHARDS,
     concurrency: table.CONCURRENCY,
+    maxReadsPerSecond: table.MAX_READS_PER_SECOND,
     maxWritesPerSecond: table.MAX_WRITES_PER_SECOND,
     deadlineReserveSeconds: table.DEADLINE_RESERVE_SECONDS,
     startingDeadlineSeconds: table.STARTING_DEADLINE_SECONDS,

@@ -1,4 +1,5 @@
 import type { StandardSchemaV1 } from '@standard-schema/spec';
+import { textsIn } from '../hidden-texts.ts';
 import { expectationOf, foundAt, placeOf } from '../schema-faults.ts';
 
 /** The part of a job that says what its secret holds. */
@@ -14,7 +15,8 @@ export async function readOwnParts(
   if (!schema) return { parts: {}, faults: Object.keys(given).map((key) => `unknown key ${key}`) };
   const checked = await schema['~standard'].validate(given);
   if (!checked.issues) return { parts: checked.value, faults: [] };
-  const values = [...textsIn(given)];
+  // What is shorter stands in any text.
+  const values = [...textsIn(given)].filter(({ length }) => length >= 4);
   const faults = checked.issues.map((issue) => {
     const place = placeOf(issue);
     if (place !== '' && foundAt(issue, given) === undefined) return `${place} is missing`;
@@ -23,13 +25,4 @@ export async function readOwnParts(
     return `${place || 'the value'}: ${quotes ? 'is not what the job declares' : expectation}`;
   });
   return { parts: undefined, faults };
-}
-
-/** What is shorter than this stands in any text. */
-const LEAST_LENGTH = 4;
-
-function* textsIn(value: unknown): Generator<string> {
-  if (typeof value === 'string' && value.length >= LEAST_LENGTH) yield value;
-  if (typeof value === 'number') yield* textsIn(String(value));
-  if (typeof value === 'object' && value !== null) for (const part of Object.values(value)) yield* textsIn(part);
 }

@@ -1,7 +1,7 @@
 import type { HttpRequest } from '../http/client.ts';
 
 /** Waits until the old scopes are closed; the first request closes them. @throws what the request is refused with there */
-type CloseFirst = (request: HttpRequest) => Promise<void>;
+type CloseFirst<T> = (request: T) => Promise<void>;
 
 /**
  * Makes the first write in each of the old scopes before it is made in our own: a target that compares tokens refuses late
@@ -11,15 +11,15 @@ type CloseFirst = (request: HttpRequest) => Promise<void>;
  * @param options.write makes a request to the target; resolves once the scope has seen our token or a higher one
  * @param options.closed called once all scopes have
  */
-export function closingOldScopes(
+export function closingOldScopes<T extends HttpRequest>(
   scopes: string[],
-  { write, closed }: { write: (request: HttpRequest) => Promise<unknown>; closed: () => void },
-): CloseFirst {
+  { write, closed }: { write: (request: T) => Promise<unknown>; closed: () => void },
+): CloseFirst<T> {
   const open = new Set(scopes);
   /** Ends when the last write that tried to close them has. */
   let attempts: Promise<unknown> = Promise.resolve();
 
-  async function close(request: HttpRequest): Promise<void> {
+  async function close(request: T): Promise<void> {
     if (open.size === 0) return;
     const closeOne = async (scope: string) => {
       // A target that remembers keys must not take it for the same write.

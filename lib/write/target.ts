@@ -1,16 +1,19 @@
 import { HttpError, TargetError } from '../errors.ts';
-import { createHttp, type HttpAnswer, type HttpRequest } from '../http/client.ts';
+import { createHttp, type HttpAnswer } from '../http/client.ts';
+import { excerptOf } from '../http/excerpt.ts';
 import { createPace, type Pace } from '../http/pace.ts';
 import { withQuery } from '../http/request.ts';
 import { type Credentials, createSend } from '../http/send.ts';
 import { type OwnPart, signing } from '../http/signing.ts';
 import { isTransientAnswer } from '../http/throttling.ts';
 import { identityFor, type TlsSecret } from '../http/tls.ts';
-import type { Request, TargetJob, WriteContext } from '../job-types.ts';
+import type { Agent } from '../http/user-agent.ts';
+import type { TargetJob } from '../job-types.ts';
 import type { Guard } from '../time/guard.ts';
+import { type Judged, judging, verdictOfStatus } from './judged.ts';
 import { closingOldScopes } from './old-scopes.ts';
 import { MAX_ANSWER_BYTES, pushRecord } from './push.ts';
-import { requestMaker } from './write-request.ts';
+import { type RecordRequest, requestMaker, writeOf } from './write-request.ts';
 
 /** Keeps older holders of the lock out of the target. */
 export interface Fence {
@@ -63,8 +66,8 @@ export interface TargetServer {
   concurrency: number;
   /** The most requests that start within a second; undefined sets no limit. */
   perSecond: number | undefined;
-  /** Named to the target. */
-  jobName?: string;
+  /** The User-Agent. */
+  agent?: Agent;
   /** Called for each answer that throttles, and for each 503. */
   throttled?: (() => void) | undefined;
 }
@@ -72,22 +75,30 @@ export interface TargetServer {
 /** Opens a job's target. Disposing of it ends its connections. */
 export function openTarget<R>(job: TargetJob<R>, writing: Writing<R>, fence: Fence, server: TargetServer): Target<R> {
   const { id, runId, settings } = writing;
-  const { url, timeoutMs, credentials, guard, concurrency, perSecond, jobName, throttled } = server;
+  const { url, timeoutMs, credentials, guard, concurrency, perSecond, agent, throttled } = server;
   const pace = createPace({ concurrency, perSecond });
   const identity = identityFor('target', url, credentials.current());
   const http = createHttp(url, {
     ...{ timeoutMs, maxBytes: MAX_ANSWER_BYTES, signal: guard.signal, identity },
-    // Nothing in the answer to a single request is needed.
-    keepBytes: job.push ? MAX_ANSWER_BYTES : 0,
+    // Nothing in the answer to a single request is needed, unless the job looks at it.
+    keepBytes: job.push || job.check ? MAX_ANSWER_BYTES : 0,
   });
   const signer = signing(job, { name: 'target', baseUrl: url }, settings);
-  const send = createSend({ name: 'target', http, credentials, signer, guard, pace, throttled });
-  const requestFor = requestMaker({ runId, id, fence, jobName, headers: job.headers });
+  const send = createSend<Judged, TlsSecret & OwnPart>({
+    name: 'target',
+    http: judging(http, job),
+    credentials,
+    signer,
+    guard,
+    pace,
+    throttled,
+  });
+  const requestFor = requestMaker({ runId, id, fence, agent, headers: job.headers });
   const close = () => http[Symbol.asyncDispose]();
 
-  /** @returns an answer 2xx, or 412 where the scope has seen a higher token */
-  async function attempt(request: HttpRequest): Promise<HttpAnswer> {
-    let answer: HttpAnswer;
+  /** @returns an answer that means written, or that the scope has seen a higher token */
+  async function attempt(request: RecordRequest): Promise<{ answer: HttpAnswer; fenced: boolean }> {
+    let answer: Judged;
     try {
       answer = await send(request);
     } catch (cause) {
@@ -95,21 +106,24 @@ export function openTarget<R>(job: TargetJob<R>, writing: Writing<R>, fence: Fen
       throw cause;
     }
     const { status } = answer;
-    if (status !== 412 && (status < 200 || status > 299)) {
-      throw new TargetError(`the target answered ${status}`, { status, refused: !isTransientAnswer(answer) });
-    }
-    return answer;
+    const verdict = answer.verdict ?? verdictOfStatus(status);
+    if (verdict === 'written' || verdict === 'fenced') return { answer, fenced: verdict === 'fenced' };
+    const reason = excerptOf(answer, credentials.current(), request.record);
+    const said = answer.verdict ? ` (the check of the job says: ${verdict})` : '';
+    throw new TargetError(`the target answered ${status}${reason}${said}`, {
+      ...{ status, refused: !isTransientAnswer(answer) },
+    });
   }
 
-  const closeOldScopes = closingOldScopes(fence.oldScopes ?? [], {
+  const closeOldScopes = closingOldScopes<RecordRequest>(fence.oldScopes ?? [], {
     write: attempt,
     closed: () => fence.oldScopesClosed?.(),
   });
 
-  async function call(request: HttpRequest): Promise<HttpAnswer> {
+  async function call(request: RecordRequest): Promise<HttpAnswer> {
     await closeOldScopes(request);
-    const answer = await attempt(request);
-    if (answer.status === 412) throw await fence.refused();
+    const { answer, fenced } = await attempt(request);
+    if (fenced) throw await fence.refused();
     return answer;
   }
 
@@ -119,11 +133,10 @@ export function openTarget<R>(job: TargetJob<R>, writing: Writing<R>, fence: Fen
     const to = { ...context, signal: guard.signal };
     const prepare = (record: R) => ({
       write: () =>
-        pushRecord(pushOne, record, to, (request) =>
-          call(
-            requestFor(record, () => request, `${request.method} ${withQuery(request.path, request.query)}\n`).request,
-          ),
-        ),
+        pushRecord(pushOne, record, to, (request) => {
+          const place = `${request.method} ${withQuery(request.path, request.query)}\n`;
+          return call(requestFor(record, () => request, place).request);
+        }),
       content: undefined,
     });
     return { prepare, pace, [Symbol.asyncDispose]: close };
@@ -140,26 +153,4 @@ export function openTarget<R>(job: TargetJob<R>, writing: Writing<R>, fence: Fen
     pace,
     [Symbol.asyncDispose]: close,
   };
-}
-
-/** Makes the requests of a dry run and sends none of them. A push needs answers, so it is not even begun. */
-export function openRehearsal<R>(job: TargetJob<R>, { id, runId, settings }: Writing<R>): Target<R> {
-  const requestFor = requestMaker({ runId, id, fence: { token: '', scope: '' } });
-  const context = { settings, fencingToken: '', fencingScope: '' };
-  return {
-    prepare: (record) => ({
-      async write() {
-        if (!job.push) requestFor(record, () => writeOf(job, record, context));
-      },
-      content: undefined,
-    }),
-    async [Symbol.asyncDispose]() {},
-  };
-}
-
-function writeOf<R>(job: TargetJob<R>, record: R, context: WriteContext<unknown>): Request {
-  if (!job.write) throw new TypeError('the job has neither target.write nor target.push');
-  const request = job.write(record, context);
-  if (request.method === undefined) throw new TypeError('target.write of the job gave a request without a method');
-  return request;
 }

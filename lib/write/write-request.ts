@@ -2,8 +2,8 @@ import { hash } from 'node:crypto';
 import { TargetError } from '../errors.ts';
 import type { HttpRequest } from '../http/client.ts';
 import { lowerCased, onTheWire } from '../http/request.ts';
-import { userAgent } from '../http/user-agent.ts';
-import type { Request } from '../job-types.ts';
+import { type Agent, userAgent } from '../http/user-agent.ts';
+import type { Request, TargetJob, WriteContext } from '../job-types.ts';
 import { encodeHeader } from './old-scopes.ts';
 
 /**
@@ -15,7 +15,12 @@ export type MakeRequest<R> = (
   make: () => Request,
   /** What makes it another request of the same record, beside its body. */
   keyed?: string,
-) => { request: HttpRequest; content: string };
+) => { request: RecordRequest; content: string };
+
+/** A request, and the record of which no part may be in an error. */
+export interface RecordRequest extends HttpRequest {
+  record: unknown;
+}
 
 /**
  * Prepares `MakeRequest` for one run.
@@ -25,17 +30,17 @@ export function requestMaker<R>(options: {
   runId: string;
   id: (record: R) => string;
   fence: { token: string; scope: string };
-  /** Named to the target. */
-  jobName?: string | undefined;
+  /** The User-Agent. */
+  agent?: Agent | undefined;
   /** The job's own headers of every request. */
   headers?: Record<string, string> | undefined;
 }): MakeRequest<R> {
-  const { runId, id, fence, jobName, headers } = options;
+  const { runId, id, fence, agent, headers } = options;
   const fixedHeaders = {
     accept: 'application/json',
     // To unpack a small answer costs more than it saves.
     'accept-encoding': 'identity',
-    'user-agent': userAgent(jobName),
+    'user-agent': userAgent(agent),
     ...lowerCased(headers),
     'x-fencing-token': fence.token,
     'x-fencing-scope': encodeHeader(fence.scope),
@@ -48,7 +53,7 @@ export function requestMaker<R>(options: {
       const place = request.body === undefined || request.query ? `${wire.method} ${wire.path}\n` : '';
       const content = contentOf(keyed || place, wire.body);
       wire.headers['idempotency-key'] = encodeURIComponent(`${runId}:${id(record)}:${content}`);
-      return { request: wire, content };
+      return { request: { ...wire, record }, content };
     } catch (cause) {
       throw new TargetError('the job could not make a request of the record', { cause, refused: true });
     }
@@ -60,3 +65,11 @@ const contentOf = (place: string, body: string | Uint8Array = '') =>
     ? hash('sha256', place + body)
     : hash('sha256', Buffer.concat([Buffer.from(place), body]))
   ).slice(0, 16);
+
+/** The request that the job makes of a record. @throws where it makes none */
+export function writeOf<R>(job: TargetJob<R>, record: R, context: WriteContext<unknown>): Request {
+  if (!job.write) throw new TypeError('the job has neither target.write nor target.push');
+  const request = job.write(record, context);
+  if (request.method === undefined) throw new TypeError('target.write of the job gave a request without a method');
+  return request;
+}

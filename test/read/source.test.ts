@@ -25,7 +25,7 @@ async function open(handle: (request: IncomingMessage, response: ServerResponse)
   const { signal } = new AbortController();
   const credentials = await openCredentials(secretStoreOf(1), signal);
   const guard = { check() {}, closing: signal, closesInMs: () => 60_000, signal };
-  const shared = { timeoutMs: 60_000, credentials, guard, jobName: job.name };
+  const shared = { timeoutMs: 60_000, credentials, guard, agent: { service: 'shop', job: job.name } };
   const source = stack.use(openSource(job.source, { url: server.url, ...shared }));
   const owned = stack.move();
   return {
@@ -165,7 +165,7 @@ test('A request says what it takes and who sends it.', async () => {
   await server.readAll();
   assert.equal(headers.accept, 'application/json');
   assert.equal(headers['accept-encoding'], 'gzip, br, deflate');
-  assert.equal(headers['user-agent'], userAgent('models'));
+  assert.equal(headers['user-agent'], userAgent({ service: 'shop', job: 'models' }));
 });
 
 const packed: Record<string, [coding: string, pack: (body: string) => Buffer]> = {

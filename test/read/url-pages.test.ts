@@ -8,7 +8,10 @@ import { openListed } from '../support/listed-source.ts';
 const odata = urlPages({ path: '/Products', query: () => ({ $top: 2 }), records: 'value', next: '@odata.nextLink' });
 
 /** A source whose pages name these URLs; `ORIGIN` is its own. */
-async function open(links: unknown[], options: { below?: string; auth?: () => ReturnType<typeof apiKey> } = {}) {
+async function open(
+  links: unknown[],
+  options: { below?: string; job?: { auth: () => ReturnType<typeof apiKey> } } = {},
+) {
   let page = 0;
   const handle: Parameters<typeof openListed>[1] = ({ headers }, response) => {
     const link = links[page];
@@ -54,7 +57,7 @@ test('A URL that leads out of SOURCE_URL is a SourceError, and so is what is no 
 
 test('A key in the query is in no cursor, even where the source repeats it, and in every request once.', async () => {
   await using source = await open(['ORIGIN/Products?api%5Fkey=hunter2&page=2&apikey=1', '/Products?api_key=hunter2'], {
-    auth: () => apiKey({ query: 'api_key', value: 'hunter2' }),
+    job: { auth: () => apiKey({ query: 'api_key', value: 'hunter2' }) },
   });
   const pages = await source.readAll();
   assert.deepEqual(

@@ -10,7 +10,11 @@ import { type OwnSecret, secretStoreOf } from './pipeline.ts';
 export async function listSource(
   list: SourceJob['list'],
   baseUrl: string,
-  { timeoutMs = 60_000, ...own }: { timeoutMs?: number; auth?: SourceJob['auth'] } = {},
+  {
+    timeoutMs = 60_000,
+    job = {},
+    settings = {},
+  }: { timeoutMs?: number; job?: Partial<SourceJob>; settings?: unknown } = {},
 ) {
   await using stack = new AsyncDisposableStack();
   const closing = new AbortController();
@@ -23,7 +27,7 @@ export async function listSource(
   const credentials = await openCredentials(secretStoreOf(1, 2), signal);
   const guard = { check() {}, closing: closing.signal, closesInMs: () => 60_000, signal };
   const source = stack.use(
-    openSource({ auth: own.auth ?? auth, list }, { url: baseUrl, timeoutMs, credentials, guard }),
+    openSource({ auth, list, ...job }, { url: baseUrl, timeoutMs, credentials, settings, guard }),
   );
   const owned = stack.move();
   return {
@@ -44,7 +48,7 @@ export async function listSource(
 export async function openListed(
   list: SourceJob['list'],
   handle: (request: IncomingMessage, response: ServerResponse) => Promise<void> | void,
-  options: { below?: string; timeoutMs?: number; auth?: SourceJob['auth'] } = {},
+  options: { below?: string; timeoutMs?: number; job?: Partial<SourceJob>; settings?: unknown } = {},
 ) {
   await using stack = new AsyncDisposableStack();
   const requests: IncomingMessage[] = [];

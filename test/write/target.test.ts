@@ -41,7 +41,7 @@ async function open(options: {
     refused: options.refused ?? (async () => new Error('not expected')),
   };
   const limits = { timeoutMs: 60_000, concurrency: 50, perSecond: undefined };
-  const server = { url: served.url, credentials, guard, jobName: job.name, ...limits };
+  const server = { url: served.url, credentials, guard, agent: { service: 'shop', job: job.name }, ...limits };
   const { prepare } = stack.use(
     openTarget<Model>(
       { ...shipped, ...(write && { write }) },
@@ -161,7 +161,7 @@ test('A write says what it takes, that its answer should not be packed, and who 
   const headers = target.arrivals[0]?.headers;
   assert.deepEqual(
     [headers?.accept, headers?.['accept-encoding'], headers?.['user-agent']],
-    ['application/json', 'identity', userAgent('models')],
+    ['application/json', 'identity', userAgent({ service: 'shop', job: 'models' })],
   );
 });
 

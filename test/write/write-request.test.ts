@@ -23,11 +23,11 @@ test('A request has the method, the path and the body that the job gave, the fen
     {
       content: digest,
       request: {
-        ...{ method: 'PUT', path: '/items/a', body: JSON.stringify(body) },
+        ...{ method: 'PUT', path: '/items/a', body: JSON.stringify(body), record: { id: 'a/b' } },
         headers: {
           accept: 'application/json',
           'accept-encoding': 'identity',
-          'user-agent': userAgent(undefined),
+          'user-agent': userAgent(),
           'content-type': 'application/json',
           'x-fencing-token': '42',
           'x-fencing-scope': '/locks/a',

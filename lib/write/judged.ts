@@ -1,0 +1,33 @@
+import type { HttpAnswer, HttpRequest } from '../http/client.ts';
+import { answerOf, verdictOf } from '../http/verdict.ts';
+import type { TargetJob } from '../job-types.ts';
+import { MAX_ANSWER_BYTES } from './push.ts';
+
+const VERDICTS = ['written', 'retry', 'refused', 'fenced'] as const;
+type Verdict = (typeof VERDICTS)[number];
+
+/** An answer, and what the job's check says about it. */
+export interface Judged extends HttpAnswer {
+  verdict?: Verdict | undefined;
+}
+
+/** Asks the job's check about each answer, where the job has one. */
+export function judging<R>(
+  http: { send(request: HttpRequest): Promise<HttpAnswer> },
+  job: Pick<TargetJob<R>, 'check'>,
+): { send(request: HttpRequest): Promise<Judged> } {
+  if (!job.check) return http;
+  return {
+    async send(request) {
+      const answer = await http.send(request);
+      const verdict = verdictOf((seen) => job.check?.(seen), answerOf(answer, MAX_ANSWER_BYTES), VERDICTS);
+      return { ...answer, verdict };
+    },
+  };
+}
+
+/** What an answer means by its status; undefined where it is refused, now or for good. */
+export function verdictOfStatus(status: number): Verdict | undefined {
+  if (status === 412) return 'fenced';
+  return status >= 200 && status <= 299 ? 'written' : undefined;
+}
