@@ -9,6 +9,20 @@ export interface AuthServer {
   name: 'source' | 'target';
   /** `SOURCE_URL` or `TARGET_URL`. */
   baseUrl: string;
+  /** Sends a request to another server, with attempts and backoff as to any server. */
+  exchange(url: string, request: Exchange): Promise<Exchanged>;
+}
+
+export interface Exchange {
+  method: string;
+  headers: Record<string, string>;
+  body: string;
+}
+
+export interface Exchanged {
+  status: number;
+  headers: Record<string, string | string[] | undefined>;
+  body: Uint8Array;
 }
 
 /** Signs each attempt of each request. */
@@ -41,3 +55,17 @@ export interface Signed {
 }
 
 export const UNSIGNED: Signed = { headers: {} };
+
+/** Signs nothing. */
+export const NOBODY: Signer = { sign: () => UNSIGNED };
+
+/** A client that gets its tokens by its own credentials (RFC 6749, 4.4). */
+export interface OAuth2Client {
+  tokenUrl: string;
+  clientId: string;
+  clientSecret: string;
+  scope?: string | undefined;
+  audience?: string | undefined;
+  /** Where the client's credentials go: into the Authorization header, or into the body. */
+  clientAuth?: 'basic' | 'body' | undefined;
+}

@@ -35,6 +35,9 @@ export class SecretError extends named('SecretError', 'SECRET') {}
 /** Source, target or etcd refused the credentials of the current secret. */
 export class CredentialsError extends named('CredentialsError', 'CREDENTIALS') {}
 
+/** The token server of source or target did not answer, or with something that is no token. */
+export class TokenError extends named('TokenError', 'TOKEN') {}
+
 /** No etcd endpoint answered in time, or etcd answered with an error. Never a skip: whether the lock is free is unknown. */
 export class LockServiceError extends named('LockServiceError', 'LOCK_SERVICE') {}
 

@@ -2,7 +2,7 @@
 export type { Auth } from './auth.ts';
 export { defineJob } from './define-job.ts';
 export { exactNumber } from './exact-number.ts';
-export { apiKey, auth, basic, bearer } from './http/auth.ts';
+export { apiKey, auth, basic, bearer, oauth2, sigV4 } from './http/auth.ts';
 export type { ExactNumber } from './inexact-number.ts';
 export { instant } from './instant.ts';
 export type {

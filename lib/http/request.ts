@@ -10,7 +10,8 @@ export function withQuery(path: string, query: Query = {}): string {
   const parameters = new URLSearchParams();
   for (const [name, value] of Object.entries(query)) if (value !== undefined) parameters.set(name, String(value));
   if (parameters.size === 0) return path;
-  return `${path}${path.includes('?') ? '&' : '?'}${parameters}`;
+  // A plus means a blank to some servers only; to AWS's signatures it is a plus.
+  return `${path}${path.includes('?') ? '&' : '?'}${parameters.toString().replaceAll('+', '%20')}`;
 }
 
 /**

@@ -1,5 +1,6 @@
-import { type Auth, type AuthServer, type Signer, UNSIGNED } from '../auth.ts';
+import { type Auth, type AuthServer, NOBODY, type Signer } from '../auth.ts';
 import { JobError } from '../errors.ts';
+import type { Exchanging } from './exchange.ts';
 
 /** The part of a job that says how its requests prove who sends them. */
 export interface Authorized {
@@ -10,8 +11,6 @@ export interface Authorized {
 export interface OwnPart {
   own: unknown;
 }
-
-const NOBODY: Signer = { sign: () => UNSIGNED };
 
 /**
  * Asks a job for its authorization at one of its servers.
@@ -39,11 +38,24 @@ export function authOf(
 }
 
 /** Makes the function that gives the signer for a version of the secret. */
-export function signing(job: Authorized, server: AuthServer, settings: unknown): (secret: OwnPart) => Signer {
+export function signing(
+  job: Authorized,
+  server: Exchanging & { baseUrl: string },
+  settings: unknown,
+): (secret: OwnPart) => Signer {
+  const { name, baseUrl } = server;
+  const authServer: AuthServer = {
+    ...{ name, baseUrl },
+    async exchange(url, request) {
+      // Loaded now, because it belongs to a kind that few jobs use.
+      const { exchange } = await import('./exchange.ts');
+      return exchange(url, request, server);
+    },
+  };
   let last: { secret: OwnPart; signer: Signer } | undefined;
   return (secret) => {
     if (last?.secret !== secret) {
-      last = { secret, signer: authOf(job, server.name, secret, settings)?.open(server) ?? NOBODY };
+      last = { secret, signer: authOf(job, name, secret, settings)?.open(authServer) ?? NOBODY };
     }
     return last.signer;
   };

@@ -57,7 +57,7 @@ export function openSource(job: SourceJob, server: SourceServer): Source {
     ...lowerCased(job.headers),
   };
   const pace = createPace({ concurrency: MAX_REQUESTS, perSecond });
-  const signer = signing(job, { name: 'source', baseUrl }, settings);
+  const signer = signing(job, { name: 'source', baseUrl, timeoutMs, guard, identity, throttled }, settings);
   const asking = { name: 'source', credentials, signer, guard, pace, throttled };
   const check = job.check && ((answer: Answer) => job.check?.(answer));
   const json = { send: async (request: HttpRequest) => readJson(await http.send(request), check) };

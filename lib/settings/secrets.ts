@@ -150,9 +150,9 @@ export async function openCredentials(store: SecretStore, signal: AbortSignal): 
     current: () => version.secret,
     async renew(refused, signal, cause) {
       if (renewal && (await renewal) === refused) {
-        throw new CredentialsError(
-          'the credentials were refused, and those of the newest version of the secret as well',
-        );
+        throw new CredentialsError(`${refusal(cause)}, and those of the newest version of the secret as well`, {
+          cause,
+        });
       }
       renewal ??= readNewVersion(signal, cause);
       return renewal;

@@ -83,7 +83,7 @@ export function openTarget<R>(job: TargetJob<R>, writing: Writing<R>, fence: Fen
     // Nothing in the answer to a single request is needed, unless the job looks at it.
     keepBytes: job.push || job.check ? MAX_ANSWER_BYTES : 0,
   });
-  const signer = signing(job, { name: 'target', baseUrl: url }, settings);
+  const signer = signing(job, { name: 'target', baseUrl: url, timeoutMs, guard, identity, throttled }, settings);
   const send = createSend<Judged, TlsSecret & OwnPart>({
     name: 'target',
     http: judging(http, job),

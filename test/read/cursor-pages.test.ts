@@ -37,7 +37,7 @@ test('The cursor goes into the parameter that the job names, beside those of the
     ['a b', null],
   );
   const window = '/items?since=2026-01-01T00%3A00%3A00.000Z&size=2';
-  assert.deepEqual(source.urls(), [window, `${window}&starting_after=a+b`]);
+  assert.deepEqual(source.urls(), [window, `${window}&starting_after=a%20b`]);
 });
 
 test('A cursor that is missing, null, empty or false ends the list.', async () => {
