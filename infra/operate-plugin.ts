@@ -2,25 +2,24 @@ import type { LambdaClientConfig } from '@aws-sdk/client-lambda';
 import type { Control } from '../lib/event.ts';
 import { backfill } from './operate/backfill.ts';
 import { commands, RESETTABLE } from './operate/commands.ts';
-import { connect } from './operate/functions.ts';
-import { connectLocal } from './operate/local-functions.ts';
+import { deployedJobs, type Jobs, localJobs } from './operate/jobs.ts';
 import { type BackfillOptions, readBackfillOptions, readInstant } from './operate/options.ts';
 import { createProgress } from './operate/progress.ts';
-import { Refusal } from './operate/refusal.ts';
 import { type Rest, resumeCommand, type Where } from './operate/resume-command.ts';
+import { showStatus } from './operate/show-status.ts';
 import { describeSkippedReset, describeStatus } from './operate/status.ts';
 import { cut } from './operate/windows.ts';
+import { readStageConfig } from './stage/stage-config.ts';
+import { chooseJob } from './terminal/choose-job.ts';
 import { onInterrupt } from './terminal/interrupt.ts';
 import { linePrinter } from './terminal/print-lines.ts';
+import { Refusal } from './terminal/refusal.ts';
 
 /** The parts of osls that are used here; it has no types of its own. */
 interface Serverless {
   serviceDir: string;
-  service: {
-    getFunction(name: string): { name: string };
-    custom: { config: { environment: { SHARDS?: string } } };
-  };
-  getProvider(name: 'aws'): { getAwsSdkV3Config(): Promise<LambdaClientConfig> };
+  service: { getFunction(name: string): { name: string } };
+  getProvider(name: 'aws'): { getAwsSdkV3Config(): Promise<LambdaClientConfig>; getStage(): string };
   classes: { Error: new (message: string, code: string) => Error };
 }
 
@@ -39,17 +38,28 @@ const AWS_CLIENT_TIMEOUT_MS = String(16 * 60_000);
 export default function operatePlugin(serverless: Serverless, options: Options, { writeText, progress }: Writers) {
   const print = linePrinter(writeText);
 
-  async function connectFunctions() {
-    if (options.local) return await connectLocal(serverless.serviceDir, options.stage);
+  async function connectJobs(): Promise<Jobs> {
+    if (options.local) return await localJobs(serverless.serviceDir, options.stage);
     process.env.AWS_CLIENT_TIMEOUT ??= AWS_CLIENT_TIMEOUT_MS;
-    const config = await serverless.getProvider('aws').getAwsSdkV3Config();
-    return await connect(config, (name) => serverless.service.getFunction(name).name);
+    const [{ jobs }, config] = await Promise.all([readStage(), serverless.getProvider('aws').getAwsSdkV3Config()]);
+    const names = jobs.map(({ job }) => job);
+    return await deployedJobs(names, config, (name) => serverless.service.getFunction(name).name);
+  }
+
+  const readStage = () => readStageConfig(serverless.getProvider('aws').getStage(), serverless.serviceDir);
+
+  /** The functions of the job that the command is about. */
+  async function connectJob() {
+    const jobs = await connectJobs();
+    const job = chooseJob(jobs.names, options.job);
+    return { job, ...jobs.of(job) };
   }
 
   async function runBackfill() {
-    const shards = Number(serverless.service.custom.config.environment.SHARDS ?? 1);
+    const { job, backfill: invoke } = await connectJob();
+    const { jobs } = await readStage();
+    const shards = jobs.find((one) => one.job === job)?.shards ?? 1;
     const request = readBackfillOptions(options, new Date(), shards);
-    const { backfill: invoke } = await connectFunctions();
     const howToResume = (rest: Rest) => ['to continue:', `  ${resumeCommand(request, rest, options)}`];
     const stop = new AbortController();
     onInterrupt(() => {
@@ -74,12 +84,17 @@ export default function operatePlugin(serverless: Serverless, options: Options, 
   }
 
   async function runControl(event: Control) {
-    const { control } = await connectFunctions();
+    const { control } = await connectJob();
     const status = await control(event);
     print(options.json ? JSON.stringify(status, null, 2).split('\n') : describeStatus(status));
     const skipped = describeSkippedReset(status);
     if (skipped)
       throw new Refusal(`${skipped}; try again when the lock is free ("serverless pause" stops further ticks)`);
+  }
+
+  async function runStatus() {
+    if (options.job !== undefined) return await runControl({ action: 'status' });
+    await showStatus(await connectJobs(), options.json ?? false, print);
   }
 
   const runPause = () => {
@@ -109,7 +124,7 @@ export default function operatePlugin(serverless: Serverless, options: Options, 
     commands,
     hooks: {
       'backfill:run': withoutStack(runBackfill),
-      'status:run': withoutStack(() => runControl({ action: 'status' })),
+      'status:run': withoutStack(runStatus),
       'pause:run': withoutStack(async () => runPause()),
       'resume:run': withoutStack(() => runControl({ action: 'resume' })),
       'reset:run': withoutStack(async () => runReset()),

@@ -3,33 +3,54 @@ import { copyFile, cp, mkdir, readdir, readFile, symlink, writeFile } from 'node
 import { dirname, join, resolve, sep } from 'node:path';
 import { promisify } from 'node:util';
 import { unzipSync } from 'fflate';
+import { JOBS_FOLDER } from '../stage/job-files.ts';
+import { serviceName } from '../stage/service-name.ts';
 
 const root = join(import.meta.dirname, '../..');
 
+/** What may stand in a service directory instead of the project's own. */
+export interface Parts {
+  /** A folder of jobs, instead of `functions/jobs`. */
+  jobs?: string;
+  /** A folder of stage files, instead of `infra/config`. */
+  config?: string;
+  /** Another name of the service. */
+  service?: string;
+}
+
 /**
- * Packages the functions inside `folder` and returns the path of the zip, which is byte for byte the one that `serverless
- * deploy` uploads. It is the same for every stage.
+ * Packages the functions of a service directory and returns the path of the zip, which is byte for byte the one that
+ * `serverless deploy` uploads. It is the same for every stage.
  * @throws Error with the command's output if packaging fails
  */
-export async function artifact(folder: string): Promise<string> {
-  const serviceDir = await serviceFolder(folder);
-  await serverless(serviceDir, ['package']);
-  return join(serviceDir, '.serverless/solotick.zip');
+export async function artifact(serviceDir: string, stage?: string): Promise<string> {
+  await serverless(serviceDir, ['package', ...(stage === undefined ? [] : ['--stage', stage])]);
+  return join(serviceDir, '.serverless', `${await serviceName(serviceDir)}.zip`);
 }
 
 /**
  * Makes a service directory inside `folder`, so that several osls can run at a time without touching each other's output.
- * It has links to the project, except for the stages' files: those are copies that tests can change.
+ * It has links to the project, except for the jobs, the stages' files and what names them: those are copies that tests can
+ * change.
  */
-export async function serviceFolder(folder: string): Promise<string> {
+export async function serviceFolder(folder: string, parts: Parts = {}): Promise<string> {
+  const { jobs = join(root, JOBS_FOLDER), config = join(root, 'infra/config'), service } = parts;
   const serviceDir = join(folder, 'service');
   await mkdir(join(serviceDir, 'infra'), { recursive: true });
-  await cp(join(root, 'infra/config'), join(serviceDir, 'infra/config'), { recursive: true });
+  await mkdir(join(serviceDir, JOBS_FOLDER), { recursive: true });
+  await cp(config, join(serviceDir, 'infra/config'), { recursive: true });
   // osls does not accept a link as its configuration file.
-  await copyFile(join(root, 'serverless.yml'), join(serviceDir, 'serverless.yml'));
+  const yaml = await readFile(join(root, 'serverless.yml'), 'utf8');
+  const named = service === undefined ? yaml : yaml.replace(/^service:.*$/m, `service: ${service}`);
+  await writeFile(join(serviceDir, 'serverless.yml'), named);
+  // Copies, because what they import from `./jobs` has to be in this folder.
+  for (const name of await readdir(join(root, 'functions')))
+    if (name.endsWith('.ts')) await copyFile(join(root, 'functions', name), join(serviceDir, 'functions', name));
   const infra = (await readdir(join(root, 'infra'))).filter((name) => name !== 'config');
-  for (const path of ['package.json', 'node_modules', ...infra.map((name) => `infra/${name}`)])
+  for (const path of ['package.json', 'node_modules', 'lib', ...infra.map((name) => `infra/${name}`)])
     await symlink(join(root, path), join(serviceDir, path));
+  for (const name of await readdir(jobs))
+    if (name.endsWith('.ts')) await symlink(join(jobs, name), join(serviceDir, JOBS_FOLDER, name));
   return serviceDir;
 }
 

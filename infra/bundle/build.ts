@@ -8,19 +8,21 @@ import { thirdPartyLicences } from './licences.ts';
 const root = join(import.meta.dirname, '../..');
 
 /**
- * Empties `outDir` and bundles the functions into it: the files that are deployed, run locally and tested. The same sources
- * give the same bytes. The licences of the bundled packages come with them.
+ * Empties `outDir` and bundles the functions into it: the files that are deployed, run locally and tested. Each job of the
+ * project becomes a chunk of its own, so a function loads only its own job. The same sources give the same bytes. The licences
+ * of the bundled packages come with them.
+ * @param project the folder with `functions`
  * @returns esbuild's description of the result
  * @throws Error where a bundled package has a licence that infra/bundle/licences.ts does not allow
  */
-export async function build({ outDir }: { outDir: string }): Promise<Metafile> {
+export async function build({ outDir, project = root }: { outDir: string; project?: string }): Promise<Metafile> {
   await rm(outDir, { recursive: true, force: true });
   await mkdir(outDir, { recursive: true });
   // Without this package.json, Lambda would load .js files as CommonJS.
   await writeFile(join(outDir, 'package.json'), '{"type":"module"}\n');
   const { metafile } = await bundle({
     absWorkingDir: root,
-    entryPoints: ['sync', 'backfill', 'control'].map((name) => `functions/${name}.ts`),
+    entryPoints: ['sync', 'backfill', 'control'].map((out) => ({ in: join(project, `functions/${out}.ts`), out })),
     outdir: outDir,
     chunkNames: 'chunks/[name]-[hash]',
     bundle: true,

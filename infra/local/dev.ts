@@ -1,31 +1,35 @@
 import { join } from 'node:path';
-import { parseArgs } from 'node:util';
-import { readDotenv } from '../stage/dotenv.ts';
-import { every, parseInterval, parseSchedule } from '../stage/schedule.ts';
+import { every, parseSchedule } from '../stage/schedule.ts';
 import { announce } from '../terminal/announce.ts';
 import { onInterrupt } from '../terminal/interrupt.ts';
 import { complain, say } from '../terminal/print-lines.ts';
 import { shellWord } from '../terminal/shell-word.ts';
-import { startCloud } from './cloud.ts';
+import { type LocalCloud, startCloud } from './cloud.ts';
+import { type DevOptions, readDevOptions } from './dev-options.ts';
+import { type JobCloud, startJobCloud } from './job-cloud.ts';
 import { readable } from './log-line.ts';
+import { serviceDirectory } from './service-directory.ts';
 import { sendTicks } from './ticks.ts';
-
-const USAGE = 'usage: npm run dev [-- --stage <stage>] [--every 10s]';
 
 /** The time that a running invocation has to save and unlock after Ctrl-C. */
 const DRAIN_MS = 30_000;
 
-function readArgs() {
-  try {
-    const { values } = parseArgs({ options: { stage: { type: 'string', default: 'dev' }, every: { type: 'string' } } });
-    return { stage: values.stage, everyMs: values.every === undefined ? undefined : parseInterval(values.every) };
-  } catch (error) {
-    complain([(error as Error).message, USAGE]);
-    process.exit(1);
-  }
+const root = join(import.meta.dirname, '../..');
+
+function giveUp(error: Error): never {
+  complain(error.message.split('\n'));
+  process.exit(1);
 }
 
-const { stage, everyMs } = readArgs();
+/** The job's functions, and the demo's APIs if it has no others. */
+async function startDev(own: AsyncDisposableStack, options: DevOptions): Promise<JobCloud & Partial<LocalCloud>> {
+  const { service, stage, config, env, secret } = options;
+  const hear = { onProgress: say, onLog: (name: string, line: string) => say(readable(name, line)) };
+  if (secret === undefined) return own.use(await startCloud({ stage, project: {}, env, ...hear }));
+  const { path: serviceDir } = own.use(await serviceDirectory());
+  return own.use(await startJobCloud({ serviceDir, service, stage, config, secret, env, ...hear }));
+}
+
 const stop = new AbortController();
 let starting = true;
 onInterrupt(() => {
@@ -35,28 +39,19 @@ onInterrupt(() => {
   stop.abort();
 });
 
-// `.env` overrides the stage's settings and the local addresses, with three exceptions: `--stage` names the stage, its file has
-// the number of shards, and a profile, which is for `invoke local`, would keep the SDK from using the local credentials.
-const {
-  STAGE: _stage,
-  SHARDS: _shards,
-  AWS_PROFILE: _profile,
-  ...env
-} = readDotenv(join(import.meta.dirname, '../..'), say);
-await using cloud = await startCloud({
-  ...{ stage, env },
-  onProgress: say,
-  onLog: (name, line) => say(readable(name, line)),
-}).catch((error: Error) => {
-  complain(error.message.split('\n'));
-  process.exit(1);
-});
+const options = await readDevOptions(root, process.argv.slice(2)).catch(giveUp);
+const { stage, config, env, everyMs } = options;
+await using own = new AsyncDisposableStack();
+const cloud = await startDev(own, options).catch(giveUp);
 // npm runs scripts in the folder of the project.
-announce(process.cwd(), { url: cloud.lambdaUrl, stage });
+announce(process.cwd(), { url: cloud.lambdaUrl, stage, jobs: [config.job] });
 starting = false;
 
-const { functions, config, etcd } = cloud;
-const [sourceUrl, targetUrl] = [env.SOURCE_URL ?? cloud.source.url, env.TARGET_URL ?? cloud.target.url];
+const { functions, etcd } = cloud;
+const [sourceUrl, targetUrl] = (['source', 'target'] as const).map((side) => {
+  const name = `${side.toUpperCase()}_URL`;
+  return env[name] ?? cloud[side]?.url ?? config.settings[name];
+});
 const endpoints = env.ETCD_ENDPOINTS ?? etcd.endpoints.join(',');
 const start = new Date();
 const schedule = everyMs
@@ -67,12 +62,14 @@ const parts = Array.from({ length: config.shards }, (_, index) =>
 );
 const curl = (name: string, event: unknown) =>
   `  curl -d ${shellWord(JSON.stringify(event))} ${cloud.lambdaUrl}/2015-03-31/functions/${name}/invocations`;
+// Of a source that is not the demo's we know no record yet; a rehearsal names some.
+const [known] = cloud.records ?? [];
 say([
-  `source ${sourceUrl}, target ${targetUrl}, etcd ${endpoints}`,
+  `job ${config.job}: source ${sourceUrl}, target ${targetUrl}, etcd ${endpoints}`,
   `ticks: ${everyMs ? `every ${everyMs / 1000} s` : `${config.schedule.expression}, ${config.schedule.timezone}`}`,
   'by hand:',
   curl('sync', { ...parts[0] }),
-  curl('backfill', { ids: [cloud.records[0]?.id], ...parts[0] }),
+  curl('backfill', { ...(known ? { ids: [known.id] } : { dryRun: true }), ...parts[0] }),
   curl('control', { action: 'status' }),
   'to hold the lock, from another terminal:',
   `  ${[etcd.etcdctlPath, `--endpoints=${endpoints}`, 'lock', cloud.lockKey].map(shellWord).join(' ')}`,

@@ -1,10 +1,10 @@
 import { randomUUID } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Lines } from '../terminal/print-lines.ts';
+import { Refusal } from '../terminal/refusal.ts';
 import type { Functions } from './functions.ts';
 import type { BackfillRequest } from './options.ts';
 import type { Progress } from './progress.ts';
-import { Refusal } from './refusal.ts';
 import type { Rest } from './resume-command.ts';
 import { cut, type Part } from './windows.ts';
 

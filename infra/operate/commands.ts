@@ -10,6 +10,7 @@ const boolean = (usage: string) => ({ usage, type: 'boolean' });
 
 const local = { local: boolean('Invoke the functions of a running "npm run dev"') };
 const json = { json: boolean("Print the function's answer as JSON") };
+const job = { job: string('The job; it may be left out where there is one') };
 
 /** The commands for operators, as osls declares commands and prints their help. */
 export const commands = {
@@ -27,26 +28,28 @@ export const commands = {
       concurrency: string('The most writes in flight'),
       resume: string('Continue an interrupted backfill; its last line is the command to use'),
       shard: string('Start with this shard, if the job runs in shards'),
+      ...job,
       ...local,
     },
   },
   status: {
-    usage: 'Show who holds the lock, the last run, and what remains to be done',
+    usage: 'Show who holds the lock, the last run, and what remains to be done; of all jobs in one table, or of one',
     lifecycleEvents: ['run'],
-    options: { ...json, ...local },
+    options: { job: string('The job to show more of'), ...json, ...local },
   },
   pause: {
     usage: 'Make the timer skip its ticks until "serverless resume"',
     lifecycleEvents: ['run'],
-    options: { note: string('The reason, which "serverless status" shows'), ...json, ...local },
+    options: { note: string('The reason, which "serverless status" shows'), ...job, ...json, ...local },
   },
-  resume: { usage: 'End a pause', lifecycleEvents: ['run'], options: { ...json, ...local } },
+  resume: { usage: 'End a pause', lifecycleEvents: ['run'], options: { ...job, ...json, ...local } },
   reset: {
     usage: 'Reset a part of the saved state',
     lifecycleEvents: ['run'],
     options: {
       what: { ...string(`What to reset: ${RESETTABLE.join(', ')}`), required: true },
       to: string('With --what watermark: the time from which the next tick reads; otherwise, it reads everything'),
+      ...job,
       ...json,
       ...local,
     },

@@ -1,6 +1,6 @@
 import * as v from 'valibot';
 import { settingsTable } from '../../lib/settings/config.ts';
-import { Refusal } from './refusal.ts';
+import { Refusal } from '../terminal/refusal.ts';
 import type { Part, Range } from './windows.ts';
 
 /** The options of the backfill command as osls passes them on. */

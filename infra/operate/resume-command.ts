@@ -11,11 +11,12 @@ export interface Rest {
   waitSeconds?: number;
 }
 
-/** The options that choose the deployment. */
+/** The options that choose the deployment and the job. */
 export interface Where {
   stage?: string;
   region?: string;
   'aws-profile'?: string;
+  job?: string;
   local?: boolean;
 }
 
@@ -27,6 +28,7 @@ export function resumeCommand(request: BackfillRequest, rest: Rest, where: Where
     ['stage', where.stage],
     ['region', where.region],
     ['aws-profile', where['aws-profile']],
+    ['job', where.job],
     ['local', where.local || undefined],
     ['since', part.since],
     // The end of the last window: all windows from the rest on are still to be copied.

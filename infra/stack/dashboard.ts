@@ -1,29 +1,69 @@
+import { fill } from './fill.ts';
+import type { JobValues } from './job-values.ts';
 import type { Resources } from './resources.ts';
+import { template } from './template.ts';
 
 interface Widget {
   type: string;
-  properties: { alarms?: string[] };
+  x: number;
+  y?: number;
+  width: number;
+  height: number;
+  properties: Record<string, unknown>;
+}
+
+interface Template {
+  Resources: Resources;
+  Headings: Widget[];
+  Row: Widget[];
+  Log: Widget;
 }
 
 const ARN_OF_ALARM = `arn:\${AWS::Partition}:cloudwatch:\${AWS::Region}:\${AWS::AccountId}:alarm:`;
 
 /** CloudWatch shows a hundred alarms in one widget. */
 const MAX_ALARMS = 100;
+const ALARMS_IN_A_LINE = 12;
 
-/**
- * Adds the template's alarms to the dashboard of infra/stack/dashboard.yml, and turns its body into the JSON text that
- * CloudWatch expects.
- * @param resources changed in place
- */
-export function writeDashboard(resources: Resources): void {
-  const properties = resources.Dashboard?.Properties;
-  if (!properties) return;
+/** Returns the dashboard with the alarms among `resources` and a row for each job that asks for one; nothing if none does. */
+export async function dashboard(jobs: JobValues[], resources: Resources): Promise<Resources> {
+  const shown = jobs.filter((job) => job.dashboard);
+  const [first] = shown;
+  if (!first) return {};
+  const { Resources: parts, Headings: headings, Row: row, Log: log } = await template<Template>('dashboard.yml');
+  const sources = shown.map(({ prefix }) => `SOURCE '/aws/lambda/${prefix}-sync'`).join(' | ');
+  const lines = [
+    ...alarmLines(resources),
+    headings,
+    ...shown.map((values) => fill(row, values)),
+    [fill(log, { sources })],
+  ];
+  const { service, stage } = first;
+  const made = fill(parts, { service, stage, widgets: stacked(lines) });
+  const { Properties: properties } = made.Dashboard!;
+  properties.DashboardBody = { 'Fn::Sub': JSON.stringify(properties.DashboardBody) };
+  return made;
+}
+
+/** The state of all alarms, in as few widgets as they fit into. */
+function alarmLines(resources: Resources): Widget[][] {
   const alarms = Object.values(resources).filter(({ Type: type }) => type === 'AWS::CloudWatch::Alarm');
-  const body = properties.DashboardBody as { widgets: Widget[] };
-  const widgets = body.widgets.flatMap((widget) => {
-    if (widget.type !== 'alarm') return [widget];
-    const arns = alarms.slice(0, MAX_ALARMS).map((alarm) => ARN_OF_ALARM + alarm.Properties.AlarmName);
-    return arns.length === 0 ? [] : [{ ...widget, properties: { ...widget.properties, alarms: arns } }];
+  const arns = alarms.map((alarm) => ARN_OF_ALARM + alarm.Properties.AlarmName);
+  const groups = Array.from({ length: Math.ceil(arns.length / MAX_ALARMS) }, (_, index) =>
+    arns.slice(index * MAX_ALARMS, (index + 1) * MAX_ALARMS),
+  );
+  return groups.map((group) => {
+    const height = 1 + Math.ceil(group.length / ALARMS_IN_A_LINE);
+    return [{ type: 'alarm', x: 0, width: 24, height, properties: { title: 'Alarms', alarms: group } }];
   });
-  properties.DashboardBody = { 'Fn::Sub': JSON.stringify({ ...body, widgets }) };
+}
+
+/** Puts each line of widgets below the one before. */
+function stacked(lines: Widget[][]): Widget[] {
+  let y = 0;
+  return lines.flatMap((line) => {
+    const placed = line.map((widget) => ({ ...widget, y }));
+    y += Math.max(...line.map(({ height }) => height));
+    return placed;
+  });
 }

@@ -1,20 +1,16 @@
 import { alarmMinutes } from '../stage/alarm-minutes.ts';
-import type { StageConfig } from '../stage/stage-config.ts';
+import type { JobConfig } from '../stage/job-config.ts';
 import type { Resource, Resources } from './resources.ts';
 
 interface Policy {
   PolicyName: string;
 }
 
-/** Removes from the template what the stage's file does not ask for. @param resources changed in place */
-export function leaveOut(resources: Resources, config: StageConfig): void {
-  const { vpc, alarms, alarmAddress, dashboard, secretKeyArn, settings } = config;
+/** Removes from the template of a job what the stage's file does not ask for. @param resources changed in place */
+export function leaveOut(resources: Resources, config: JobConfig): void {
+  const { vpc, alarms, secretKeyArn, settings } = config;
   const unwanted = (name: string, { Type: type }: Resource) =>
-    (type === 'AWS::CloudWatch::Alarm' && !alarms) ||
-    (name === 'NoSuccessAlarm' && alarmMinutes(config) === 0) ||
-    (name.startsWith('Alarm') && alarmAddress === undefined) ||
-    (name.startsWith('SecretsEndpoint') && vpc?.secretsEndpoint === undefined) ||
-    (name === 'Dashboard' && !dashboard);
+    type === 'AWS::CloudWatch::Alarm' && (!alarms || (name === 'NoSuccessAlarm' && alarmMinutes(config) === 0));
   for (const [name, resource] of Object.entries(resources)) if (unwanted(name, resource)) delete resources[name];
 
   const needed: Record<string, boolean> = {

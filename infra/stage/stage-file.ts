@@ -1,5 +1,4 @@
 import * as v from 'valibot';
-import { settingsTable } from '../../lib/settings/config.ts';
 
 const text = v.pipe(v.string('must be text'), v.nonEmpty('must not be empty'));
 const yesOrNo = v.boolean('must be true or false');
@@ -26,19 +25,8 @@ const RETENTIONS = [1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 73
 /** A CloudWatch alarm looks back a week at most. */
 export const MAX_ALARM_MINUTES = 7 * 24 * 60;
 
-// These come from elsewhere: the stage's name, `secretId`, `shards`, and the queue in the template.
-const {
-  STAGE: _stage,
-  SERVICE: _service,
-  SECRET_ID: _secretId,
-  SHARDS: _shards,
-  DEAD_LETTER_QUEUE_URL: _deadLetterQueueUrl,
-  ...settings
-} = settingsTable;
-
-/** Every key of `infra/config/<stage>.yml`. */
-export const stageFile = v.strictObject({
-  schedule: v.strictObject({
+const schedule = v.strictObject(
+  {
     expression: v.pipe(
       text,
       v.regex(
@@ -46,22 +34,21 @@ export const stageFile = v.strictObject({
         'must be an expression of EventBridge Scheduler: rate(15 minutes), or cron(…) with six fields',
       ),
     ),
-    timezone: v.pipe(text, v.check(isTimeZone, 'must be a time zone of the IANA database, such as Europe/Berlin')),
-    enabled: yesOrNo,
-    flexibleWindowMinutes: wholeNumber(0, 1440),
-  }),
-  // CloudFormation takes 500 resources, and each shard needs a schedule and an alarm.
-  shards: wholeNumber(1, 200),
-  secretId: v.pipe(text, v.regex(/^[\w/+=.@-]+$/, 'must be the name of a secret, not its ARN')),
-  secretKeyArn: v.optional(
-    v.pipe(
-      text,
-      v.regex(/^arn:[\w-]+:kms:[\w-]+:\d{12}:key\/[\w-]+$/, 'must be the ARN of a KMS key, not of an alias'),
+    timezone: v.optional(
+      v.pipe(text, v.check(isTimeZone, 'must be a time zone of the IANA database, such as Europe/Berlin')),
+      'UTC',
     ),
-  ),
-  memoryMb: wholeNumber(128, 10_240),
-  timeoutSeconds: wholeNumber(1, 900),
-  logRetentionDays: v.picklist(RETENTIONS, `must be one of ${RETENTIONS.join(', ')}`),
+    enabled: v.optional(yesOrNo, true),
+    flexibleWindowMinutes: v.optional(wholeNumber(0, 1440), 0),
+  },
+  'must have an expression, such as expression: rate(15 minutes)',
+);
+
+/** The keys that may stand at the top, for all jobs, and in a job's block, for that job alone. */
+const shared = {
+  memoryMb: v.optional(wholeNumber(128, 10_240)),
+  timeoutSeconds: v.optional(wholeNumber(1, 900)),
+  logRetentionDays: v.optional(v.picklist(RETENTIONS, `must be one of ${RETENTIONS.join(', ')}`)),
   vpc: v.optional(
     v.strictObject({
       subnetIds: idsOf('subnet'),
@@ -69,19 +56,52 @@ export const stageFile = v.strictObject({
       secretsEndpoint: v.optional(v.strictObject({ vpcId: idOf('vpc') })),
     }),
   ),
-  alarms: yesOrNo,
+  secretKeyArn: v.optional(
+    v.pipe(
+      text,
+      v.regex(/^arn:[\w-]+:kms:[\w-]+:\d{12}:key\/[\w-]+$/, 'must be the ARN of a KMS key, not of an alias'),
+    ),
+  ),
+  alarms: v.optional(yesOrNo),
   alarmAddress: v.optional(v.pipe(text, v.email('must be an e-mail address'))),
-  alarmWithoutSuccessMinutes: wholeNumber(0, MAX_ALARM_MINUTES),
-  dashboard: yesOrNo,
-  settings: v.strictObject(settings),
-});
+  alarmWithoutSuccessMinutes: v.optional(wholeNumber(0, MAX_ALARM_MINUTES)),
+  dashboard: v.optional(yesOrNo),
+  // Checked with the defaults and the job's own ones: infra/stage/job-settings.ts.
+  settings: v.optional(v.record(v.string(), v.string('must be text'), 'must be a list of names and values')),
+};
+
+const job = v.strictObject(
+  {
+    schedule,
+    secretId: v.pipe(text, v.regex(/^[\w/+=.@-]+$/, 'must be the name of a secret, not its ARN')),
+    // CloudFormation takes 500 resources, and each shard needs a schedule and an alarm.
+    shards: v.optional(wholeNumber(1, 200), 1),
+    ...shared,
+  },
+  'must be a block with schedule and secretId',
+);
+
+/** Every key of `infra/config/<stage>.yml`. */
+export const stageFile = v.strictObject(
+  {
+    ...shared,
+    jobs: v.pipe(
+      v.record(v.string(), job, 'must have a block for each job'),
+      v.check((jobs) => Object.keys(jobs).length > 0, 'is empty: a stage needs at least one job'),
+    ),
+  },
+  'must have keys, such as jobs',
+);
 
 /** A stage's file in which every key is valid by itself. */
 export type StageFile = v.InferOutput<typeof stageFile>;
 
+/** A job's block. */
+export type JobBlock = v.InferOutput<typeof job>;
+
 /** Names the key and what is wrong with it. */
 export function describeFault(issue: v.InferIssue<typeof stageFile>): string {
-  const key = v.getDotPath(issue);
+  const key = v.getDotPath(issue) ?? 'the file';
   if (issue.expected === 'never') return `${key} is not a known key`;
   if (issue.received === 'undefined') return `${key} is missing`;
   return `${key} ${issue.message}`;

@@ -3,10 +3,11 @@ import { join } from 'node:path';
 
 const FILE = '.solotick-dev.json';
 
-/** A running `npm run dev`: the address of its Invoke API, and its stage. */
+/** A running `npm run dev`: the address of its Invoke API, its stage and its jobs. */
 export interface Announcement {
   url: string;
   stage: string;
+  jobs: string[];
 }
 
 /**

@@ -92,7 +92,7 @@ export function secretStore(secretId: string, job: OwnSecret): SecretStore {
   };
 }
 
-async function parseSecret(secretId: string, json: string | undefined, job: OwnSecret): Promise<Secret> {
+export async function parseSecret(secretId: string, json: string | undefined, job: OwnSecret): Promise<Secret> {
   let value: unknown;
   try {
     value = JSON.parse(json ?? '');

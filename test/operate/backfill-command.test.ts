@@ -3,9 +3,9 @@ import { test } from 'node:test';
 import { backfill } from '../../infra/operate/backfill.ts';
 import { type BackfillOptions, readBackfillOptions } from '../../infra/operate/options.ts';
 import { createProgress, formatDuration } from '../../infra/operate/progress.ts';
-import { Refusal } from '../../infra/operate/refusal.ts';
 import { resumeCommand } from '../../infra/operate/resume-command.ts';
 import { cut } from '../../infra/operate/windows.ts';
+import { Refusal } from '../../infra/terminal/refusal.ts';
 import { newReport } from '../../lib/report.ts';
 import type { Result } from '../../lib/run/result.ts';
 

@@ -24,7 +24,7 @@ before(async () => {
   serviceDir = await serviceFolder(folder);
   // The function's time-out is 300 s, so a run starts no new work after 5 s.
   cloud = await startCloud({ stage: 'dev', env: { DEADLINE_RESERVE_SECONDS: '295' } });
-  announce(serviceDir, { url: cloud.lambdaUrl, stage: 'dev' });
+  announce(serviceDir, { url: cloud.lambdaUrl, stage: 'dev', jobs: ['models'] });
 });
 after(async () => {
   await cloud?.[Symbol.asyncDispose]();

@@ -10,12 +10,12 @@ import { serve } from '../../infra/local/serve.ts';
 import { backfill } from '../../infra/operate/backfill.ts';
 import { readBackfillOptions } from '../../infra/operate/options.ts';
 import { createProgress } from '../../infra/operate/progress.ts';
-import { Refusal } from '../../infra/operate/refusal.ts';
 import { idsOption, resumeCommand } from '../../infra/operate/resume-command.ts';
 import operatePlugin from '../../infra/operate-plugin.ts';
 import { announce } from '../../infra/terminal/announce.ts';
 import { linePrinter } from '../../infra/terminal/print-lines.ts';
 import { printable } from '../../infra/terminal/printable.ts';
+import { Refusal } from '../../infra/terminal/refusal.ts';
 import { shellWord } from '../../infra/terminal/shell-word.ts';
 import { newReport } from '../../lib/report.ts';
 import type { Result } from '../../lib/run/result.ts';
@@ -137,7 +137,7 @@ test('Whatever the functions answer, status and backfill print no command for th
     response.setHeader('content-type', 'application/json');
     response.end(JSON.stringify(request.url?.includes('/control/') ? { ...status, at } : result));
   });
-  announce(folder, { url: lambda.url, stage: 'dev' });
+  announce(folder, { url: lambda.url, stage: 'dev', jobs: ['models'] });
   /** What a command prints. */
   const printed = async (command: 'status:run' | 'backfill:run', options: object) => {
     const lines: string[] = [];

@@ -10,6 +10,7 @@ import { newReport } from '../../lib/report.ts';
 import { createMetrics, type Observed } from '../../lib/run/metrics.ts';
 import type { Result } from '../../lib/run/result.ts';
 import type { State } from '../../lib/state/state.ts';
+import { testProject } from '../support/project/project.ts';
 
 let folder: string;
 before(async () => {
@@ -62,7 +63,7 @@ async function packaged(
 }
 
 async function compile(changes: [line: string, instead: string][], inside: string) {
-  const serviceDir = await serviceFolder(inside);
+  const serviceDir = await serviceFolder(inside, testProject);
   const file = join(serviceDir, 'infra/config/dev.yml');
   let yaml = await readFile(file, 'utf8');
   for (const [line, instead] of changes) {
@@ -94,7 +95,7 @@ test('Every alarm exists, says what to do, and notifies nobody without an addres
   const alarms = alarmsOf(resources);
   assert.deepEqual(
     alarms.map(([, { AlarmName }]) => AlarmName),
-    ALARMS.map((name) => `solotick-dev-${name}`),
+    ALARMS.map((name) => `solotick-dev-models-${name}`),
   );
   for (const [, alarm] of alarms) {
     assert.ok(alarm.AlarmDescription.length > 80, alarm.AlarmName);
@@ -109,8 +110,8 @@ test('Every alarm exists, says what to do, and notifies nobody without an addres
 test('Only the no-success alarm goes off for missing data, and it does so after exactly the time in the file.', async () => {
   const { resources } = await packaged();
   for (const [name, { TreatMissingData }] of alarmsOf(resources))
-    assert.equal(TreatMissingData, name === 'NoSuccessAlarm' ? 'breaching' : 'notBreaching');
-  const alarm = resources.NoSuccessAlarm!.Properties as unknown as Alarm;
+    assert.equal(TreatMissingData, name === 'ModelsNoSuccessAlarm' ? 'breaching' : 'notBreaching');
+  const alarm = resources.ModelsNoSuccessAlarm!.Properties as unknown as Alarm;
   const [filled, success] = alarm.Metrics!;
   assert.equal(filled!.Expression, 'FILL(success, 0)');
   const { Period, Stat, Metric } = success!.MetricStat!;
@@ -118,7 +119,7 @@ test('Only the no-success alarm goes off for missing data, and it does so after 
   assert.deepEqual([alarm.ComparisonOperator, alarm.Threshold], ['LessThanThreshold', 1]);
   // Without DatapointsToAlarm, all periods must be without a success.
   assert.equal(Period * alarm.EvaluationPeriods, 45 * 60);
-  assert.equal(resources.NoSuccessAlarm!.Properties.DatapointsToAlarm, undefined);
+  assert.equal(resources.ModelsNoSuccessAlarm!.Properties.DatapointsToAlarm, undefined);
 });
 
 test('Thresholds follow the time-out, the reserve, the skips before a warning and the interval in the file.', async () => {
@@ -128,7 +129,7 @@ test('Thresholds follow the time-out, the reserve, the skips before a warning an
     ['timeoutSeconds: 300', 'timeoutSeconds: 600'],
     ['expression: rate(15 minutes)', 'expression: rate(30 minutes)'],
   );
-  const of = (name: string) => resources[name]!.Properties as unknown as Alarm;
+  const of = (name: string) => resources[`Models${name}`]!.Properties as unknown as Alarm;
   assert.equal(of('ConsecutiveSkipsAlarm').Threshold, 7);
   assert.equal(of('NearTimeoutAlarm').Threshold, 590_000);
   // An alarm that ended before the next tick could confirm it would send two mails per tick.
@@ -167,23 +168,23 @@ test('Everything that costs something when idle can be left out, and a disabled 
   const { resources } = await packaged(['enabled: true', 'enabled: false']);
   const names = alarmsOf(resources).map(([name]) => name);
   assert.equal(names.length, ALARMS.length - 1);
-  assert.ok(!names.includes('NoSuccessAlarm'));
+  assert.ok(!names.includes('ModelsNoSuccessAlarm'));
   assert.doesNotMatch(JSON.stringify(resources.Dashboard), /no-success/);
 });
 
 test('With a longer interval, the no-success alarm waits longer, and its mail says how long.', async () => {
   const { resources } = await packaged(['expression: rate(15 minutes)', 'expression: rate(1 day)']);
-  const alarm = resources.NoSuccessAlarm!.Properties as unknown as Alarm;
+  const alarm = resources.ModelsNoSuccessAlarm!.Properties as unknown as Alarm;
   assert.equal(alarm.EvaluationPeriods * alarm.Metrics![1]!.MetricStat!.Period, 25 * 3600);
   assert.match(alarm.AlarmDescription, /for 1445 minutes/);
 });
 
 test('Each shard has its own no-success alarm.', async () => {
   const { resources } = await packaged(['shards: 1', 'shards: 3']);
-  assert.equal(resources.NoSuccessAlarm, undefined);
+  assert.equal(resources.ModelsNoSuccessAlarm, undefined);
   for (const index of [0, 1, 2]) {
-    const alarm = resources[`NoSuccessAlarm${index}Of3`]!.Properties as unknown as Alarm;
-    assert.equal(alarm.AlarmName, `solotick-dev-no-success-${index}-of-3`);
+    const alarm = resources[`ModelsNoSuccessAlarm${index}Of3`]!.Properties as unknown as Alarm;
+    assert.equal(alarm.AlarmName, `solotick-dev-models-no-success-${index}-of-3`);
     assert.deepEqual(watched(alarm)[0]!.Dimensions, [
       { Name: 'stage', Value: 'dev' },
       { Name: 'job', Value: 'models' },
@@ -218,9 +219,9 @@ test('Alarms on AWS’s own metrics have the names of the function and the queue
   assert.deepEqual(
     foreign.map(({ Namespace, MetricName, Dimensions }) => [Namespace, MetricName, Dimensions?.[0]?.Value]),
     [
-      ['AWS/Lambda', 'Errors', called('SyncLambdaFunction', 'FunctionName')],
-      ['AWS/Lambda', 'Duration', called('SyncLambdaFunction', 'FunctionName')],
-      ...['SyncScheduleUndelivered', 'FailedInvocations', 'DeadLetters'].map((queue) => [
+      ['AWS/Lambda', 'Errors', called('ModelsDashsyncLambdaFunction', 'FunctionName')],
+      ['AWS/Lambda', 'Duration', called('ModelsDashsyncLambdaFunction', 'FunctionName')],
+      ...['ModelsSyncScheduleUndelivered', 'ModelsFailedInvocations', 'ModelsDeadLetters'].map((queue) => [
         ...['AWS/SQS', 'ApproximateNumberOfMessagesVisible', called(queue, 'QueueName')],
       ]),
     ],
@@ -236,7 +237,7 @@ test('The dashboard is JSON text, shows every alarm, and no widget covers anothe
     alarms!.properties.alarms?.map((arn) =>
       arn.replace(/\$\{AWS::(\w+?)(Id)?\}/g, (_, name) => `$${name.toUpperCase()}`),
     ),
-    ALARMS.map((name) => `${prefix}solotick-dev-${name}`),
+    ALARMS.map((name) => `${prefix}solotick-dev-models-${name}`),
   );
   const taken = new Set<string>();
   for (const { x, y, width, height } of widgets) {
@@ -253,7 +254,7 @@ test('The dashboard is JSON text, shows every alarm, and no widget covers anothe
     ['## Did it run?', '## Did it do its work?', '## Is it getting slower?', '## Who is in its way?'],
   );
   const { query } = widgets.find(({ type }) => type === 'log')!.properties;
-  assert.match(query!, /SOURCE '\/aws\/lambda\/solotick-dev-sync'/);
+  assert.match(query!, /SOURCE '\/aws\/lambda\/solotick-dev-models-sync'/);
 });
 
 interface Widget {

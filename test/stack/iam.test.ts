@@ -27,11 +27,11 @@ const REASONS: [reason: string, statement: RegExp][] = [
   ['a key in its own policy', /^AWS::KMS::Key: (kms:\*|kms:Decrypt,kms:GenerateDataKey) on \*$/],
   [
     'the log streams of the function itself',
-    /^AWS::IAM::Role: logs:CreateLogStream,logs:PutLogEvents on logs:log-group:\/aws\/lambda\/solotick-\w+-\w+:\*$/,
+    /^AWS::IAM::Role: logs:CreateLogStream,logs:PutLogEvents on logs:log-group:\/aws\/lambda\/solotick-\w+-\w+-\w+:\*$/,
   ],
   [
     'the six characters that Secrets Manager appends to a name',
-    /^AWS::(IAM::Role|EC2::VPCEndpoint): secretsmanager:GetSecretValue on secretsmanager:secret:solotick\/\w+-\?{6}$/,
+    /^AWS::(IAM::Role|EC2::VPCEndpoint): secretsmanager:GetSecretValue on secretsmanager:secret:solotick\/\w+\/\w+-\?{6}$/,
   ],
 ];
 

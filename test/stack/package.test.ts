@@ -3,10 +3,12 @@ import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promis
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, beforeEach, test } from 'node:test';
-import { parse } from 'yaml';
+import { parse, stringify } from 'yaml';
 import { serverless, serviceFolder, unpack } from '../../infra/bundle/artifact.ts';
 import { build } from '../../infra/bundle/build.ts';
 import { readStageConfig } from '../../infra/stage/stage-config.ts';
+import { testProject } from '../support/project/project.ts';
+import { prices } from '../support/templates.ts';
 
 /** An environment without any settings of AWS: no credentials, no profile, no region. */
 const bareShell = {
@@ -26,7 +28,7 @@ after(() => rm(folder, { recursive: true, force: true }));
 
 beforeEach(async () => {
   await rm(join(folder, 'service'), { recursive: true, force: true });
-  serviceDir = await serviceFolder(folder);
+  serviceDir = await serviceFolder(folder, testProject);
 });
 
 test('The zip contains exactly the bundle of infra/bundle/build.ts.', async () => {
@@ -37,7 +39,7 @@ test('The zip contains exactly the bundle of infra/bundle/build.ts.', async () =
   const unpacked = join(folder, 'unpacked');
   await unpack(join(serviceDir, '.serverless/solotick.zip'), unpacked);
   const built = join(folder, 'built');
-  await build({ outDir: join(built, 'dist') });
+  await build({ project: serviceDir, outDir: join(built, 'dist') });
   const files = await filesOf(unpacked);
   assert.deepEqual(files, await filesOf(built));
   for (const file of files)
@@ -47,10 +49,11 @@ test('The zip contains exactly the bundle of infra/bundle/build.ts.', async () =
 for (const stage of ['dev', 'prod']) {
   test(`The template of ${stage} has the schedule, the settings and the permissions that infra/config/${stage}.yml asks for.`, async () => {
     await serverless(serviceDir, ['package', '--stage', stage], bareShell);
-    const config = await readStageConfig(stage);
+    const { jobs } = await readStageConfig(stage, serviceDir);
+    const config = jobs[0]!;
     const resources = await compiledResources();
 
-    const schedule = resources.SyncSchedule;
+    const schedule = resources.ModelsSyncSchedule;
     assert.equal(schedule.Type, 'AWS::Scheduler::Schedule');
     assert.equal(schedule.Properties.ScheduleExpression, config.schedule.expression);
     assert.equal(schedule.Properties.ScheduleExpressionTimezone, config.schedule.timezone);
@@ -58,44 +61,140 @@ for (const stage of ['dev', 'prod']) {
     assert.equal(schedule.Properties.GroupName, undefined);
     const { Target } = schedule.Properties;
     assert.deepEqual(JSON.parse(Target.Input), { kind: 'tick', scheduledTime: '<aws.scheduler.scheduled-time>' });
-    assert.deepEqual(Target.Arn, { 'Fn::GetAtt': ['SyncLambdaFunction', 'Arn'] });
+    assert.deepEqual(Target.Arn, arnOf('ModelsDashsyncLambdaFunction'));
 
     for (const name of ['Sync', 'Backfill', 'Control']) {
-      const { Properties } = resources[`${name}LambdaFunction`];
+      const kind = name.toLowerCase();
+      const { Properties } = resources[`ModelsDash${kind}LambdaFunction`];
+      assert.equal(Properties.FunctionName, `solotick-${stage}-models-${kind}`);
       assert.equal(Properties.Runtime, 'nodejs24.x');
       assert.deepEqual(Properties.Architectures, ['arm64']);
-      assert.equal(Properties.Handler, `dist/${name.toLowerCase()}.handler`);
+      assert.equal(Properties.Handler, `dist/${kind}.handler`);
       assert.deepEqual(
         [Properties.MemorySize, Properties.Timeout, Properties.TracingConfig],
         [config.memoryMb, config.timeoutSeconds, { Mode: 'Active' }],
       );
-      assert.deepEqual(Properties.Role, { 'Fn::Sub': `\${${name}Role.Arn}` });
+      assert.deepEqual(Properties.Role, { 'Fn::Sub': `\${Models${name}Role.Arn}` });
       assert.deepEqual(Properties.Environment.Variables, {
-        ...{ STAGE: stage, SECRET_ID: config.secretId, ...config.settings, SHARDS: '1' },
-        ...(name !== 'Control' && { DEAD_LETTER_QUEUE_URL: { Ref: 'DeadLetters' } }),
+        ...{ JOB: 'models', STAGE: stage, SECRET_ID: config.secretId, ...config.settings, SHARDS: '1' },
+        ...(name !== 'Control' && { DEAD_LETTER_QUEUE_URL: { Ref: 'ModelsDeadLetters' } }),
       });
-      assert.equal(resources[`${name}LogGroup`].Properties.RetentionInDays, config.logRetentionDays);
-      const asynchronous = resources[`${name}LambdaEvConf`].Properties;
-      assert.equal(asynchronous.MaximumRetryAttempts, 0);
-      assert.equal(asynchronous.MaximumEventAgeInSeconds, 15 * 60);
-      const onFailure = name === 'Control' ? {} : { OnFailure: { Destination: arnOf('FailedInvocations') } };
-      assert.deepEqual(asynchronous.DestinationConfig, onFailure);
+      assert.equal(resources[`ModelsDash${kind}LogGroup`].Properties.RetentionInDays, config.logRetentionDays);
+      // What `control` does may be repeated, so its asynchronous events need nothing of their own.
+      const asynchronous = resources[`ModelsDash${kind}LambdaEvConf`]?.Properties;
+      if (name === 'Control') assert.equal(asynchronous, undefined);
+      else {
+        assert.equal(asynchronous.MaximumRetryAttempts, 0);
+        assert.equal(asynchronous.MaximumEventAgeInSeconds, 15 * 60);
+        const OnFailure = { Destination: arnOf('ModelsFailedInvocations') };
+        assert.deepEqual(asynchronous.DestinationConfig, { OnFailure });
+      }
     }
 
     const own = (name: string) => ({
-      logs: `logs:log-group:/aws/lambda/solotick-${stage}-${name}:*`,
+      logs: `logs:log-group:/aws/lambda/solotick-${stage}-models-${name}:*`,
       secret: `secretsmanager:secret:${config.secretId}-??????`,
       tracing: '*',
     });
-    const queues = [arnOf('DeadLetters'), arnOf('FailedInvocations')];
-    assert.deepEqual(grantsOf(resources.SyncRole), { ...own('sync'), queues });
-    assert.deepEqual(grantsOf(resources.BackfillRole), { ...own('backfill'), queues });
-    assert.deepEqual(grantsOf(resources.ControlRole), own('control'));
+    const queues = [arnOf('ModelsDeadLetters'), arnOf('ModelsFailedInvocations')];
+    assert.deepEqual(grantsOf(resources.ModelsSyncRole), { ...own('sync'), queues });
+    assert.deepEqual(grantsOf(resources.ModelsBackfillRole), { ...own('backfill'), queues });
+    assert.deepEqual(grantsOf(resources.ModelsControlRole), own('control'));
     assert.equal(resources.IamRoleLambdaExecution, undefined);
     for (const name of ['SyncScheduleUndelivered', 'FailedInvocations', 'DeadLetters'])
-      assert.equal(resources[name].Properties.SqsManagedSseEnabled, true);
+      assert.equal(resources[`Models${name}`].Properties.SqsManagedSseEnabled, true);
   });
 }
+
+test('Each job has parts of its own, under its own name and with its own secret; role of the schedules and dashboard are shared.', async () => {
+  await addJobs({ prices: { ...prices, memoryMb: 256, alarms: false } });
+  await serverless(serviceDir, ['package'], bareShell);
+  const resources = await compiledResources();
+  const partsOf = (id: string) =>
+    Object.keys(resources).flatMap((name) => (name.startsWith(id) ? [name.slice(id.length)] : []));
+  assert.deepEqual(
+    partsOf('Prices').sort(),
+    partsOf('Models')
+      .filter((name) => !name.endsWith('Alarm'))
+      .sort(),
+  );
+  const { Properties: sync } = resources.PricesDashsyncLambdaFunction;
+  assert.deepEqual(
+    [sync.FunctionName, sync.MemorySize, sync.Handler],
+    ['solotick-dev-prices-sync', 256, 'dist/sync.handler'],
+  );
+  assert.partialDeepStrictEqual(sync.Environment.Variables, { JOB: 'prices', SECRET_ID: 'solotick/dev/prices' });
+  assert.equal(sync.Environment.Variables.TARGET_REGION_ID, undefined);
+  for (const name of ['Sync', 'Backfill', 'Control']) {
+    assert.equal(grantsOf(resources[`Prices${name}Role`]).secret, 'secretsmanager:secret:solotick/dev/prices-??????');
+    assert.equal(grantsOf(resources[`Models${name}Role`]).secret, 'secretsmanager:secret:solotick/dev/models-??????');
+  }
+  const { Statement } = resources.ScheduleRole.Properties.Policies[0].PolicyDocument;
+  assert.deepEqual(
+    Statement.map(({ Resource }: { Resource: unknown }) => Resource),
+    [
+      [arnOf('ModelsDashsyncLambdaFunction'), arnOf('PricesDashsyncLambdaFunction')],
+      [arnOf('ModelsSyncScheduleUndelivered'), arnOf('PricesSyncScheduleUndelivered')],
+    ],
+  );
+  const rows = JSON.stringify(resources.Dashboard).match(/solotick-dev-\w+-dead-letters/g);
+  assert.deepEqual([...new Set(rows)].sort(), ['solotick-dev-models-dead-letters', 'solotick-dev-prices-dead-letters']);
+});
+
+test('A job without its block has no part in the template, and the others stay as they are.', async () => {
+  await serverless(serviceDir, ['package'], bareShell);
+  const before = await compiledResources();
+  await addJobs({ prices });
+  await serverless(serviceDir, ['package'], bareShell);
+  const both = await compiledResources();
+  const shared = ['ScheduleRole', 'Dashboard', 'PricesDashsyncLambdaFunction'];
+  for (const [name, resource] of Object.entries<Resource>(before))
+    if (!shared.includes(name)) assert.deepEqual(withoutKey(both[name]), withoutKey(resource), name);
+  assert.deepEqual(
+    Object.keys(both).filter((name) => !(name in before) && !name.startsWith('Prices')),
+    [],
+  );
+});
+
+test('A zip, the functions, the queues and all other names follow the name of the service.', async () => {
+  await edit('../../serverless', (yaml) => yaml.replace(/^service:.*/m, 'service: acme-sync'));
+  await serverless(serviceDir, ['package'], bareShell);
+  assert.ok((await readdir(join(serviceDir, '.serverless'))).includes('acme-sync.zip'));
+  const text = JSON.stringify(await compiledResources());
+  assert.deepEqual(
+    [...new Set(text.match(/[\w/.-]*solotick[\w/.-]*/g))].sort(),
+    // The namespace of the metrics, and what the stage's file says.
+    ['solotick', 'solotick/dev/models', 'solotick/dev/models-'],
+  );
+});
+
+test('Twenty jobs fit into one stack, with all optional parts and a shard more; with many shards they are refused.', async () => {
+  const names = Array.from({ length: 19 }, (_, index) => `job-${index}`);
+  for (const name of names)
+    await writeFile(join(serviceDir, `functions/jobs/${name}.ts`), "export { default } from './prices.ts';\n");
+  const blocks = (shards: number) => Object.fromEntries(names.map((name) => [name, { ...prices, shards }]));
+  const vpc = { subnetIds: ['subnet-1'], securityGroupIds: ['sg-1'], secretsEndpoint: { vpcId: 'vpc-1' } };
+  await addJobs(blocks(1), {
+    alarmAddress: 'on-call@example.com',
+    vpc,
+    secretKeyArn: 'arn:aws:kms:us-east-1:111111111111:key/1',
+  });
+  await edit('dev', (yaml) => yaml.replace('shards: 1', 'shards: 2'));
+  await serverless(serviceDir, ['package'], bareShell);
+  const file = join(serviceDir, '.serverless/cloudformation-template-update-stack.json');
+  const template = JSON.parse(await readFile(file, 'utf8'));
+  const count = Object.keys(template.Resources).length;
+  assert.ok(count <= 500, `${count} resources`);
+  // What is uploaded has no white space; CloudFormation takes a megabyte.
+  assert.ok(JSON.stringify(template).length < 1_000_000);
+
+  await addJobs(blocks(2));
+  const output = await failureOf(serverless(serviceDir, ['package'], bareShell));
+  assert.match(
+    output,
+    /infra\/config\/dev\.yml is invalid: its jobs and shards need 5\d\d resources, and one stack of CloudFormation takes 500: use fewer shards/,
+  );
+});
 
 test('Roles have permissions for a network, a key and a continuation only if the stage needs them.', async () => {
   const key = 'arn:aws:kms:eu-central-1:111111111111:key/1';
@@ -105,21 +204,21 @@ test('Roles have permissions for a network, a key and a continuation only if the
         'memoryMb:',
         `secretKeyArn: ${key}\nvpc: { subnetIds: [subnet-1, subnet-2], securityGroupIds: [sg-1] }\nmemoryMb:`,
       )
-      .concat('  CONTINUE: self\n'),
+      .replace('settings:', 'settings:\n  CONTINUE: self'),
   );
   await serverless(serviceDir, ['package'], bareShell);
   const resources = await compiledResources();
-  const { network, continue: itself, 'secret-key': decrypt } = grantsOf(resources.SyncRole);
-  assert.deepEqual([network, itself, decrypt], ['*', 'lambda:function:solotick-dev-sync', key]);
-  assert.deepEqual(Object.keys(grantsOf(resources.ControlRole)), [
+  const { network, continue: itself, 'secret-key': decrypt } = grantsOf(resources.ModelsSyncRole);
+  assert.deepEqual([network, itself, decrypt], ['*', 'lambda:function:solotick-dev-models-sync', key]);
+  assert.deepEqual(Object.keys(grantsOf(resources.ModelsControlRole)), [
     'logs',
     'secret',
     'secret-key',
     'tracing',
     'network',
   ]);
-  assert.equal(grantsOf(resources.BackfillRole).continue, undefined);
-  const { VpcConfig } = resources.SyncLambdaFunction.Properties;
+  assert.equal(grantsOf(resources.ModelsBackfillRole).continue, undefined);
+  const { VpcConfig } = resources.ModelsDashsyncLambdaFunction.Properties;
   assert.deepEqual(VpcConfig, { SubnetIds: ['subnet-1', 'subnet-2'], SecurityGroupIds: ['sg-1'] });
   assert.equal(resources.SecretsEndpoint, undefined);
 });
@@ -141,8 +240,8 @@ test('The endpoint of Secrets Manager admits only the functions, which receive i
       [443, 443, 'sg-2'],
     ],
   );
-  for (const name of ['Sync', 'Backfill', 'Control']) {
-    const { Variables } = resources[`${name}LambdaFunction`].Properties.Environment;
+  for (const name of ['sync', 'backfill', 'control']) {
+    const { Variables } = resources[`ModelsDash${name}LambdaFunction`].Properties.Environment;
     assert.match(JSON.stringify(Variables.AWS_ENDPOINT_URL_SECRETS_MANAGER), /https:.*"SecretsEndpoint","DnsEntries"/);
   }
 });
@@ -152,7 +251,7 @@ test('A disabled schedule with a flexible window is deployed as such.', async ()
     yaml.replace(/enabled: .*/, 'enabled: false').replace(/flexibleWindowMinutes: .*/, 'flexibleWindowMinutes: 5'),
   );
   await serverless(serviceDir, ['package'], bareShell);
-  const { Properties } = (await compiledResources()).SyncSchedule;
+  const { Properties } = (await compiledResources()).ModelsSyncSchedule;
   assert.equal(Properties.State, 'DISABLED');
   assert.deepEqual(Properties.FlexibleTimeWindow, { Mode: 'FLEXIBLE', MaximumWindowInMinutes: 5 });
 });
@@ -161,11 +260,11 @@ test('Each shard has a schedule with the shard in its input.', async () => {
   await edit('dev', (yaml) => yaml.replace('shards: 1', 'shards: 2'));
   await serverless(serviceDir, ['package'], bareShell);
   const resources = await compiledResources();
-  assert.equal(resources.SyncSchedule, undefined);
-  assert.equal(resources.SyncLambdaFunction.Properties.Environment.Variables.SHARDS, '2');
+  assert.equal(resources.ModelsSyncSchedule, undefined);
+  assert.equal(resources.ModelsDashsyncLambdaFunction.Properties.Environment.Variables.SHARDS, '2');
   for (const index of [0, 1]) {
-    const { Name, Target } = resources[`SyncSchedule${index}Of2`].Properties;
-    assert.equal(Name, `solotick-dev-sync-${index}-of-2`);
+    const { Name, Target } = resources[`ModelsSyncSchedule${index}Of2`].Properties;
+    assert.equal(Name, `solotick-dev-models-sync-${index}-of-2`);
     assert.deepEqual(JSON.parse(Target.Input), {
       kind: 'tick',
       scheduledTime: '<aws.scheduler.scheduled-time>',
@@ -180,17 +279,18 @@ test('An invalid stage file stops packaging with one message that names the file
       .replace('timezone:', 'timezon:')
       .replace(/memoryMb: .*/, 'memoryMb: 5')
       .replace('TARGET_URL:', 'TARGET_URLL:')
-      .concat('  LOCK_TTL_SECONDS: 1\n'),
+      .replace('TARGET_REGION_ID: eu-1', 'TARGET_REGION_ID: ..')
+      .replace('settings:', 'settings:\n  LOCK_TTL_SECONDS: 1'),
   );
   const output = await failureOf(serverless(serviceDir, ['package'], bareShell));
   assert.match(output, /infra\/config\/dev\.yml/);
   for (const fault of [
-    'schedule.timezone is missing',
-    'schedule.timezon is not a known key',
+    'jobs.models.schedule.timezon is not a known key',
     'memoryMb must be a whole number from 128 to 10240',
-    'settings.TARGET_URL is missing',
-    'settings.TARGET_URLL is not a known key',
-    'settings.LOCK_TTL_SECONDS must be a whole number from 5 to 3600',
+    'TARGET_URL is missing',
+    'jobs.models.settings.TARGET_URLL is not a known key',
+    'LOCK_TTL_SECONDS must be a whole number from 5 to 3600',
+    'TARGET_REGION_ID must not be',
   ])
     assert.equal(output.split(fault).length, 2, `"${fault}" should be said once in:\n${output}`);
   assert.ok(!(await readdir(serviceDir)).includes('dist'));
@@ -212,8 +312,8 @@ test('A stage without a file is not deployed.', async () => {
 
 test('A setting keeps its text, even if it looks like a number in YAML.', async () => {
   await edit('dev', (yaml) => yaml.replace(/TARGET_REGION_ID: .*/, 'TARGET_REGION_ID: 0012'));
-  const { settings } = await readStageConfig('dev', join(serviceDir, 'infra/config'));
-  assert.equal(settings.TARGET_REGION_ID, '0012');
+  const { jobs } = await readStageConfig('dev', serviceDir);
+  assert.equal(jobs[0]?.settings.TARGET_REGION_ID, '0012');
 });
 
 test('invoke local runs a fresh bundle, and the settings of the shell and of .env override those of the stage.', async () => {
@@ -221,14 +321,42 @@ test('invoke local runs a fresh bundle, and the settings of the shell and of .en
   await writeFile(join(serviceDir, 'dist/control.js'), 'throw new Error("this is of an earlier build")');
   await writeFile(join(serviceDir, '.env'), 'CONCURENCY=5\nTARGET_REGION_ID=\nAWS_PROFILE=none\n');
   const env = { ...bareShell, LOCK_TTL_SECONDS: '1' };
-  const invocation = ['invoke', 'local', '--function', 'control', '--data', '{"action":"status"}'];
-  const output = await failureOf(serverless(serviceDir, invocation, env));
-  assert.match(output, /"errorType": "SettingsError"/);
-  assert.match(output, /"2 setting\(s\) missing or malformed: [^"]*TARGET_REGION_ID is missing/);
-  assert.match(output, /LOCK_TTL_SECONDS must be a whole number from 5 to 3600/);
-  assert.match(output, /\.env: CONCURENCY is not a known setting/);
-  assert.doesNotMatch(output, /AWS_PROFILE is not/);
+  // With one job, its function needs no job in its name.
+  for (const name of ['control', 'models-control']) {
+    const invocation = ['invoke', 'local', '--function', name, '--data', '{"action":"status"}'];
+    const output = await failureOf(serverless(serviceDir, invocation, env));
+    assert.match(output, /"errorType": "SettingsError"/);
+    assert.match(output, /"2 setting\(s\) missing or malformed: [^"]*TARGET_REGION_ID is missing/);
+    assert.match(output, /LOCK_TTL_SECONDS must be a whole number from 5 to 3600/);
+    assert.match(output, /\.env: CONCURENCY is not a known setting/);
+    assert.doesNotMatch(output, /AWS_PROFILE is not/);
+  }
 });
+
+test('invoke local runs the function of the job that --job names, which several jobs need.', async () => {
+  await addJobs({ prices });
+  await writeFile(join(serviceDir, '.env'), 'SOURCE_URL=none\n');
+  const invoke = (...more: string[]) =>
+    failureOf(serverless(serviceDir, ['invoke', 'local', '--function', 'control', '--data', '{}', ...more], bareShell));
+  assert.match(await invoke(), /say which job: --job models, or --job prices/);
+  assert.match(await invoke('--job', 'contacts'), /there is no job contacts: say --job models, or --job prices/);
+  const output = await invoke('--job', 'prices');
+  assert.match(output, /"1 setting\(s\) missing or malformed: SOURCE_URL must be/);
+});
+
+/** Adds blocks of jobs, and keys at the top, to dev's file. */
+async function addJobs(blocks: Record<string, object>, top: object = {}) {
+  await edit('dev', (yaml) => {
+    const file = parse(yaml);
+    return stringify({ ...file, ...top, jobs: { ...file.jobs, ...blocks } });
+  });
+}
+
+/** A resource without the place of the code, which has the time in it. */
+const withoutKey = (resource: Resource) => {
+  const { Code: _place, ...properties } = resource.Properties;
+  return { ...resource, Properties: properties };
+};
 
 async function edit(stage: string, change: (yaml: string) => string) {
   const file = join(serviceDir, `infra/config/${stage}.yml`);
@@ -248,6 +376,10 @@ function grantsOf(role: { Properties: { Policies: Policy[] } }): Record<string, 
       return [PolicyName, typeof arn === 'string' ? arn.replace(prefix, '$1:') : arn];
     }),
   );
+}
+
+interface Resource {
+  Properties: { Code?: unknown };
 }
 
 interface Policy {

@@ -2,22 +2,31 @@ import { copyFile, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { parse, stringify } from 'yaml';
 import { serverless, serviceFolder } from '../../infra/bundle/artifact.ts';
+import { testProject } from './project/project.ts';
 
-/** The optional keys that the shipped stage files do not use. */
-const EVERYTHING = {
-  shards: 2,
-  secretKeyArn: 'arn:aws:kms:us-east-1:111111111111:key/0a1b2c3d-0000-0000-0000-000000000000',
-  alarmAddress: 'on-call@example.com',
-  vpc: {
-    subnetIds: ['subnet-0123456789abcdef0', 'subnet-0123456789abcdef1'],
-    securityGroupIds: ['sg-0123456789abcdef0'],
-    secretsEndpoint: { vpcId: 'vpc-0123456789abcdef0' },
-  },
+/** The block of the second job in the tests' project. */
+export const prices = {
+  schedule: { expression: 'rate(1 hour)' },
+  secretId: 'solotick/dev/prices',
+  settings: { SOURCE_URL: 'https://source.example.com', TARGET_URL: 'https://target.example.com' },
 };
 
-/** Packages dev, prod, and dev with all optional keys into `folder`. @returns the paths of their templates by name */
+const network = (number: number) => ({
+  subnetIds: [`subnet-0123456789abcde${number}0`, `subnet-0123456789abcde${number}1`],
+  securityGroupIds: [`sg-0123456789abcde${number}0`],
+  secretsEndpoint: { vpcId: `vpc-0123456789abcde${number}0` },
+});
+
+/** The optional keys that the stage files do not use. */
+const EVERYTHING = {
+  secretKeyArn: 'arn:aws:kms:us-east-1:111111111111:key/0a1b2c3d-0000-0000-0000-000000000000',
+  alarmAddress: 'on-call@example.com',
+  vpc: network(1),
+};
+
+/** Packages the stages of the tests, and dev with two jobs and all optional keys, into `folder`. @returns the templates' paths */
 export async function packageTemplates(folder: string): Promise<Map<string, string>> {
-  const serviceDir = await serviceFolder(folder);
+  const serviceDir = await serviceFolder(folder, testProject);
   const templates = new Map<string, string>();
   const compile = async (stage: string, name: string) => {
     await serverless(serviceDir, ['package', '--stage', stage]);
@@ -30,6 +39,8 @@ export async function packageTemplates(folder: string): Promise<Map<string, stri
   const file = join(serviceDir, 'infra/config/dev.yml');
   const config = parse(await readFile(file, 'utf8'));
   config.settings.CONTINUE = 'self';
+  config.jobs.models.shards = 2;
+  config.jobs.prices = { ...prices, alarmAddress: 'prices@example.com', vpc: network(2) };
   await writeFile(file, stringify({ ...config, ...EVERYTHING }));
   await compile('dev', 'dev with everything');
   return templates;

@@ -1,4 +1,6 @@
 import { alarmMinutes } from '../stage/alarm-minutes.ts';
+import { logicalName, namePrefix } from '../stage/aws-names.ts';
+import type { JobConfig } from '../stage/job-config.ts';
 import type { StageConfig } from '../stage/stage-config.ts';
 
 /** Lambda and EventBridge Scheduler accept maximum event ages in this range. */
@@ -11,33 +13,29 @@ const MAX_PERIOD_SECONDS = 86_400;
 /** With periods shorter than an hour, CloudWatch looks back a day at most. */
 const MAX_ONE_MINUTE_PERIODS = 24 * 60;
 
-/**
- * Translates the stage's file into CloudFormation's terms, for serverless.yml and infra/stack/*.yml.
- * @param job its name, which is a dimension of the metrics
- */
-export function templateValues(stage: string, job: string, config: StageConfig) {
-  const { schedule, settings, vpc, gaps } = config;
+/** What the templates of this folder and the functions need of one job, in CloudFormation's terms. */
+export type JobValues = ReturnType<typeof jobValues>;
+
+/** Translates what a stage's file says of a job into CloudFormation's terms. */
+export function jobValues({ service, stage }: Pick<StageConfig, 'service' | 'stage'>, config: JobConfig) {
+  const { job, schedule, settings, vpc, gaps, own } = config;
   const { enabled, flexibleWindowMinutes: minutes, ...timing } = schedule;
   const flexibleTimeWindow = minutes === 0 ? { Mode: 'OFF' } : { Mode: 'FLEXIBLE', MaximumWindowInMinutes: minutes };
+  const id = logicalName(job);
+  /** The ids of the topic and of the endpoint, which jobs share unless their own block names another one. */
+  const topic = own.alarmAddress ? `${id}AlarmTopic` : 'AlarmTopic';
+  const endpoint = own.vpc ? `${id}SecretsEndpoint` : 'SecretsEndpoint';
   return {
     ...config,
-    job,
+    ...{ service, stage, id, prefix: namePrefix(service, stage, job), topic, endpoint },
     schedule: { ...timing, state: enabled ? 'ENABLED' : 'DISABLED', flexibleTimeWindow },
     // A tick that is not delivered before the next one is due has become useless.
     eventAgeSeconds: Math.min(Math.max(gaps.shortestSeconds, MIN_EVENT_AGE_SECONDS), MAX_EVENT_AGE_SECONDS),
-    vpc: vpc && { subnetIds: vpc.subnetIds, securityGroupIds: vpc.securityGroupIds },
-    endpoint: vpc?.secretsEndpoint && {
-      vpcId: vpc.secretsEndpoint.vpcId,
-      ingress: vpc.securityGroupIds.map((id) => ({
-        ...{ IpProtocol: 'tcp', FromPort: 443, ToPort: 443, SourceSecurityGroupId: id },
-        Description: 'HTTPS from the functions',
-      })),
-    },
     environment: {
-      ...{ JOB: job, STAGE: stage, SECRET_ID: config.secretId, ...settings },
-      ...(vpc?.secretsEndpoint && { AWS_ENDPOINT_URL_SECRETS_MANAGER: SECRETS_ENDPOINT_URL }),
+      ...{ JOB: job, STAGE: stage, SECRET_ID: config.secretId, SHARDS: String(config.shards), ...settings },
+      ...(vpc?.secretsEndpoint && { AWS_ENDPOINT_URL_SECRETS_MANAGER: urlOf(endpoint) }),
     },
-    alarmActions: config.alarmAddress === undefined ? [] : [{ Ref: 'AlarmTopic' }],
+    alarmActions: config.alarmAddress === undefined ? [] : [{ Ref: topic }],
     // An alarm lasts until the next tick can confirm or end it, with five minutes for its metrics to arrive.
     signalSeconds: Math.min(Math.max(Math.ceil(gaps.shortestSeconds / 60 + 5) * 60, 300), MAX_PERIOD_SECONDS),
     noSuccess: lookBack(alarmMinutes(config)),
@@ -46,21 +44,19 @@ export function templateValues(stage: string, job: string, config: StageConfig) 
   };
 }
 
-/** DnsEntries lists `<hosted zone>:<host>`; the first host resolves in all availability zones. */
-const SECRETS_ENDPOINT_URL = {
+/** The address of an endpoint of Secrets Manager: DnsEntries lists `<hosted zone>:<host>`, and the first host resolves in all
+ * availability zones. */
+const urlOf = (endpoint: string) => ({
   'Fn::Join': [
     '',
     [
       'https://',
       {
-        'Fn::Select': [
-          1,
-          { 'Fn::Split': [':', { 'Fn::Select': [0, { 'Fn::GetAtt': ['SecretsEndpoint', 'DnsEntries'] }] }] },
-        ],
+        'Fn::Select': [1, { 'Fn::Split': [':', { 'Fn::Select': [0, { 'Fn::GetAtt': [endpoint, 'DnsEntries'] }] }] }],
       },
     ],
   ],
-};
+});
 
 /** Divides `minutes` into CloudWatch's periods: of a minute, or of an hour for more than a day. */
 function lookBack(minutes: number) {

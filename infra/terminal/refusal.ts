@@ -1,5 +1,5 @@
-import type { Lines } from '../terminal/print-lines.ts';
-import { printable } from '../terminal/printable.ts';
+import type { Lines } from './print-lines.ts';
+import { printable } from './printable.ts';
 
 /** A wrong option or a command that failed: the operator sees the message without a stack. */
 export class Refusal extends Error {

@@ -1,0 +1,53 @@
+import type { LambdaClientConfig } from '@aws-sdk/client-lambda';
+import { functionName } from '../stack/functions.ts';
+import { readAnnouncement } from '../terminal/announce.ts';
+import { Refusal } from '../terminal/refusal.ts';
+import { connect, type Functions } from './functions.ts';
+
+/** The jobs that a command can be about. */
+export interface Jobs {
+  names: string[];
+  /** The functions of one job. */
+  of(job: string): Functions;
+}
+
+/**
+ * The jobs of a deployed stage.
+ * @param nameOf maps the name of a function in serverless.yml to its name in Lambda
+ */
+export async function deployedJobs(
+  names: string[],
+  config: LambdaClientConfig,
+  nameOf: (name: string) => string,
+): Promise<Jobs> {
+  const client = await connect(config);
+  return { names, of: (job) => client((kind) => nameOf(functionName(job, kind))) };
+}
+
+/**
+ * The job of the `npm run dev` that runs in `folder`.
+ * @param stage must be that of `npm run dev`, if it is given
+ * @throws Refusal
+ */
+export async function localJobs(folder: string, stage: string | undefined): Promise<Jobs> {
+  const running = readAnnouncement(folder);
+  if (!running) throw new Refusal('npm run dev is not running; --local invokes the functions that it starts');
+  if (stage !== undefined && stage !== running.stage)
+    throw new Refusal(`npm run dev is running stage ${running.stage}, not ${stage}`);
+  const credentials = { accessKeyId: 'local', secretAccessKey: 'local' };
+  const client = await connect({ endpoint: running.url, region: 'us-east-1', credentials });
+  const explain = (error: Error): never => {
+    const { code } = (error.cause ?? {}) as { code?: string };
+    throw code === 'ECONNREFUSED' ? new Refusal('npm run dev is not running any more', { cause: error }) : error;
+  };
+  return {
+    names: running.jobs,
+    of(job) {
+      const functions = client((kind) => functionName(job, kind));
+      return {
+        backfill: (event) => functions.backfill(event).catch(explain),
+        control: (event) => functions.control(event).catch(explain),
+      };
+    },
+  };
+}

@@ -1,0 +1,1 @@
+export { default } from '../../../../infra/local/demo/jobs/models.ts';
