@@ -66,6 +66,7 @@ export async function readDevOptions(root: string, words: string[]): Promise<Dev
     STAGE: _stage,
     SHARDS: _shards,
     JOB: _job,
+    SERVICE: _service,
     AWS_PROFILE: _profile,
     ...env
   } = readDotenv(root, new Set([...knownSettings(job), 'SECRET_ID', 'DEAD_LETTER_QUEUE_URL']), say);

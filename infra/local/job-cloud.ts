@@ -63,6 +63,7 @@ export async function startJobCloud(options: Options): Promise<JobCloud> {
     ...config.settings,
     JOB: job,
     STAGE: stage,
+    SERVICE: service,
     SECRET_ID: secretId,
     SHARDS: String(config.shards),
     ETCD_ENDPOINTS: etcd.endpoints.join(','),

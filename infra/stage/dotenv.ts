@@ -2,8 +2,8 @@ import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { parseEnv } from 'node:util';
 
-/** Names that Node, the SDK and the logger read, and the two settings that only commands on this machine ignore. */
-const OTHERS = /^(AWS|NODE|POWERTOOLS)_|^(TZ|STAGE|SHARDS|JOB)$/;
+/** Names that Node, the SDK and the logger read, and settings that the commands on this machine take from elsewhere. */
+const OTHERS = /^(AWS|NODE|POWERTOOLS)_|^(TZ|STAGE|SERVICE|SHARDS|JOB)$/;
 
 /**
  * Reads `.env` in `folder`; `{}` if there is none. Warns of each name that nothing reads, because it is probably a typo.

@@ -5,8 +5,8 @@ import { readSettings, type Settings, settingsTable } from '../../lib/settings/c
 import { ownSettingNames } from '../../lib/settings/own-settings.ts';
 import { blocksOf, settingsOf, type WrittenFile } from './written-file.ts';
 
-/** These come from elsewhere: the stage's name, `secretId`, `shards`, the block's name, and the queue in the template. */
-const FROM_ELSEWHERE: readonly string[] = ['STAGE', 'SECRET_ID', 'SHARDS', 'JOB', 'DEAD_LETTER_QUEUE_URL'];
+/** These come from elsewhere: the names of stage and service, `secretId`, `shards`, the block's name, and the queue in the template. */
+const FROM_ELSEWHERE: readonly string[] = ['STAGE', 'SERVICE', 'SECRET_ID', 'SHARDS', 'JOB', 'DEAD_LETTER_QUEUE_URL'];
 
 /** Loads a job of a project. @throws JobError or SettingsError that names its file */
 export async function loadProjectJob(project: string, name: string): Promise<Job<unknown>> {

@@ -1,12 +1,16 @@
 import assert from 'node:assert/strict';
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { cp, mkdtemp, readdir, rm, symlink, writeFile } from 'node:fs/promises';
+import { cp, mkdir, mkdtemp, readdir, readFile, rm, symlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { type TestContext, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { parse, stringify } from 'yaml';
+import { startPrices } from '../support/prices.ts';
+import { testProject } from '../support/project/project.ts';
+import { prices } from '../support/templates.ts';
 
 const root = join(import.meta.dirname, '../..');
 const TIMEOUT_MS = 600_000;
@@ -109,10 +113,47 @@ test('npm start leaves nothing behind when it is killed while it packages', { ti
   assert.deepEqual(await readdir(folder), []);
 });
 
+/**
+ * Copies the project, with the jobs and the stage of the tests and a `.env`, into a folder whose name contains a space.
+ * @param secrets what `.secrets` holds, by job; with one for `prices`, the stage has that job as well
+ */
+async function projectWith(
+  t: TestContext,
+  dotenv: Record<string, string> = {},
+  secrets: Record<string, unknown> = {},
+): Promise<string> {
+  const folder = await mkdtemp(join(tmpdir(), 'solotick start '));
+  t.after(() => rm(folder, { recursive: true }));
+  for (const path of ['functions', 'infra', 'lib', 'test/support/project', 'package.json', 'serverless.yml'])
+    await cp(join(root, path), join(folder, path), { recursive: true });
+  await symlink(join(root, 'node_modules'), join(folder, 'node_modules'));
+  for (const path of ['functions/jobs', 'infra/config', '.secrets']) {
+    await rm(join(folder, path), { recursive: true, force: true });
+    await mkdir(join(folder, path));
+  }
+  for (const job of ['models', 'prices']) {
+    const text = `export { default } from '../../test/support/project/jobs/${job}.ts';\n`;
+    await writeFile(join(folder, `functions/jobs/${job}.ts`), text);
+  }
+  const stage = parse(await readFile(join(testProject.config, 'dev.yml'), 'utf8'));
+  if ('prices' in secrets) stage.jobs = { ...stage.jobs, prices };
+  await writeFile(join(folder, 'infra/config/dev.yml'), stringify(stage));
+  for (const [job, secret] of Object.entries(secrets))
+    await writeFile(join(folder, `.secrets/${job}.json`), JSON.stringify(secret));
+  const lines = Object.entries(dotenv).map(([name, value]) => `${name}=${value}\n`);
+  await writeFile(join(folder, '.env'), lines.join(''));
+  return folder;
+}
+
 test('npm run dev ticks until Ctrl-C, answers invocations by hand, and then lets the run finish', {
   timeout: TIMEOUT_MS,
 }, async (t) => {
-  const { child, lines, closed, seen } = start(t, process.execPath, 'infra/local/dev.ts', '--every', '2s');
+  const { child, lines, closed, seen } = startIn(
+    await projectWith(t),
+    t,
+    process.execPath,
+    ...['infra/local/dev.ts', '--every', '2s'],
+  );
   const byHand = await seen(/functions\/control\/invocations/);
   await seen(/^tick of .*"status":"completed"/);
   const url = /http:\S+/.exec(byHand)?.[0] ?? '';
@@ -137,22 +178,6 @@ test('npm run dev ticks until Ctrl-C, answers invocations by hand, and then lets
   const etcd = /etcd (http:[^,\s]+)/.exec(lines.join('\n'))?.[1] ?? '';
   await assertGone(`${etcd}/health`);
 });
-
-/** Copies the project and adds a `.env`, in a folder whose name contains a space. */
-async function projectWith(t: TestContext, dotenv: Record<string, string>): Promise<string> {
-  const folder = await mkdtemp(join(tmpdir(), 'solotick start '));
-  t.after(() => rm(folder, { recursive: true }));
-  for (const path of ['functions', 'infra', 'lib', 'package.json', 'serverless.yml'])
-    await cp(join(root, path), join(folder, path), { recursive: true });
-  await symlink(join(root, 'node_modules'), join(folder, 'node_modules'));
-  await writeFile(
-    join(folder, '.env'),
-    Object.entries(dotenv)
-      .map(([name, value]) => `${name}=${value}\n`)
-      .join(''),
-  );
-  return folder;
-}
 
 test('npm run dev works and prints valid shell commands with any lock, region, secret, profile, stage and shards in .env', {
   timeout: TIMEOUT_MS,
@@ -180,4 +205,50 @@ test('npm run dev works and prints valid shell commands with any lock, region, s
   holder.child.kill('SIGINT');
   child.kill('SIGINT');
   assert.deepEqual(await closed, [0, null], lines.join('\n'));
+});
+
+test('npm run dev runs a job of one’s own against its addresses, with the secret of a file, beside the local etcd.', {
+  timeout: TIMEOUT_MS,
+}, async (t) => {
+  await using own = await startPrices('own-key');
+  const addresses = { SOURCE_URL: own.url, TARGET_URL: own.url };
+  const project = await projectWith(t, addresses, { prices: { key: 'own-key' } });
+  const dev = ['infra/local/dev.ts', '--job', 'prices', '--every', '1h'];
+  const { child, lines, closed, seen } = startIn(project, t, process.execPath, ...dev);
+  await seen(/^tick of .*"status":"completed"/);
+  assert.deepEqual([...own.stored], [['1', { price: 3 }]]);
+  assert.ok(lines.some((line) => line.startsWith(`job prices: source ${own.url}, target ${own.url}, etcd http://127`)));
+  // Nobody knows the ids of its records yet.
+  const rehearsal = lines.find((line) => line.includes('functions/backfill/')) ?? '';
+  assert.match(rehearsal, /"dryRun":true/);
+  const answer = await fetch(/http:\S+/.exec(rehearsal)?.[0] ?? '', { method: 'POST', body: '{"dryRun":true}' });
+  assert.partialDeepStrictEqual(await answer.json(), { job: 'prices', wouldWrite: ['1'] });
+  child.kill('SIGINT');
+  assert.deepEqual(await closed, [0, null], lines.join('\n'));
+});
+
+test('npm run dev stops at once, with one message, at a wrong setting, a wrong or missing secret, and a job to choose.', async (t) => {
+  const output = async (dotenv: Record<string, string>, secrets: Record<string, unknown>, ...words: string[]) => {
+    const project = await projectWith(t, dotenv, secrets);
+    const { lines, closed } = startIn(project, t, process.execPath, 'infra/local/dev.ts', ...words);
+    assert.deepEqual(await closed, [1, null], lines.join('\n'));
+    return lines.join('\n');
+  };
+  const addresses = { SOURCE_URL: 'http://127.0.0.1:1', TARGET_URL: 'http://127.0.0.1:1' };
+  const right = { prices: { key: 'a' } };
+  assert.equal(
+    await output({ ...addresses, CONCURRENCY: 'many', LOCK_TTL_SECONDS: '1' }, right, '--job', 'prices'),
+    '.env and infra/config/dev.yml: 2 setting(s) missing or malformed: LOCK_TTL_SECONDS must be a whole number from 5 to 3600; ' +
+      'CONCURRENCY must be a whole number from 1 to 10000',
+  );
+  assert.match(
+    await output(addresses, { prices: { keys: 'a' } }, '--job', 'prices'),
+    /^secret \.secrets\/prices\.json is not of the documented shape: [^\n]*key is missing[^\n]*$/,
+  );
+  assert.match(
+    await output(addresses, {}),
+    /^\.secrets\/models\.json cannot be read \(ENOENT\): write the secret[^\n]*$/,
+  );
+  assert.equal(await output({}, right), 'say which job: --job models, or --job prices');
+  assert.equal(await output({}, {}, '--job', 'prices'), 'there is no job prices: say --job models');
 });

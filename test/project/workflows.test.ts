@@ -12,7 +12,7 @@ interface Workflow {
   on: {
     push?: { tags?: string[] };
     workflow_call?: null;
-    workflow_dispatch?: { inputs?: { stage?: { options: string[] } } };
+    workflow_dispatch?: { inputs?: { stage?: { type: string } } };
   };
   permissions?: unknown;
   concurrency: { group: string; 'cancel-in-progress': boolean };
@@ -135,10 +135,10 @@ test('CI runs what .ci/run runs, with every dependency of the tests, and audits 
   }
 });
 
-test('A deployment is tested first, goes to a stage that has a file, as its environment, and is alone and never cut off.', async () => {
+test('A deployment is tested first, goes to any stage, as its environment, and is alone and never cut off.', () => {
   const { on, concurrency, jobs } = workflowNamed('deploy.yml');
-  const stages = (await readdir(join(root, 'infra/config'))).map((file) => file.replace(/\.yml$/, ''));
-  assert.deepEqual(on.workflow_dispatch?.inputs?.stage?.options.toSorted(), stages.sort());
+  // Text, so that a new stage needs no word in the workflow; without a file, nothing is deployed.
+  assert.equal(on.workflow_dispatch?.inputs?.stage?.type, 'string');
   assert.deepEqual(on.push, { tags: ['v*'] });
   const stage = `$\{{ inputs.stage || 'prod' }}`;
   assert.deepEqual(concurrency, { group: `deploy-${stage}`, 'cancel-in-progress': false });

@@ -19,12 +19,19 @@ import { startEtcd } from '../../infra/local/etcd/etcd.ts';
 import { createFunction, type LocalFunction } from '../../infra/local/lambda/function.ts';
 import { startInvokeApi } from '../../infra/local/lambda/invoke-api.ts';
 import { awsEnv, startMoto } from './moto.ts';
+import { startPrices } from './prices.ts';
+import { testProject } from './project/project.ts';
 
-type StageFile = { schedule: Record<string, unknown>; settings: Record<string, string>; [key: string]: unknown };
+interface Block {
+  schedule: Record<string, unknown>;
+  [key: string]: unknown;
+}
+
+type StageFile = { jobs: Record<string, Block>; settings: Record<string, string>; [key: string]: unknown };
 
 /**
  * Starts an AWS on loopback to deploy the stage dev to, and everything that the deployed functions reach from there: etcd,
- * source and target, whose addresses are in `settings`.
+ * and of each of two jobs source and target, whose addresses are in `settings`.
  */
 export async function startDeployment() {
   await using stack = new AsyncDisposableStack();
@@ -35,6 +42,7 @@ export async function startDeployment() {
   const etcd = stack.use(await startEtcd());
   const source = stack.use(await startSource({ records, credentials }));
   const target = stack.use(await startTarget({ token: 'writer-token', regions: ['eu-1'] }));
+  const prices = stack.use(await startPrices('prices-key'));
   const functions: Record<string, LocalFunction> = {};
   const moto = stack.use(await startMoto(stack.use(await startInvokeApi(functions)).url));
 
@@ -56,7 +64,7 @@ export async function startDeployment() {
   };
   for (const service of Object.values(aws)) stack.defer(() => service.destroy());
 
-  const serviceDir = await serviceFolder(folder);
+  const serviceDir = await serviceFolder(folder, testProject);
   const shell = {
     ...{ PATH: process.env.PATH, HOME: process.env.HOME, ...awsEnv(moto.url) },
     // moto's change sets do not update outputs.
@@ -66,7 +74,7 @@ export async function startDeployment() {
 
   const owned = stack.move();
   return {
-    ...{ aws, etcd, records, source, target },
+    ...{ aws, etcd, records, source, target, prices },
     /** Runs a command of osls on the stage dev. */
     serverless: (...args: string[]) => serverless(serviceDir, args, shell),
     /** Changes the stage's file. */
@@ -76,20 +84,26 @@ export async function startDeployment() {
       change(config);
       await writeFile(file, stringify(config));
     },
-    /** The settings with the addresses of etcd, source and target. */
+    /** The settings of all jobs, and of each job, with the addresses of etcd, source and target. */
     settings: {
-      ...{ SOURCE_URL: source.url, TARGET_URL: target.url, TARGET_REGION_ID: 'eu-1' },
-      ETCD_ENDPOINTS: etcd.endpoints.join(','),
+      shared: { ETCD_ENDPOINTS: etcd.endpoints.join(',') },
+      models: { SOURCE_URL: source.url, TARGET_URL: target.url, TARGET_REGION_ID: 'eu-1' },
+      prices: { SOURCE_URL: prices.url, TARGET_URL: prices.url },
     },
-    /** Creates the secret by its own stack, and stores its value as an operator does. */
-    async createSecret(SecretId: string) {
+    /** Creates the secret of each job by a stack of its own, and stores its value as an operator does. */
+    async createSecrets() {
       const TemplateBody = await readFile(join(serviceDir, 'infra/stack/secret.yml'), 'utf8');
-      const Parameters = [{ ParameterKey: 'SecretId', ParameterValue: SecretId }];
-      await aws.cloudformation.send(
-        new CreateStackCommand({ StackName: 'solotick-secret-dev', TemplateBody, Parameters }),
-      );
-      const SecretString = JSON.stringify({ source: credentials, target: { token: 'writer-token' } });
-      await aws.secrets.send(new PutSecretValueCommand({ SecretId, SecretString }));
+      for (const [job, value] of Object.entries({
+        models: { source: credentials, target: { token: 'writer-token' } },
+        prices: { key: 'prices-key' },
+      })) {
+        const SecretId = `solotick/dev/${job}`;
+        const Parameters = [{ ParameterKey: 'SecretId', ParameterValue: SecretId }];
+        await aws.cloudformation.send(
+          new CreateStackCommand({ StackName: `solotick-secret-dev-${job}`, TemplateBody, Parameters }),
+        );
+        await aws.secrets.send(new PutSecretValueCommand({ SecretId, SecretString: JSON.stringify(value) }));
+      }
     },
     /** The last uploaded zip. */
     async fetchZip(Bucket: string): Promise<Buffer> {

@@ -1,0 +1,45 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import job from '../../functions/jobs/models.ts';
+import { tryJob } from '../support/try-job.ts';
+
+const settings = { TARGET_REGION_ID: 'eu 1' };
+const secret = { source: { username: 'reader', password: 'pw' }, target: { token: 'writer' } };
+const model = (id: string) => ({
+  ...{ id, name: `Model ${id}`, updatedAt: '2026-01-01T00:00:00.000Z', limit: { context: 1, output: 1 } },
+});
+
+test('The job models reads what changed, page after page, and puts each model into its region.', async () => {
+  const { reads, writes } = await tryJob(job, {
+    ...{ settings, secret, since: '2026-01-01T00:00:00Z' },
+    source: [
+      { body: { models: [model('acme/a'), model('b')], nextCursor: 'next' } },
+      { body: { models: [model('c')], nextCursor: null } },
+    ],
+  });
+  assert.deepEqual(
+    reads.map(({ path }) => path),
+    [
+      '/v1/models?limit=500&updated_since=2026-01-01T00%3A00%3A00.000Z',
+      '/v1/models?limit=500&updated_since=2026-01-01T00%3A00%3A00.000Z&cursor=next',
+    ],
+  );
+  assert.equal(reads[0]?.headers.authorization, `Basic ${Buffer.from('reader:pw').toString('base64')}`);
+  assert.deepEqual(
+    writes.map(({ method, path }) => `${method} ${path}`),
+    ['PUT /v1/regions/eu%201/models/acme%2Fa', 'PUT /v1/regions/eu%201/models/b', 'PUT /v1/regions/eu%201/models/c'],
+  );
+  const { id: _id, ...body } = model('acme/a');
+  assert.deepEqual(writes[0]?.body, body);
+  assert.equal(writes[0]?.headers.authorization, 'Bearer writer');
+});
+
+test('The job models reads a single model by its id.', async () => {
+  const { reads, report } = await tryJob(job, {
+    settings,
+    secret,
+    ids: ['acme/a'],
+    source: [{ body: model('acme/a') }],
+  });
+  assert.deepEqual([reads[0]?.path, report.written], ['/v1/models/acme%2Fa', 1]);
+});
