@@ -32,7 +32,14 @@ export function jobValues({ service, stage }: Pick<StageConfig, 'service' | 'sta
     // A tick that is not delivered before the next one is due has become useless.
     eventAgeSeconds: Math.min(Math.max(gaps.shortestSeconds, MIN_EVENT_AGE_SECONDS), MAX_EVENT_AGE_SECONDS),
     environment: {
-      ...{ JOB: job, STAGE: stage, SERVICE: service, SECRET_ID: config.secretId, SHARDS: String(config.shards), ...settings },
+      ...{
+        JOB: job,
+        STAGE: stage,
+        SERVICE: service,
+        SECRET_ID: config.secretId,
+        SHARDS: String(config.shards),
+        ...settings,
+      },
       ...(vpc?.secretsEndpoint && { AWS_ENDPOINT_URL_SECRETS_MANAGER: urlOf(endpoint) }),
     },
     alarmActions: config.alarmAddress === undefined ? [] : [{ Ref: topic }],

@@ -76,7 +76,14 @@ for (const stage of ['dev', 'prod']) {
       );
       assert.deepEqual(Properties.Role, { 'Fn::Sub': `\${Models${name}Role.Arn}` });
       assert.deepEqual(Properties.Environment.Variables, {
-        ...{ JOB: 'models', STAGE: stage, SERVICE: 'solotick', SECRET_ID: config.secretId, ...config.settings, SHARDS: '1' },
+        ...{
+          JOB: 'models',
+          STAGE: stage,
+          SERVICE: 'solotick',
+          SECRET_ID: config.secretId,
+          ...config.settings,
+          SHARDS: '1',
+        },
         ...(name !== 'Control' && { DEAD_LETTER_QUEUE_URL: { Ref: 'ModelsDeadLetters' } }),
       });
       assert.equal(resources[`ModelsDash${kind}LogGroup`].Properties.RetentionInDays, config.logRetentionDays);
