@@ -41,24 +41,20 @@ export default function operatePlugin(serverless: Serverless, options: Options, 
   async function connectJobs(): Promise<Jobs> {
     if (options.local) return await localJobs(serverless.serviceDir, options.stage);
     process.env.AWS_CLIENT_TIMEOUT ??= AWS_CLIENT_TIMEOUT_MS;
-    const [{ jobs }, config] = await Promise.all([readStage(), serverless.getProvider('aws').getAwsSdkV3Config()]);
-    const names = jobs.map(({ job }) => job);
-    return await deployedJobs(names, config, (name) => serverless.service.getFunction(name).name);
+    const aws = serverless.getProvider('aws');
+    const { jobs } = await readStageConfig(aws.getStage(), serverless.serviceDir);
+    return await deployedJobs(jobs, await aws.getAwsSdkV3Config(), (name) => serverless.service.getFunction(name).name);
   }
-
-  const readStage = () => readStageConfig(serverless.getProvider('aws').getStage(), serverless.serviceDir);
 
   /** The functions of the job that the command is about. */
   async function connectJob() {
     const jobs = await connectJobs();
     const job = chooseJob(jobs.names, options.job);
-    return { job, ...jobs.of(job) };
+    return { shards: jobs.shardsOf(job), ...jobs.of(job) };
   }
 
   async function runBackfill() {
-    const { job, backfill: invoke } = await connectJob();
-    const { jobs } = await readStage();
-    const shards = jobs.find((one) => one.job === job)?.shards ?? 1;
+    const { shards, backfill: invoke } = await connectJob();
     const request = readBackfillOptions(options, new Date(), shards);
     const howToResume = (rest: Rest) => ['to continue:', `  ${resumeCommand(request, rest, options)}`];
     const stop = new AbortController();

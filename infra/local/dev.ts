@@ -1,4 +1,5 @@
 import { join } from 'node:path';
+import { JOBS_FOLDER } from '../stage/job-files.ts';
 import { every, parseSchedule } from '../stage/schedule.ts';
 import { announce } from '../terminal/announce.ts';
 import { onInterrupt } from '../terminal/interrupt.ts';
@@ -14,7 +15,9 @@ import { sendTicks } from './ticks.ts';
 /** The time that a running invocation has to save and unlock after Ctrl-C. */
 const DRAIN_MS = 30_000;
 
-const root = join(import.meta.dirname, '../..');
+// npm runs scripts in the folder of the project.
+const root = process.cwd();
+const files = { jobs: join(root, JOBS_FOLDER), config: join(root, 'infra/config') };
 
 function giveUp(error: Error): never {
   complain(error.message.split('\n'));
@@ -25,8 +28,9 @@ function giveUp(error: Error): never {
 async function startDev(own: AsyncDisposableStack, options: DevOptions): Promise<JobCloud & Partial<LocalCloud>> {
   const { service, stage, config, env, secret } = options;
   const hear = { onProgress: say, onLog: (name: string, line: string) => say(readable(name, line)) };
-  if (secret === undefined) return own.use(await startCloud({ stage, project: {}, env, ...hear }));
-  const { path: serviceDir } = own.use(await serviceDirectory());
+  const project = { ...files, service };
+  if (secret === undefined) return own.use(await startCloud({ stage, project, env, ...hear }));
+  const { path: serviceDir } = own.use(await serviceDirectory(project));
   return own.use(await startJobCloud({ serviceDir, service, stage, config, secret, env, ...hear }));
 }
 
@@ -43,8 +47,7 @@ const options = await readDevOptions(root, process.argv.slice(2)).catch(giveUp);
 const { stage, config, env, everyMs } = options;
 await using own = new AsyncDisposableStack();
 const cloud = await startDev(own, options).catch(giveUp);
-// npm runs scripts in the folder of the project.
-announce(process.cwd(), { url: cloud.lambdaUrl, stage, jobs: [config.job] });
+announce(root, { url: cloud.lambdaUrl, stage, jobs: [{ job: config.job, shards: config.shards }] });
 starting = false;
 
 const { functions, etcd } = cloud;

@@ -7,21 +7,30 @@ import { connect, type Functions } from './functions.ts';
 /** The jobs that a command can be about. */
 export interface Jobs {
   names: string[];
+  /** Into how many parts a job is divided. */
+  shardsOf(job: string): number;
   /** The functions of one job. */
   of(job: string): Functions;
 }
+
+type JobShards = { job: string; shards: number };
+
+const named = (jobs: JobShards[]) => ({
+  names: jobs.map(({ job }) => job),
+  shardsOf: (name: string) => jobs.find(({ job }) => job === name)?.shards ?? 1,
+});
 
 /**
  * The jobs of a deployed stage.
  * @param nameOf maps the name of a function in serverless.yml to its name in Lambda
  */
 export async function deployedJobs(
-  names: string[],
+  jobs: JobShards[],
   config: LambdaClientConfig,
   nameOf: (name: string) => string,
 ): Promise<Jobs> {
   const client = await connect(config);
-  return { names, of: (job) => client((kind) => nameOf(functionName(job, kind))) };
+  return { ...named(jobs), of: (job) => client((kind) => nameOf(functionName(job, kind))) };
 }
 
 /**
@@ -41,7 +50,7 @@ export async function localJobs(folder: string, stage: string | undefined): Prom
     throw code === 'ECONNREFUSED' ? new Refusal('npm run dev is not running any more', { cause: error }) : error;
   };
   return {
-    names: running.jobs,
+    ...named(running.jobs),
     of(job) {
       const functions = client((kind) => functionName(job, kind));
       return {

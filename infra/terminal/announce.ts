@@ -7,7 +7,7 @@ const FILE = '.solotick-dev.json';
 export interface Announcement {
   url: string;
   stage: string;
-  jobs: string[];
+  jobs: { job: string; shards: number }[];
 }
 
 /**

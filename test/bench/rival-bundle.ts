@@ -7,14 +7,15 @@ const root = join(import.meta.dirname, '../..');
 /**
  * Bundles the same functions with esbuild's defaults into one file, which exports them by name. The .proto files lie where
  * etcd3 looks for them. Returns the file; everything that it needs is in `folder`.
+ * @param project the folder with `functions`
  */
-export async function bundleByDefault(folder: string): Promise<string> {
+export async function bundleByDefault(project: string, folder: string): Promise<string> {
   const outfile = join(folder, 'dist/functions.cjs');
   await mkdir(folder, { recursive: true });
   await build({
     absWorkingDir: root,
     stdin: {
-      resolveDir: root,
+      resolveDir: project,
       contents: ['sync', 'backfill', 'control']
         .map((name) => `export { handler as ${name} } from './functions/${name}.ts';`)
         .join('\n'),

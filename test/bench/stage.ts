@@ -5,8 +5,9 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { build } from 'esbuild';
-import { artifact, unpack } from '../../infra/bundle/artifact.ts';
+import { artifact, serviceFolder, unpack } from '../../infra/bundle/artifact.ts';
 import { etcdProtos } from '../../infra/bundle/etcd-protos.ts';
+import { demoProject } from '../../infra/local/demo/project.ts';
 import { type LocalEtcd, startEtcd } from '../../infra/local/etcd/etcd.ts';
 import { startSecrets } from '../../infra/local/secrets.ts';
 import { divideCores } from './cores.ts';
@@ -61,10 +62,11 @@ export async function openStage(options: { quick: boolean; progress: (line: stri
   stack.defer(() => rm(folder, { recursive: true, force: true }));
 
   progress('packaging');
-  const zipFile = await artifact(folder);
+  const serviceDir = await serviceFolder(folder, demoProject);
+  const zipFile = await artifact(serviceDir);
   const task = join(folder, 'task');
   const [rival] = await Promise.all([
-    bundleByDefault(join(folder, 'rival')),
+    bundleByDefault(serviceDir, join(folder, 'rival')),
     bundleClients(join(folder, 'clients')),
     unpack(zipFile, task),
   ]);
@@ -77,6 +79,7 @@ export async function openStage(options: { quick: boolean; progress: (line: stri
   const jobEnv: Stage['jobEnv'] = (targetUrl, records) => {
     const prefix = `/bench/${randomUUID()}`;
     return {
+      JOB: 'models',
       STAGE: 'bench',
       SECRET_ID: 'bench',
       SOURCE_URL: `${source.url}/${records}`,

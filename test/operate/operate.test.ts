@@ -1,14 +1,17 @@
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { after, before, type TestContext, test } from 'node:test';
+import { parse, stringify } from 'yaml';
 import { serverless, serviceFolder } from '../../infra/bundle/artifact.ts';
 import { type LocalCloud, startCloud } from '../../infra/local/cloud.ts';
 import { announce } from '../../infra/terminal/announce.ts';
+import { testProject } from '../support/project/project.ts';
+import { prices } from '../support/templates.ts';
 import { model } from '../support/world.ts';
 
 const TIMEOUT_MS = 600_000;
@@ -21,10 +24,10 @@ let cloud: LocalCloud;
 
 before(async () => {
   folder = await mkdtemp(join(tmpdir(), 'solotick-operate-'));
-  serviceDir = await serviceFolder(folder);
+  serviceDir = await serviceFolder(folder, testProject);
   // The function's time-out is 300 s, so a run starts no new work after 5 s.
   cloud = await startCloud({ stage: 'dev', env: { DEADLINE_RESERVE_SECONDS: '295' } });
-  announce(serviceDir, { url: cloud.lambdaUrl, stage: 'dev', jobs: ['models'] });
+  announce(serviceDir, { url: cloud.lambdaUrl, stage: 'dev', jobs: [{ job: 'models', shards: 1 }] });
 });
 after(async () => {
   await cloud?.[Symbol.asyncDispose]();
@@ -131,7 +134,10 @@ test('If the lock is held, a backfill ends with the holder, what to do, and the 
       ['backfill', '--since', '2026-01-01'],
       new RegExp(`lock is held by another program: key ${key}[\\s\\S]*${command.source}`),
     );
-    assert.match(await local('status'), new RegExp(`lock +held by another program, key ${key}[\\s\\S]*etcdctl del`));
+    assert.match(
+      await local('status', '--job', 'models'),
+      new RegExp(`lock +held by another program, key ${key}[\\s\\S]*etcdctl del`),
+    );
     await refused(['reset', '--what', 'failed'], /nothing was reset: the lock is held/);
   } finally {
     await cloud.etcd.etcdctl(['del', key]);
@@ -154,20 +160,43 @@ test('Without --local, the commands invoke the deployed functions by their names
       AWS_REGION: 'eu-central-1',
     },
   };
-  assert.match(await serverless(serviceDir, ['status'], env), /^job +models, stage dev$/m);
+  assert.match(await serverless(serviceDir, ['status', '--job', 'models'], env), /^job +models, stage dev$/m);
+  assert.match(await serverless(serviceDir, ['status'], env), /^models +- +none yet +- +0 +never +no$/m);
+
+  // Of two jobs, one is not deployed.
+  const twice = await serviceFolder(join(folder, 'twice'), testProject);
+  const file = join(twice, 'infra/config/dev.yml');
+  const stage = parse(await readFile(file, 'utf8'));
+  await writeFile(file, stringify({ ...stage, jobs: { ...stage.jobs, prices } }));
+  await assert.rejects(serverless(twice, ['pause'], env), /say which job: --job models, or --job prices/);
+  await assert.rejects(
+    serverless(twice, ['pause', '--job', 'other'], env),
+    /there is no job other: say --job models, or/,
+  );
+  await assert.rejects(
+    serverless(twice, ['status'], env),
+    /^models +- +none yet .*\nprices +solotick-dev-prices-control could not be invoked: [\s\S]*no status of prices/m,
+  );
 });
 
 test('While npm run dev runs, status, pause, resume and reset with --local work on its functions.', {
   timeout: TIMEOUT_MS,
 }, async (t) => {
-  const project = await serviceFolder(join(folder, 'dev'));
+  const project = await serviceFolder(join(folder, 'dev'), testProject);
   const onDev = (...args: string[]) => serverless(project, [...args, '--local']);
   await assert.rejects(onDev('status'), /npm run dev is not running;/);
-  await writeFile(announcement(project), JSON.stringify({ url: 'http://127.0.0.1:1', stage: 'dev' }));
+  await writeFile(
+    announcement(project),
+    JSON.stringify({ url: 'http://127.0.0.1:1', stage: 'dev', jobs: [{ job: 'models', shards: 1 }] }),
+  );
   const { child, lines, closed, seen } = start(t, project, join(root, 'infra/local/dev.ts'), '--every', '1h');
   await seen(/^tick of .*"status":"completed"/);
 
-  assert.match(await onDev('status'), /^timer +not paused$[\s\S]*^lock +free[\s\S]*^last run +completed/m);
+  assert.match(await onDev('status'), /^models +- +completed .* no$/m);
+  assert.match(
+    await onDev('status', '--job', 'models'),
+    /^timer +not paused$[\s\S]*^lock +free[\s\S]*^last run +completed/m,
+  );
   const paused = await onDev('pause', '--note', 'the target moves');
   assert.match(paused, /^timer +paused since \S+: the target moves$/m);
   assert.equal(JSON.parse(await onDev('resume', '--json')).paused, false);

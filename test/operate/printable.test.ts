@@ -135,9 +135,9 @@ test('Whatever the functions answer, status and backfill print no command for th
   };
   await using lambda = await serve((request, response) => {
     response.setHeader('content-type', 'application/json');
-    response.end(JSON.stringify(request.url?.includes('/control/') ? { ...status, at } : result));
+    response.end(JSON.stringify(request.url?.includes('-control/') ? { ...status, at } : result));
   });
-  announce(folder, { url: lambda.url, stage: 'dev', jobs: ['models'] });
+  announce(folder, { url: lambda.url, stage: 'dev', jobs: [{ job: 'models', shards: 1 }] });
   /** What a command prints. */
   const printed = async (command: 'status:run' | 'backfill:run', options: object) => {
     const lines: string[] = [];
@@ -145,7 +145,7 @@ test('Whatever the functions answer, status and backfill print no command for th
       writeText: (text: string) => lines.push(text),
       progress: { get: () => ({ update: (text: string) => lines.push(text), remove() {} }) },
     };
-    const service = { getFunction: (name: string) => ({ name }), custom: { config: { environment: {} } } };
+    const service = { getFunction: (name: string) => ({ name }) };
     const serverless = { serviceDir: folder, service, classes: { Error } };
     const given = [serverless, { local: true, ...options }, writers] as unknown as Parameters<typeof operatePlugin>;
     await operatePlugin(...given).hooks[command]();
@@ -153,7 +153,10 @@ test('Whatever the functions answer, status and backfill print no command for th
     for (const line of lines) if (!Object.hasOwn(options, 'json')) assert.doesNotMatch(line, COMMANDS);
     return lines;
   };
-  const seen = await printed('status:run', {});
+  const [headings, row, hint, ...others] = await printed('status:run', {});
+  assert.match(`${headings}\n${row}\n${hint}`, /^JOB .*\nmodels +a\\u001b.*\n"serverless status --job/);
+  assert.deepEqual(others, []);
+  const seen = await printed('status:run', { job: 'models' });
   assert.ok(
     seen.every((line) => /^[a-z ]{16}/.test(line)),
     seen.join('\n'),
@@ -164,7 +167,7 @@ test('Whatever the functions answer, status and backfill print no command for th
       String(part),
     );
   const json = await printed('status:run', { json: true });
-  assert.deepEqual(JSON.parse(json.join('\n')), JSON.parse(JSON.stringify({ ...status, at })));
+  assert.deepEqual(JSON.parse(json.join('\n')), [JSON.parse(JSON.stringify({ ...status, at }))]);
   const dry = await printed('backfill:run', { ids: 'a', 'dry-run': true });
   for (const part of [
     /: a\\u001b.*: a\\u001b/,
