@@ -6,12 +6,14 @@ import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { promisify } from 'node:util';
 import fc from 'fast-check';
+import { serviceFolder } from '../../infra/bundle/artifact.ts';
 import { type LocalSecrets, startSecrets } from '../../infra/local/secrets.ts';
 import { readStageConfig } from '../../infra/stage/stage-config.ts';
 import { parseBackfill, parseControl, parseTick } from '../../lib/event.ts';
 import { readSettings, settingsTable } from '../../lib/settings/config.ts';
 import { secretStore } from '../../lib/settings/secrets.ts';
 import { job } from '../support/job.ts';
+import { testProject } from '../support/project/project.ts';
 import { checkMessage, fuzz, like, mostly, rightTimes, text, time, worksOrThrows } from './fuzz.ts';
 
 const shard = like({ index: mostly(fc.nat(2)), of: mostly(fc.integer({ min: 3, max: 4 })) });
@@ -84,9 +86,11 @@ fuzz('Every environment is settings or an error.', variables, async (env) => {
 
 let secrets: LocalSecrets;
 let folder: string;
+let project: string;
 before(async () => {
   secrets = await startSecrets();
   folder = await mkdtemp(join(tmpdir(), 'solotick-fuzz-'));
+  project = await serviceFolder(folder, testProject);
   Object.assign(process.env, { AWS_REGION: 'us-east-1', AWS_ACCESS_KEY_ID: 'local', AWS_SECRET_ACCESS_KEY: 'local' });
   process.env.AWS_ENDPOINT_URL_SECRETS_MANAGER = secrets.url;
 });
@@ -130,7 +134,16 @@ const setting = fc.oneof(
   fc.boolean(),
   variable.map((value) => value.slice(0, 5000)),
 );
-const stageFile = like({
+const settings = fc.oneof(
+  fc.constant({ SOURCE_URL: 'http://a', TARGET_URL: 'http://b', TARGET_REGION_ID: 'eu', ETCD_ENDPOINTS: 'http://c' }),
+  fc.dictionary(fc.constantFrom(...Object.keys(settingsTable)), setting),
+);
+const ofAnyPlace = {
+  ...{ memoryMb: mostly(fc.constant(512)), timeoutSeconds: mostly(fc.integer({ min: 5, max: 900 })) },
+  ...{ logRetentionDays: mostly(fc.constant(30)), alarms: fc.boolean(), dashboard: fc.boolean() },
+  ...{ alarmWithoutSuccessMinutes: mostly(fc.nat(10_100)), settings },
+};
+const block = like({
   schedule: like({
     expression: mostly(
       fc.constantFrom('rate(15 minutes)', 'cron(0/15 * * * ? *)', 'cron(0 0 31 2 ? *)', 'rate(999999 days)'),
@@ -138,14 +151,11 @@ const stageFile = like({
     ...{ timezone: mostly(fc.constantFrom('UTC', 'Europe/Berlin')), enabled: fc.boolean() },
     flexibleWindowMinutes: mostly(fc.nat(1500)),
   }),
-  ...{ shards: mostly(fc.integer({ min: 1, max: 210 })), secretId: mostly(fc.constant('solotick/x')) },
-  ...{ memoryMb: mostly(fc.constant(512)), timeoutSeconds: mostly(fc.integer({ min: 5, max: 900 })) },
-  ...{ logRetentionDays: mostly(fc.constant(30)), alarms: fc.boolean(), dashboard: fc.boolean() },
-  alarmWithoutSuccessMinutes: mostly(fc.nat(10_100)),
-  settings: fc.oneof(
-    fc.constant({ ...stage, STAGE: undefined, SECRET_ID: undefined, ETCD_ENDPOINTS: 'http://c' }),
-    fc.dictionary(fc.constantFrom(...Object.keys(settingsTable)), setting),
-  ),
+  ...{ shards: mostly(fc.integer({ min: 1, max: 210 })), secretId: mostly(fc.constant('solotick/x')), ...ofAnyPlace },
+});
+const stageFile = like({
+  ...ofAnyPlace,
+  jobs: mostly(fc.dictionary(fc.oneof(fc.constantFrom('models', 'prices'), fc.string({ maxLength: 80 })), block)),
 });
 
 fuzz(
@@ -156,10 +166,10 @@ fuzz(
     fc.string({ unit: fc.constantFrom(...'{}[]:-|>&*!@`"\'#?,\n\t a1'), maxLength: 60 }),
   ),
   async (yaml) => {
-    await writeFile(join(folder, 'fuzz.yml'), yaml);
-    await readStageConfig('fuzz', folder).catch(({ name, message }: Error) => {
+    await writeFile(join(project, 'infra/config/fuzz.yml'), yaml);
+    await readStageConfig('fuzz', project).catch(({ name, message }: Error) => {
       assert.match(message, /^infra\/config\/fuzz\.yml /);
-      assert.equal(name, 'Error');
+      assert.equal(name, 'StageError');
       checkMessage(message);
     });
   },
