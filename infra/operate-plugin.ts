@@ -2,7 +2,7 @@ import type { LambdaClientConfig } from '@aws-sdk/client-lambda';
 import type { Control } from '../lib/event.ts';
 import { backfill } from './operate/backfill.ts';
 import { commands, RESETTABLE } from './operate/commands.ts';
-import { deployedJobs, type Jobs, localJobs } from './operate/jobs.ts';
+import { deployedJobs, invokeDev, type Jobs, localJobs } from './operate/jobs.ts';
 import { type BackfillOptions, readBackfillOptions, readInstant } from './operate/options.ts';
 import { createProgress } from './operate/progress.ts';
 import { type Rest, resumeCommand, type Where } from './operate/resume-command.ts';
@@ -124,6 +124,12 @@ export default function operatePlugin(serverless: Serverless, options: Options, 
       'pause:run': withoutStack(async () => runPause()),
       'resume:run': withoutStack(() => runControl({ action: 'resume' })),
       'reset:run': withoutStack(async () => runReset()),
+      'before:invoke:invoke': withoutStack(async () => {
+        if (options.local) invokeDev(serverless.serviceDir, options.stage);
+      }),
+      'before:logs:logs': withoutStack(async () => {
+        if (options.local) throw new Refusal('npm run dev prints the logs of its functions itself');
+      }),
     },
   };
 }

@@ -12,8 +12,10 @@ const local = { local: boolean('Invoke the functions of a running "npm run dev"'
 const json = { json: boolean("Print the function's answer as JSON") };
 const job = { job: string('The job; it may be left out where there is one') };
 
-/** The commands for operators, as osls declares commands and prints their help. */
+/** The commands for operators, as osls declares commands and prints their help; it has `invoke` and `logs` already. */
 export const commands = {
+  invoke: { options: local },
+  logs: { options: local },
   backfill: {
     usage: 'Copy a range of time, single records, or everything, by hand',
     lifecycleEvents: ['run'],

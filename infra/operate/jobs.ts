@@ -1,6 +1,6 @@
 import type { LambdaClientConfig } from '@aws-sdk/client-lambda';
 import { functionName } from '../stack/functions.ts';
-import { readAnnouncement } from '../terminal/announce.ts';
+import { type Announcement, readAnnouncement } from '../terminal/announce.ts';
 import { Refusal } from '../terminal/refusal.ts';
 import { connect, type Functions } from './functions.ts';
 
@@ -33,16 +33,26 @@ export async function deployedJobs(
   return { ...named(jobs), of: (job) => client((kind) => nameOf(functionName(job, kind))) };
 }
 
-/**
- * The job of the `npm run dev` that runs in `folder`.
- * @param stage must be that of `npm run dev`, if it is given
- * @throws Refusal
- */
-export async function localJobs(folder: string, stage: string | undefined): Promise<Jobs> {
+/** The `npm run dev` that runs in `folder`. @param stage must be its stage, if it is given @throws Refusal */
+function runningDev(folder: string, stage: string | undefined): Announcement {
   const running = readAnnouncement(folder);
   if (!running) throw new Refusal('npm run dev is not running; --local invokes the functions that it starts');
   if (stage !== undefined && stage !== running.stage)
     throw new Refusal(`npm run dev is running stage ${running.stage}, not ${stage}`);
+  return running;
+}
+
+/** Makes osls's own commands of this process invoke the functions of `npm run dev`. @throws Refusal */
+export function invokeDev(folder: string, stage: string | undefined): void {
+  const { url } = runningDev(folder, stage);
+  Object.assign(process.env, {
+    ...{ AWS_ENDPOINT_URL_LAMBDA: url, AWS_ACCESS_KEY_ID: 'local', AWS_SECRET_ACCESS_KEY: 'local' },
+  });
+}
+
+/** The job of the `npm run dev` that runs in `folder`. @throws Refusal */
+export async function localJobs(folder: string, stage: string | undefined): Promise<Jobs> {
+  const running = runningDev(folder, stage);
   const credentials = { accessKeyId: 'local', secretAccessKey: 'local' };
   const client = await connect({ endpoint: running.url, region: 'us-east-1', credentials });
   const explain = (error: Error): never => {

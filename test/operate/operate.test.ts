@@ -211,6 +211,14 @@ test('While npm run dev runs, status, pause, resume and reset with --local work 
   await assert.rejects(onDev('status'), /npm run dev is not running any more/);
 });
 
+test('osls’s own invoke takes --local as well, and --function together with --job; logs says where the logs are.', {
+  timeout: TIMEOUT_MS,
+}, async () => {
+  const said = await local('invoke', '--function', 'control', '--job', 'models', '--data', '{"action":"status"}');
+  assert.partialDeepStrictEqual(JSON.parse(said), { job: 'models', stage: 'dev' });
+  await refused(['logs', '--function', 'sync'], /npm run dev prints the logs of its functions itself/);
+});
+
 test('Wrong options are refused before any function is invoked.', { timeout: TIMEOUT_MS }, async () => {
   await refused(['backfill'], /say what to copy/);
   await refused(['reset', '--what', 'everything'], /--what "everything" must be one of checkpoint, watermark, failed/);

@@ -17,7 +17,7 @@ const id = v.pipe(
   v.notValues(['.', '..']),
 );
 
-/** The job that ships. Other jobs lie beside this file; functions/README.md says how to write one. */
+/** The job of `npm start` and of the tests: the same as `functions/jobs/models.ts`, which a user may change or remove. */
 export default defineJob({
   settings: v.object({
     TARGET_REGION_ID: v.pipe(
