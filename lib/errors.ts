@@ -96,10 +96,13 @@ export class NoProgressError extends named('NoProgressError', 'NO_PROGRESS') {}
  */
 export class Interrupted extends named('Interrupted', 'INTERRUPTED') {
   readonly reason: 'deadline' | 'throttled';
+  /** Until when a server wants to be left alone, in ms since 1970, where it says so and waiting for it would take long. */
+  readonly notBeforeMs: number | undefined;
 
-  constructor(reason: 'deadline' | 'throttled', message: string) {
+  constructor(reason: 'deadline' | 'throttled', message: string, options?: { notBeforeMs?: number | undefined }) {
     super(message);
     this.reason = reason;
+    this.notBeforeMs = options?.notBeforeMs;
   }
 }
 

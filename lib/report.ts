@@ -17,8 +17,15 @@ export const COUNTS = [
 
 const count = v.pipe(v.number(), v.integer(), v.minValue(0));
 
-/** Reports that an earlier version has saved have no `unchanged`. */
-export const reportSchema = v.object({ ...v.entriesFromList(COUNTS, count), unchanged: v.optional(count, 0) });
+/**
+ * Reports that an earlier version has saved have no `unchanged`. `outside` is there only where the source gave records outside
+ * of the window that it was asked for: they are left out, and `read` does not count them.
+ */
+export const reportSchema = v.object({
+  ...v.entriesFromList(COUNTS, count),
+  unchanged: v.optional(count, 0),
+  outside: v.optional(count),
+});
 
 /** The counts of one invocation or of one pass; `read = written + unchanged + invalid + failed + unsettled`. */
 export type Report = v.InferOutput<typeof reportSchema>;
@@ -29,6 +36,8 @@ type SettledCount = (typeof SETTLED_COUNTS)[number];
 
 /** A page of which every record is settled, like all pages before it: a resumed run may begin behind it. */
 export interface SettledPage extends Pick<Report, SettledCount> {
+  /** How many of its records are outside of the window. */
+  outside?: number;
   /** The cursor of the next page; undefined for a page outside of the list. */
   cursor: string | undefined;
   /** The list ends here. */

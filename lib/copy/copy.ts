@@ -1,5 +1,6 @@
 import type { Ending } from '../engine/ending.ts';
 import { sync, type Versions } from '../engine/engine.ts';
+import type { Interrupted } from '../errors.ts';
 import { msOf } from '../instant.ts';
 import type { Job } from '../job-types.ts';
 import type { Log } from '../log.ts';
@@ -12,6 +13,7 @@ import { guardWith, type Stops } from '../time/guard.ts';
 import { openRehearsal } from '../write/rehearsal.ts';
 import { type Fence, openTarget, type TargetServer } from '../write/target.ts';
 import { readPages } from './reading.ts';
+import { outsideOf } from './window.ts';
 
 /** How a pass is copied. */
 export interface Copying<R> {
@@ -49,11 +51,17 @@ export interface Copying<R> {
   log: Log;
 }
 
+/** How a pass has ended, and what interrupted it. */
+export interface Copied {
+  ending: Ending;
+  interrupted?: Interrupted;
+}
+
 /**
  * Reads what a pass asks for, after the records that failed before, and writes it.
  * @throws the errors of `sync`; nothing is in flight any more by then.
  */
-export async function copy<R>(copying: Copying<R>): Promise<Ending> {
+export async function copy<R>(copying: Copying<R>): Promise<Copied> {
   const { job, runId, settings, concurrency, credentials, fence, throttled } = copying;
   const { closing, guard } = guardWith(copying.stops);
   const writing = { id: job.id, runId, settings: settings.own };
@@ -71,7 +79,7 @@ export async function copy<R>(copying: Copying<R>): Promise<Ending> {
     : openRehearsal(job.target, writing);
   const { pass, ids, shard, failedBefore, outcomes, log } = copying;
   const { updatedAt } = job;
-  return await sync({
+  const ending = await sync({
     pages: readPages({ job, source, pass, ids, shard, failedBefore, outcomes, log }),
     accept: {
       schema: job.record,
@@ -85,7 +93,9 @@ export async function copy<R>(copying: Copying<R>): Promise<Ending> {
     report: copying.report,
     outcomes,
     ...(copying.versions && { versions: copying.versions }),
+    ...(updatedAt && { isOutside: outsideOf<R>(pass, log) }),
     failuresBeforeStop: settings.failuresBeforeStop,
     pageSettled: copying.pageSettled,
   });
+  return ending === 'complete' ? { ending } : { ending, interrupted: closing.signal.reason as Interrupted };
 }

@@ -43,6 +43,8 @@ export interface SyncOptions<R> {
   outcomes: Pick<RecordOutcomes<R>, 'written' | 'invalid' | 'failed'>;
   /** Without it, every record is written. */
   versions?: Versions<R>;
+  /** Whether a record of the list is none that was asked for. */
+  isOutside?: (record: Accepted<R>) => boolean;
   /** This many records in a row that no attempt got through mean that the target is down. */
   failuresBeforeStop: number;
   /** Called in the order of the pages when another one is settled. */
@@ -117,6 +119,8 @@ export async function sync<R>(options: SyncOptions<R>): Promise<Ending> {
 
   function take(checked: Accepted<R> | Invalid, page: OpenPage): Promise<void> | void {
     if ('faults' in checked) return leaveOut(checked, page);
+    const listed = page.cursor !== undefined || page.last;
+    if (listed && options.isOutside?.(checked)) return ledger.leaveOut(page);
     ledger.note(page, checked.updatedAtMs);
     if (versions?.isKnown(checked)) return ledger.settle(page, 'unchanged');
     return inTurn(checked.id, () => writeRecord(checked, page));

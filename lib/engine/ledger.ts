@@ -18,6 +18,8 @@ export interface Ledger {
   note(page: OpenPage, updatedAtMs: number): void;
   /** One record is settled. */
   settle(page: OpenPage, as: 'written' | 'unchanged' | 'invalid' | 'failed'): void;
+  /** One record does not belong to what was asked for, so it counts as not read. */
+  leaveOut(page: OpenPage): void;
   /** These records stay unsettled: a resumed run reads them again. */
   leave(records: number): void;
   /** The lanes have taken all records of the page. */
@@ -66,6 +68,13 @@ export function openLedger(report: Report, pageSettled: (page: SettledPage) => v
     settle(page, as) {
       report[as]++;
       page[as]++;
+      settleOne(page);
+    },
+    leaveOut(page) {
+      for (const counts of [report, page]) {
+        counts.read--;
+        counts.outside = (counts.outside ?? 0) + 1;
+      }
       settleOne(page);
     },
     leave(records) {

@@ -8,7 +8,8 @@ import { decoded } from './decoding.ts';
 const MAX_LENGTH = 200;
 
 /**
- * What a server says about a refusal, as the end of a message: `: no such field`. Empty where the body is not text or JSON.
+ * What a server says about a refusal, as the end of a message: `: no such field`. Empty where the body is not text or JSON,
+ * or says nothing.
  * @param secrets values of which no part may be shown
  */
 export function excerptOf(answer: HttpAnswer & { signed?: Signed }, ...secrets: unknown[]): string {
@@ -26,7 +27,7 @@ export function excerptOf(answer: HttpAnswer & { signed?: Signed }, ...secrets: 
   const shown = withoutTexts(text, hidden)
     .replace(/[\s\p{C}]+/gu, ' ')
     .trim();
-  if (shown === '') return '';
+  if (!/[\p{L}\p{N}]/u.test(shown)) return '';
   return `: ${shown.length > MAX_LENGTH ? `${shown.slice(0, MAX_LENGTH - 1).toWellFormed()}…` : shown}`;
 }
 

@@ -87,7 +87,9 @@ export function createSend<A extends Head, S>(options: {
       const refusesAllMs = notePace(head, startedMs, { throttles, pauseMs });
       if (!isTransient(answer)) return orThrow(answer);
       if (pauseMs !== undefined && pauseMs > Math.min(MAX_RETRY_AFTER_MS, guard.closesInMs())) {
-        throw new Interrupted('throttled', `the ${name} asks for a pause of ${Math.ceil(pauseMs / 1000)} s`);
+        const message = `the ${name} asks for a pause of ${Math.ceil(pauseMs / 1000)} s`;
+        const notBeforeMs = pauseMs > MAX_RETRY_AFTER_MS ? Date.now() + pauseMs : undefined;
+        throw new Interrupted('throttled', message, { notBeforeMs });
       }
       if (refusesAllMs > MAX_RETRY_AFTER_MS) {
         throw new Interrupted('throttled', `the ${name} has throttled every request for 30 s`);

@@ -1,10 +1,11 @@
+import type { OwnPart } from '../authorized.ts';
 import { SourceError } from '../errors.ts';
 import { createHttp, type HttpRequest } from '../http/client.ts';
 import { ACCEPT_ENCODING } from '../http/decoding.ts';
 import { createPace } from '../http/pace.ts';
 import { lowerCased, onTheWire, withQuery } from '../http/request.ts';
 import { type Credentials, createSend, type Send } from '../http/send.ts';
-import { type OwnPart, signing } from '../http/signing.ts';
+import { signing } from '../http/signing.ts';
 import type { Head } from '../http/throttling.ts';
 import { identityFor, type TlsSecret } from '../http/tls.ts';
 import { type Agent, userAgent } from '../http/user-agent.ts';

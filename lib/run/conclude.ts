@@ -3,12 +3,15 @@ import { SolotickError } from '../errors.ts';
 import type { Report } from '../report.ts';
 import type { Leaving, Reached } from '../state/final-state.ts';
 import type { PassUnderWay } from '../state/pass-under-way.ts';
-import type { RunRecord } from '../state/state.ts';
+import type { Quota, RunRecord } from '../state/state.ts';
 import { type Deadline, TO_REVOKE_AND_ANSWER_MS } from '../time/deadline.ts';
 import type { Taken } from './acquire.ts';
 
 /** Frees the lock and leaves the final state, in one transaction. @throws LockLostError, LockServiceError */
-export type Conclude = (status: RunRecord['status'], error?: Error) => Promise<void>;
+export type Conclude = (
+  status: RunRecord['status'],
+  more?: { error?: Error; quota?: Quota | undefined },
+) => Promise<void>;
 
 /** @param options.reached gives what the run has reached by then */
 export function concluding(options: {
@@ -24,7 +27,7 @@ export function concluding(options: {
 }): Conclude {
   const { runId, kind, startedMs, taken, deadline, report, pass, leaving, reached } = options;
   const { session, lock } = taken;
-  return async (status, error) => {
+  return async (status, { error, quota } = {}) => {
     const endedMs = Date.now();
     // The clock may have been set back meanwhile.
     report.durationMs = Math.max(0, endedMs - startedMs);
@@ -35,7 +38,7 @@ export function concluding(options: {
       endedAt: new Date(endedMs).toISOString(),
       ...(error && { error: describe(error) }),
     };
-    const operations = leaving.final(last, reached());
+    const operations = leaving.final(last, { ...reached(), ...(quota && { quota }) });
     const unlock = async (signal: AbortSignal) => {
       const { totalMs, ...budget } = session.budget();
       const leftMs = deadline.endsInMs();

@@ -39,6 +39,7 @@ export const metricUnits = {
   SkippedDuplicate: Count,
   SkippedStale: Count,
   SkippedMinInterval: Count,
+  SkippedQuota: Count,
   SkippedResharding: Count,
   SkippedLocked: Count,
   /** 1 for a completed tick and for a partial one that moved forward, otherwise 0. The dead man's switch counts it. */
@@ -70,6 +71,7 @@ const skipMetrics: Record<string, Name> = {
   duplicate: 'SkippedDuplicate',
   stale: 'SkippedStale',
   'min-interval': 'SkippedMinInterval',
+  quota: 'SkippedQuota',
   resharding: 'SkippedResharding',
   locked: 'SkippedLocked',
 };

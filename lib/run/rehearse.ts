@@ -57,7 +57,7 @@ export async function rehearse<R>(
     unreadable: (id, reason) => note({ id, kind: 'failed', reason }),
     missing: (id) => note({ id, kind: 'missing', reason: 'the source knows no record of this id' }),
   };
-  const ending = await copy({
+  const { ending, interrupted } = await copy({
     job,
     runId,
     settings,
@@ -75,7 +75,7 @@ export async function rehearse<R>(
   });
   report.durationMs = Math.max(0, Date.now() - startedMs);
   const status = ending === 'complete' ? 'completed' : 'partial';
-  log.info(`rehearsal ${status}`, { report });
+  log.info(interrupted ? `rehearsal partial (${ending}): ${interrupted.message}` : 'rehearsal completed', { report });
   return {
     status,
     job: job.name,
@@ -84,6 +84,7 @@ export async function rehearse<R>(
     report,
     wouldWrite,
     ...(ending !== 'complete' && { reason: ending }),
+    ...(interrupted && { message: interrupted.message }),
     ...(problems.length > 0 && { problems }),
   };
 }

@@ -9,7 +9,10 @@ export interface Result {
   job: string;
   runId: string;
   reason?: Skip['reason'] | Exclude<Ending, 'complete'>;
+  /** Why it was skipped, or is partial. */
   message?: string;
+  /** Until when the next ticks do nothing, because a server asks for a long pause. */
+  notBefore?: string;
   heldBy?: Holder;
   fencingToken?: string;
   /** The counts of this invocation. */

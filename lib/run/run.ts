@@ -1,4 +1,5 @@
 import { randomUUID } from 'node:crypto';
+import { authOf } from '../authorized.ts';
 import type { Backfill, Tick } from '../event.ts';
 import type { Job } from '../job-types.ts';
 import type { Etcd } from '../lock/etcd.ts';
@@ -45,6 +46,8 @@ async function runOnce<R>(
   log.appendKeys({ runId, kind: request.kind });
   using deadline = setDeadline({ remainingMs, reserveSeconds: settings.deadlineReserveSeconds, stop });
   const credentials = await openCredentials(secrets, deadline.cut);
+  // Now, because what a job cannot do should be known before anything is locked.
+  for (const part of ['source', 'target'] as const) authOf(job[part], part, credentials.current(), settings.own);
   if (request.kind === 'backfill' && request.dryRun) {
     const { rehearse } = await import('./rehearse.ts');
     return await rehearse(job, request, { settings, runId, startedMs, deadline, credentials, log });
@@ -83,7 +86,7 @@ async function runOnce<R>(
   const pageSettled = () => observed.settledPages++;
   const running = { job, request, runId, startedMs, settings, places, taken, deadline, credentials };
   const result = await work({ ...running, report, throttled, pageSettled, log, stop });
-  if (request.kind === 'tick' && result.status === 'partial' && settings.continue === 'self') {
+  if (request.kind === 'tick' && result.status === 'partial' && settings.continue === 'self' && !result.notBefore) {
     // Loaded now, because hardly any run needs it.
     const { continueLater } = await import('./continuation.ts');
     await continueLater(request, { runId, functionName, log, endsInMs: deadline.endsInMs() });

@@ -6,7 +6,7 @@ import type { State } from '../state/state.ts';
 
 /** Why a run does nothing. A value, not an error: a skip is a success for Lambda. */
 export interface Skip {
-  reason: 'paused' | 'duplicate' | 'stale' | 'min-interval' | 'resharding' | 'locked';
+  reason: 'paused' | 'duplicate' | 'stale' | 'min-interval' | 'quota' | 'resharding' | 'locked';
   /** One sentence for a reader: who or what is in the way, and since when. */
   message: string;
   heldBy?: Holder;
@@ -65,6 +65,10 @@ function reasonToSkipTick(request: Tick, state: State, settings: SkipSettings, n
       const message = `the last completed tick began ${ageSeconds} s ago, less than ${minIntervalSeconds} s`;
       return { reason: 'min-interval', message };
     }
+  }
+  const { quota } = run ?? {};
+  if (quota && nowMs < Date.parse(quota.until)) {
+    return { reason: 'quota', message: `nothing is asked of a server before ${quota.until}: ${quota.message}` };
   }
   return;
 }

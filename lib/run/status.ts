@@ -23,6 +23,8 @@ export interface Status {
   lastRun?: RunRecord;
   lastCompletedStartedAt?: string;
   lastBackfill?: RunRecord;
+  /** Until when ticks do nothing, because a server asks for a long pause. */
+  notBefore?: string;
   /** Where the next pass begins to read, and when the last full one began. */
   watermark?: State['watermark'];
   /** The pass that the next tick goes on with. */
@@ -75,6 +77,7 @@ export async function readStatus(etcd: Etcd, settings: Settings, places: Places,
     ...(run && { lastRun: run.last }),
     ...(run?.completedStartedAt && { lastCompletedStartedAt: run.completedStartedAt }),
     ...(backfill && { lastBackfill: backfill.last }),
+    ...(run?.quota && { notBefore: run.quota.until }),
     ...(watermark && { watermark }),
     ...(checkpoint?.pass && { unfinishedPass: checkpoint.pass }),
     failed: checkpoint?.failed ?? [],

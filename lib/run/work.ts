@@ -1,6 +1,6 @@
-import { copy } from '../copy/copy.ts';
+import { type Copied, copy } from '../copy/copy.ts';
 import type { Ending } from '../engine/ending.ts';
-import { NoProgressError } from '../errors.ts';
+import { type Interrupted, NoProgressError } from '../errors.ts';
 import type { Backfill, Tick } from '../event.ts';
 import type { Job } from '../job-types.ts';
 import type { Log } from '../log.ts';
@@ -47,41 +47,45 @@ export async function work<R>(running: Work<R>): Promise<Result> {
   const { job, request, runId, startedMs, settings, places, taken, deadline, report, log } = running;
   const keeping = openKeeping({ job, request, runId, startedMs, settings, places, taken, deadline, report, log });
   const { pass, division, failures, checkpoints, conclude, problems, saving } = keeping;
-  let ending: Ending;
+  let copied: Copied;
   let failedIds: string[];
   try {
     // Where the source lags, a backfill may write older versions than the last tick has left; the next tick writes over them.
     const forgets = request.kind === 'backfill' ? [deleteRecent(places.statePrefix)] : [];
     const first = division.put ? [division.put, ...forgets] : forgets;
     if (first.length > 0) await taken.lock.save(first, saving());
-    ending = await copyUnderLock(running, keeping);
+    copied = await copyUnderLock(running, keeping);
     await checkpoints.saved();
     failedIds = failures.list(true).map(({ id }) => id);
     // A backfill does not come back to what it could not write.
-    await keeping.giveUp(report.written > 0 || (request.kind === 'backfill' && ending === 'complete'));
-    if (ending !== 'complete') checkProgress(pass, ending, running.stop);
+    await keeping.giveUp(report.written > 0 || (request.kind === 'backfill' && copied.ending === 'complete'));
+    if (copied.ending !== 'complete') checkProgress(pass, copied.ending, running.stop);
   } catch (thrown) {
     // A job's code may throw anything.
     const error = thrown instanceof Error ? thrown : new Error(`the job threw ${String(thrown)}`, { cause: thrown });
     log.error('the run failed', { report });
-    await conclude('failed', error).catch((cause) => log.warn('the failure was not recorded', { error: cause }));
+    await conclude('failed', { error }).catch((cause) => log.warn('the failure was not recorded', { error: cause }));
     throw error;
   }
   warnOfTimesToCome(pass, log);
+  const { ending, interrupted } = copied;
   const status = ending === 'complete' ? 'completed' : 'partial';
-  await conclude(status);
+  const quota = quotaOf(interrupted);
+  await conclude(status, { quota });
   const { counts } = pass.current();
-  log.info(status, { report, pass: counts });
+  log.info(interrupted ? `partial (${ending}): ${interrupted.message}` : status, { report, pass: counts });
   return {
     ...{ status, job: job.name, runId, fencingToken: taken.lock.fencingToken, report, pass: counts },
     ...(ending !== 'complete' && { reason: ending }),
+    ...(interrupted && { message: interrupted.message }),
+    ...(quota && { notBefore: quota.until }),
     ...(request.kind === 'backfill' && { backfillId: request.backfillId ?? runId }),
     ...(request.kind === 'backfill' && failedIds.length > 0 && { failedIds }),
     ...(problems.length > 0 && { problems }),
   };
 }
 
-function copyUnderLock<R>(running: Work<R>, keeping: Keeping<R>): Promise<Ending> {
+function copyUnderLock<R>(running: Work<R>, keeping: Keeping<R>): Promise<Copied> {
   const { job, request, runId, settings, places, taken, deadline, credentials, report, throttled, log } = running;
   const { session, lock } = taken;
   const { pass, division, failures, outcomes, versions, checkpoints, saving } = keeping;
@@ -108,6 +112,16 @@ function copyUnderLock<R>(running: Work<R>, keeping: Keeping<R>): Promise<Ending
       running.pageSettled();
     },
   });
+}
+
+/** A server may ask for the moon: longer than this, nobody takes its word for it. */
+const MAX_QUOTA_MS = 86_400_000;
+
+/** Until when the next ticks leave a server alone that asks for a long pause. */
+function quotaOf(interrupted: Interrupted | undefined): { until: string; message: string } | undefined {
+  if (interrupted?.notBeforeMs === undefined) return undefined;
+  const untilMs = Math.min(interrupted.notBeforeMs, Date.now() + MAX_QUOTA_MS);
+  return { until: new Date(untilMs).toISOString(), message: interrupted.message };
 }
 
 /** @throws NoProgressError where other runs like this one would never come to the end of the pass */

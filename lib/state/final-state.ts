@@ -10,6 +10,7 @@ import {
   putBackfill,
   putRecent,
   putState,
+  type Quota,
   type RunRecord,
   type State,
 } from './state.ts';
@@ -24,6 +25,8 @@ export interface Reached {
   closedGeneration: number | undefined;
   /** The versions at the target that changed at `sinceMs` or later; undefined where they are too many to keep. */
   recent(sinceMs: number): ReadonlyMap<string, RecentVersion> | undefined;
+  /** Until when the next ticks do nothing. */
+  quota?: Quota;
 }
 
 /** What a run writes to etcd. */
@@ -87,9 +90,9 @@ export function leavingOfTick(
     progress,
     final(last, reached) {
       if (last.status === 'completed') return completed(last, reached);
-      const { closedGeneration } = reached;
+      const { closedGeneration, quota } = reached;
       return [
-        putState(prefix, 'run', { last, completedScheduledTime, completedStartedAt, closedGeneration }),
+        putState(prefix, 'run', { last, completedScheduledTime, completedStartedAt, closedGeneration, quota }),
         progress(reached),
         noSkips,
       ];

@@ -71,6 +71,7 @@ export function openPass(begun: Pass, overlapSeconds: number): PassUnderWay {
       if (last) pass.cursor = null;
       else if (cursor !== undefined) pass.cursor = cursor;
       for (const name of SETTLED_COUNTS) pass.counts[name] += page[name];
+      if (page.outside) pass.counts.outside = (pass.counts.outside ?? 0) + page.outside;
       pass.counts.pages++;
       settledPages++;
       pass.newest = later(pass.newest, newestMs);
@@ -85,6 +86,8 @@ export function openPass(begun: Pass, overlapSeconds: number): PassUnderWay {
       // The clock and what holds the watermark back still count: they are of the same window.
       pass = { ...pass, ...startOver(pass), restart };
       for (const name of COUNTS) pass.counts[name] = counts[name] - begun.counts[name];
+      const outside = (counts.outside ?? 0) - (begun.counts.outside ?? 0);
+      if (outside > 0) pass.counts.outside = outside;
     },
     advanced() {
       const { restart, listed, since } = pass;

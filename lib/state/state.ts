@@ -25,6 +25,10 @@ const run = v.object({
   error: v.optional(v.object({ name: v.string(), code: v.string(), message: v.string() })),
 });
 
+/** A server wants to be left alone until then. */
+const quota = v.object({ until: utcInstant, message: v.string() });
+export type Quota = v.InferOutput<typeof quota>;
+
 const failures = v.optional(v.array(v.object({ id: v.string(), attempts: count })), []);
 
 const pass = v.object({
@@ -92,6 +96,8 @@ const schemas = {
     completedStartedAt: v.optional(utcInstant),
     /** The generation of the job's division whose earlier fencing scopes are closed at the target. */
     closedGeneration: v.optional(count),
+    /** Set where the last tick has met a quota that is used up for long. */
+    quota: v.optional(quota),
   }),
   /** Where the timer's pass goes on, and the ids of the failed records, which are read again. */
   checkpoint: v.object({

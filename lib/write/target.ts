@@ -1,10 +1,11 @@
+import type { OwnPart } from '../authorized.ts';
 import { HttpError, TargetError } from '../errors.ts';
 import { createHttp, type HttpAnswer } from '../http/client.ts';
 import { excerptOf } from '../http/excerpt.ts';
 import { createPace, type Pace } from '../http/pace.ts';
 import { withQuery } from '../http/request.ts';
 import { type Credentials, createSend } from '../http/send.ts';
-import { type OwnPart, signing } from '../http/signing.ts';
+import { signing } from '../http/signing.ts';
 import { isTransientAnswer } from '../http/throttling.ts';
 import { identityFor, type TlsSecret } from '../http/tls.ts';
 import type { Agent } from '../http/user-agent.ts';

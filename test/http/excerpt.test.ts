@@ -24,7 +24,7 @@ test('Only text and JSON are quoted, packed or not.', () => {
   }
   assert.equal(excerptOf(answer(gzipSync('reason'), 'text/plain', { 'content-encoding': 'gzip' })), ': reason');
   assert.equal(excerptOf(answer('no gzip', 'text/plain', { 'content-encoding': 'gzip' })), '');
-  assert.equal(excerptOf(answer(' \n', 'text/plain')), '');
+  for (const body of [' \n', '{}', '[]']) assert.equal(excerptOf(answer(body)), '');
 });
 
 test('No part of the secret or of the record is quoted, nor what the request was signed with.', () => {

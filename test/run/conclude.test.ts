@@ -54,7 +54,7 @@ async function conclude(options: {
       recent: () => undefined,
     }),
   });
-  await end(status, error);
+  await end(status, error && { error });
   assert.ok(budget && last);
   return { budget, last, report, counts: pass.current().counts };
 }

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import type { Tick } from '../../lib/event.ts';
+import type { Backfill, Tick } from '../../lib/event.ts';
 import { lockedBy, reasonToSkip } from '../../lib/run/skip.ts';
 import { readSettings } from '../../lib/settings/config.ts';
 import type { RunRecord, State } from '../../lib/state/state.ts';
@@ -119,6 +119,23 @@ test('Each skip of a tick says in one sentence what is in the way.', () => {
   );
 });
 
+test('A tick before the end of a quota is skipped, and no backfill.', () => {
+  const until = '2026-11-24T12:00:01.000Z';
+  const quota = { until, message: 'the source asks for a pause of 60 s' };
+  const state = { ...longAgo, run: { ...longAgo.run!, quota } };
+  assert.equal(reasonOf(tick(NOW), state), 'quota');
+  assert.equal(
+    reasonToSkip(tick(NOW), state, settings, nowMs)?.message,
+    'nothing is asked of a server before 2026-11-24T12:00:01.000Z: the source asks for a pause of 60 s',
+  );
+  assert.equal(
+    reasonOf(tick(NOW), { ...longAgo, run: { ...longAgo.run!, quota: { ...quota, until: NOW } } }),
+    undefined,
+  );
+  const backfill = { kind: 'backfill', waitSeconds: 0, dryRun: false } as Backfill;
+  assert.equal(reasonToSkip(backfill, state, settings, nowMs), undefined);
+});
+
 test('Whole seconds count for the starting deadline and the minimum interval, and the present is within it.', () => {
   assert.equal(reasonOf(tick('2026-11-24T11:58:59.501Z'), longAgo), undefined);
   assert.equal(reasonOf(tick(), after('2026-11-24T11:00:00.000Z', NOW)), 'min-interval');
@@ -134,7 +151,13 @@ test('Where several reasons apply, the first in the order of the contract is giv
   assert.equal(reasonOf(tick(late), { ...recent, pause }), 'paused');
   assert.equal(reasonOf(tick(late), recent), 'duplicate');
   assert.equal(reasonOf(tick(late), after('2026-11-24T11:00:00.000Z', '2026-11-24T11:59:00.000Z')), 'stale');
-  assert.equal(reasonOf(tick(NOW), recent), 'min-interval');
+  const quota = { until: '2026-11-24T13:00:00.000Z', message: 'x' };
+  const usedUp = { ...recent, run: { ...recent.run!, quota } };
+  assert.equal(reasonOf(tick(NOW), usedUp), 'min-interval');
+  const otherDivision = { key: 'k', leaseId: '1', createRevision: '1' } as State['otherDivision'] & object;
+  const old = { ...longAgo, run: { ...longAgo.run!, quota }, otherDivision };
+  assert.equal(reasonOf(tick(NOW), old), 'quota');
+  assert.equal(reasonOf(tick(NOW), { ...longAgo, otherDivision }), 'resharding');
 });
 
 test('Without a scheduled time a tick is neither a duplicate nor stale.', () => {

@@ -325,7 +325,7 @@ function everythingEmitted(): Set<string> {
     };
     const result = (rest: Pick<Result, 'status' | 'reason'>) => ({ job: 'models', runId: 'run', report, ...rest });
     for (const status of ['completed', 'partial'] as const) tell(observed, { result: result({ status }) });
-    for (const reason of ['paused', 'duplicate', 'stale', 'min-interval', 'resharding', 'locked'] as const)
+    for (const reason of ['paused', 'duplicate', 'stale', 'min-interval', 'quota', 'resharding', 'locked'] as const)
       if (request.kind === 'tick' || reason === 'resharding' || reason === 'locked')
         tell(observed, { result: result({ status: 'skipped', reason }) });
     tell(observed, { error: new LockLostError('lost') });

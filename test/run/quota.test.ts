@@ -1,0 +1,70 @@
+import assert from 'node:assert/strict';
+import { after, before, test } from 'node:test';
+import { type LocalEtcd, startEtcd } from '../../infra/local/etcd/etcd.ts';
+import { answer, serve } from '../../infra/local/serve.ts';
+import { model, startWorld } from '../support/world.ts';
+
+let etcd: LocalEtcd;
+before(async () => {
+  etcd = await startEtcd();
+});
+after(() => etcd[Symbol.asyncDispose]());
+
+/** A world whose source answers 429 with this `Retry-After` as long as `state.throttles`. */
+async function open(retryAfter: string, env: Record<string, string> = {}) {
+  await using stack = new AsyncDisposableStack();
+  const state = { throttles: true, requests: 0 };
+  const source = stack.use(
+    await serve((_, response) => {
+      state.requests++;
+      if (state.throttles) answer(response, 429, { message: 'quota' }, { 'retry-after': retryAfter });
+      else answer(response, 200, { models: [model(1)], nextCursor: null });
+    }),
+  );
+  const world = stack.use(
+    await startWorld({ endpoints: etcd.endpoints, records: [], env: { SOURCE_URL: source.url, ...env } }),
+  );
+  const owned = stack.move();
+  return { state, world, [Symbol.asyncDispose]: () => owned.disposeAsync() };
+}
+
+test('A quota that is used up for longer than 30 s ends the run, and ticks until then are skipped without a request.', async (t) => {
+  await using opened = await open('120', { CONTINUE: 'self' });
+  const { state, world } = opened;
+  const nowMs = Date.now();
+  const first = await world.tick();
+  assert.deepEqual([first.status, first.reason], ['partial', 'throttled']);
+  assert.equal(first.message, 'the source asks for a pause of 120 s');
+  assert.ok(Date.parse(first.notBefore ?? '') >= nowMs + 120_000);
+  assert.match(
+    world.lines.find(({ message }) => message.startsWith('partial'))?.message ?? '',
+    /^partial \(throttled\): the source asks/,
+  );
+  const skip = await world.tick();
+  assert.deepEqual([skip.status, skip.reason, state.requests], ['skipped', 'quota', 1]);
+  assert.equal(
+    skip.message,
+    `nothing is asked of a server before ${first.notBefore}: the source asks for a pause of 120 s`,
+  );
+  assert.equal(world.emf.at(-1)?.SkippedQuota, 1);
+  assert.equal((await world.control({ action: 'status' })).notBefore, first.notBefore);
+  // A hand means it.
+  assert.equal((await world.backfill()).reason, 'throttled');
+  assert.equal((await world.tick()).reason, 'quota');
+
+  state.throttles = false;
+  const now = Date.now;
+  t.mock.method(Date, 'now', () => now() + 121_000);
+  assert.equal((await world.tick()).status, 'completed');
+  assert.equal((await world.control({ action: 'status' })).notBefore, undefined);
+});
+
+test('A pause is believed for a day at most, and one that only the run does not outlast is none of later ticks.', async () => {
+  await using long = await open('999999999');
+  const { notBefore } = await long.world.tick();
+  assert.ok(Date.parse(notBefore ?? '') <= Date.now() + 86_400_000);
+  await using short = await open('20');
+  const first = await short.world.tick({}, 10_000);
+  assert.deepEqual([first.reason, first.notBefore], ['throttled', undefined]);
+  assert.equal((await short.world.tick({}, 10_000)).reason, 'throttled');
+});
