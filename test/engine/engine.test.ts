@@ -111,7 +111,9 @@ test('A record that the target refuses has failed, and the others are written.',
   await using path = await pipeline({ source, target });
   assert.equal(await path.run(), 'complete');
   assert.deepEqual(path.counts(), { read: 30, written: 29, invalid: 0, failed: 1, unsettled: 0 });
-  assert.deepEqual(path.problems, [{ id: 'model-7', kind: 'failed', reason: 'the target answered 422' }]);
+  assert.deepEqual(path.problems, [
+    { id: 'model-7', kind: 'failed', reason: 'the target answered 422: {"message":"private words"}' },
+  ]);
   assert.deepEqual(path.failed, ['model-7']);
   assert.equal(path.settled[0]?.failed, 1);
   assert.equal(path.settled.length, 3);

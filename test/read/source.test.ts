@@ -231,9 +231,10 @@ const wrongPages: Record<string, [body: string | Buffer, message: RegExp]> = {
   null: ['null', /has no array "models"/],
   'a bare list': [`["${secretWord}"]`, /has no array "models"/],
   'records that are no list': [`{"models":{"0":"${secretWord}"},"nextCursor":null}`, /has no array "models"/],
-  'no cursor': [`{"models":["${secretWord}"]}`, /has no cursor "nextCursor" that is a non-empty string or null/],
-  'an empty cursor': ['{"models":[],"nextCursor":""}', /has no cursor/],
-  'a cursor that is a number': ['{"models":[],"nextCursor":17}', /has no cursor/],
+  'a cursor that is an object': [
+    `{"models":[],"nextCursor":{"at":"${secretWord}"}}`,
+    /has a cursor that is neither text nor a number/,
+  ],
   'more bytes than a page may have': [
     `{"models":["${secretWord.repeat(5_000_000)}"],"nextCursor":null}`,
     /GET \/v1\/models\?limit=500 at the source: the answer is larger than 33554432 bytes/,
@@ -256,8 +257,8 @@ for (const [what, [body, message]] of Object.entries(wrongPages)) {
 
 test('A source that refuses, or has no such page, is a SourceError with the status.', async () => {
   for (const status of [301, 400, 403, 404, 410]) {
-    await using server = await open((_, response) => answer(response, status, { message: secretWord }));
-    const message = `GET /v1/models?limit=500 at the source was answered with ${status}`;
+    await using server = await open((_, response) => answer(response, status, { message: 'no' }));
+    const message = `GET /v1/models?limit=500 at the source was answered with ${status}: {"message":"no"}`;
     await assert.rejects(server.readAll(), { name: 'SourceError', message, status });
     assert.equal(server.requests.length, 1);
   }
