@@ -2,7 +2,7 @@ import type { Backfill, Tick } from '../event.ts';
 import { instantAt } from '../instant.ts';
 import type { Holder } from '../lock/holder.ts';
 import { nameOfShard } from '../shard.ts';
-import type { State } from '../state/state.ts';
+import { MAX_QUOTA_MS, type State } from '../state/state.ts';
 
 /** Why a run does nothing. A value, not an error: a skip is a success for Lambda. */
 export interface Skip {
@@ -67,7 +67,8 @@ function reasonToSkipTick(request: Tick, state: State, settings: SkipSettings, n
     }
   }
   const { quota } = run ?? {};
-  if (quota && nowMs < Date.parse(quota.until)) {
+  const quotaLeftMs = quota ? Date.parse(quota.until) - nowMs : 0;
+  if (quota && quotaLeftMs > 0 && quotaLeftMs <= MAX_QUOTA_MS) {
     return { reason: 'quota', message: `nothing is asked of a server before ${quota.until}: ${quota.message}` };
   }
   return;

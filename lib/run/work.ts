@@ -9,7 +9,7 @@ import type { Settings } from '../settings/config.ts';
 import type { Credentials } from '../settings/secrets.ts';
 import type { PassUnderWay } from '../state/pass-under-way.ts';
 import type { Places } from '../state/places.ts';
-import { deleteRecent } from '../state/state.ts';
+import { deleteRecent, MAX_QUOTA_MS } from '../state/state.ts';
 import type { Deadline } from '../time/deadline.ts';
 import type { Taken } from './acquire.ts';
 import { whyFenced } from './fenced.ts';
@@ -113,9 +113,6 @@ function copyUnderLock<R>(running: Work<R>, keeping: Keeping<R>): Promise<Copied
     },
   });
 }
-
-/** A server may ask for the moon: longer than this, nobody takes its word for it. */
-const MAX_QUOTA_MS = 86_400_000;
 
 /** Until when the next ticks leave a server alone that asks for a long pause. */
 function quotaOf(interrupted: Interrupted | undefined): { until: string; message: string } | undefined {

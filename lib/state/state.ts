@@ -28,6 +28,8 @@ const run = v.object({
 /** A server wants to be left alone until then. */
 const quota = v.object({ until: utcInstant, message: v.string() });
 export type Quota = v.InferOutput<typeof quota>;
+/** A server may ask for the moon, and a clock may have been ahead: longer than this, nobody leaves a server alone. */
+export const MAX_QUOTA_MS = 86_400_000;
 
 const failures = v.optional(v.array(v.object({ id: v.string(), attempts: count })), []);
 

@@ -128,10 +128,14 @@ test('A tick before the end of a quota is skipped, and no backfill.', () => {
     reasonToSkip(tick(NOW), state, settings, nowMs)?.message,
     'nothing is asked of a server before 2026-11-24T12:00:01.000Z: the source asks for a pause of 60 s',
   );
-  assert.equal(
-    reasonOf(tick(NOW), { ...longAgo, run: { ...longAgo.run!, quota: { ...quota, until: NOW } } }),
-    undefined,
-  );
+  // What is over says nothing, nor does what a clock that was ahead has left.
+  for (const [until, reason] of [
+    [NOW, undefined],
+    ['2026-11-25T12:00:00.000Z', 'quota'],
+    ['2026-11-25T12:00:00.001Z', undefined],
+    ['9999-01-01T00:00:00.000Z', undefined],
+  ] as const)
+    assert.equal(reasonOf(tick(NOW), { ...longAgo, run: { ...longAgo.run!, quota: { ...quota, until } } }), reason);
   const backfill = { kind: 'backfill', waitSeconds: 0, dryRun: false } as Backfill;
   assert.equal(reasonToSkip(backfill, state, settings, nowMs), undefined);
 });
