@@ -14,8 +14,9 @@ export interface Parts {
   jobs?: string;
   /** A folder of stage files, instead of `infra/config`. */
   config?: string;
-  /** Another name of the service. */
+  /** Another name of the service, and another region. */
   service?: string;
+  region?: string;
 }
 
 /**
@@ -34,15 +35,16 @@ export async function artifact(serviceDir: string, stage?: string): Promise<stri
  * change.
  */
 export async function serviceFolder(folder: string, parts: Parts = {}): Promise<string> {
-  const { jobs = join(root, JOBS_FOLDER), config = join(root, 'infra/config'), service } = parts;
+  const { jobs = join(root, JOBS_FOLDER), config = join(root, 'infra/config') } = parts;
   const serviceDir = join(folder, 'service');
   await mkdir(join(serviceDir, 'infra'), { recursive: true });
   await mkdir(join(serviceDir, JOBS_FOLDER), { recursive: true });
   await cp(config, join(serviceDir, 'infra/config'), { recursive: true });
   // osls does not accept a link as its configuration file.
-  const yaml = await readFile(join(root, 'serverless.yml'), 'utf8');
-  const named = service === undefined ? yaml : yaml.replace(/^service:.*$/m, `service: ${service}`);
-  await writeFile(join(serviceDir, 'serverless.yml'), named);
+  await writeFile(
+    join(serviceDir, 'serverless.yml'),
+    renamed(await readFile(join(root, 'serverless.yml'), 'utf8'), parts),
+  );
   // Copies, because what they import from `./jobs` has to be in this folder.
   for (const name of await readdir(join(root, 'functions')))
     if (name.endsWith('.ts')) await copyFile(join(root, 'functions', name), join(serviceDir, 'functions', name));
@@ -52,6 +54,11 @@ export async function serviceFolder(folder: string, parts: Parts = {}): Promise<
   for (const name of await readdir(jobs))
     if (name.endsWith('.ts')) await symlink(join(jobs, name), join(serviceDir, JOBS_FOLDER, name));
   return serviceDir;
+}
+
+function renamed(yaml: string, { service, region }: Parts): string {
+  const named = service === undefined ? yaml : yaml.replace(/^service:.*$/m, `service: ${service}`);
+  return region === undefined ? named : named.replace(/^ {2}region:.*$/m, `  region: ${region}`);
 }
 
 /**

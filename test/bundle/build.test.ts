@@ -8,10 +8,12 @@ import { after, before, test } from 'node:test';
 import { pathToFileURL } from 'node:url';
 import { promisify } from 'node:util';
 import { type BuildOptions, build as bundle, type Metafile } from 'esbuild';
+import { serviceFolder } from '../../infra/bundle/artifact.ts';
 import { build } from '../../infra/bundle/build.ts';
 import { compileServices, etcdProtos } from '../../infra/bundle/etcd-protos.ts';
 import { unusedParts } from '../../infra/bundle/left-out.ts';
 import { serve } from '../../infra/local/serve.ts';
+import { testProject } from '../support/project/project.ts';
 
 /** The functions by which gRPC encodes a request and decodes an answer. */
 interface Method {
@@ -69,6 +71,39 @@ test('A skipped tick loads neither the HTTP client nor the engine.', () => {
     inputs.filter((path) => /node_modules\/(undici|p-limit)\//.test(path)),
     [],
   );
+});
+
+test('Each job is a chunk of its own, which a function loads only if it is told to by JOB.', async () => {
+  const project = await serviceFolder(folder, testProject);
+  const own = join(folder, 'two-jobs');
+  const { outputs } = await build({ project, outDir: own });
+  const chunkOf = (job: string) => {
+    const [[path = '', chunk] = [], ...others] = Object.entries(outputs).filter(([, { inputs }]) =>
+      Object.keys(inputs).some((input) => input.endsWith(`project/jobs/${job}.ts`)),
+    );
+    assert.deepEqual(others, []);
+    const jobs = Object.keys(chunk?.inputs ?? {}).filter((input) => /\/jobs\/\w+\.ts$/.test(input));
+    assert.ok(
+      jobs.every((input) => input.endsWith(`/jobs/${job}.ts`)),
+      String(jobs),
+    );
+    const imports = Object.values(outputs).flatMap((output) => output.imports.filter((one) => one.path === path));
+    assert.ok(imports.length > 0 && imports.every(({ kind }) => kind === 'dynamic-import'), job);
+    return basename(path);
+  };
+  const [models, prices] = [chunkOf('models'), chunkOf('prices')];
+  // A loader hook prints what a process loads.
+  const script = `
+    import { registerHooks } from 'node:module';
+    registerHooks({ load: (url, context, next) => (console.log(url), next(url, context)) });
+    const { handler } = await import('./sync.js');
+    await handler({}, { getRemainingTimeInMillis: () => 60000 }).catch(() => undefined);
+    process.exit();`;
+  await writeFile(join(own, 'load.mjs'), script);
+  const env = { JOB: 'prices' };
+  const { stdout } = await promisify(execFile)(process.execPath, [join(own, 'load.mjs')], { cwd: own, env });
+  assert.ok(stdout.includes(prices), stdout);
+  assert.ok(!stdout.includes(models), stdout);
 });
 
 test('The replacement for etcd3’s .proto files sends the same bytes to the same methods and reads the same answers.', () => {

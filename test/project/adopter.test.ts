@@ -1,11 +1,13 @@
 import assert from 'node:assert/strict';
 import { execFile } from 'node:child_process';
-import { appendFile, cp, mkdtemp, readdir, readFile, rm, symlink, writeFile } from 'node:fs/promises';
+import { appendFile, cp, mkdir, mkdtemp, readdir, readFile, rm, symlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { promisify } from 'node:util';
 import { parse, stringify } from 'yaml';
+import { demoProject } from '../../infra/local/demo/project.ts';
+import { testProject } from '../support/project/project.ts';
 
 const root = join(import.meta.dirname, '../..');
 const TIMEOUT_MS = 1_800_000;
@@ -28,6 +30,7 @@ describe('A fork that is adapted as CONTRIBUTING.md says', { timeout: TIMEOUT_MS
     for (const name of await readdir(root))
       if (!LEFT_OUT.includes(name)) await cp(join(root, name), join(fork, name), { recursive: true });
     await symlink(join(root, 'node_modules'), join(fork, 'node_modules'));
+    await makeFresh();
     await run('git', 'init', '-q', '-b', 'main');
     // A link is no folder, so git would not ignore it.
     await appendFile(join(fork, '.git/info/exclude'), '/node_modules\n');
@@ -46,6 +49,18 @@ describe('A fork that is adapted as CONTRIBUTING.md says', { timeout: TIMEOUT_MS
       assert.fail(`${[command, ...args].join(' ')} failed:\n${stdout}${stderr}`),
     );
     return stdout;
+  }
+
+  /** Puts the job and the stages of the tests into the place of a user's, so that the story begins alike in every fork. */
+  async function makeFresh() {
+    for (const folder of ['functions/jobs', 'test/jobs', 'infra/config'])
+      await rm(join(fork, folder), { recursive: true, force: true });
+    await mkdir(join(fork, 'functions/jobs'));
+    const job = await readFile(join(demoProject.jobs, 'models.ts'), 'utf8');
+    await writeFile(join(fork, 'functions/jobs/models.ts'), job.replace('../../../../lib/', '../../lib/'));
+    await cp(testProject.config, join(fork, 'infra/config'), { recursive: true });
+    const file = join(fork, 'serverless.yml');
+    await writeFile(file, (await readFile(file, 'utf8')).replace(/^service:.*/m, 'service: solotick'));
   }
 
   const commit = async (subject: string) => {
@@ -96,13 +111,15 @@ describe('A fork that is adapted as CONTRIBUTING.md says', { timeout: TIMEOUT_MS
   test('With another name of the service, other values in every stage and without the job that ships, everything is green.', async () => {
     const service = join(fork, 'serverless.yml');
     const yaml = await readFile(service, 'utf8');
-    await writeFile(service, yaml.replace(/^service: .*/m, 'service: acme-sync').replace('us-east-1', 'eu-central-1'));
+    await writeFile(
+      service,
+      yaml.replace(/^service: .*/m, 'service: acme-sync').replace(/^ {2}region:.*/m, '  region: eu-central-1'),
+    );
     for (const stage of ['dev', 'prod']) {
       const file = join(fork, `infra/config/${stage}.yml`);
       await writeFile(file, stringify(adapted(stage, parse(await readFile(file, 'utf8')))));
     }
-    await rm(join(fork, 'functions/jobs/models.ts'), { force: true });
-    await rm(join(fork, 'test/jobs/models.test.ts'), { force: true });
+    await rm(join(fork, 'functions/jobs/models.ts'));
 
     await check();
     await run('node', '--test', '--test-concurrency=1', ...FAST);

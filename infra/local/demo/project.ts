@@ -9,4 +9,5 @@ export const demoProject = {
   jobs: join(import.meta.dirname, 'jobs'),
   config: join(import.meta.dirname, 'config'),
   service: 'solotick',
+  region: 'us-east-1',
 } satisfies Parts;
