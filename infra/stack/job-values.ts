@@ -51,8 +51,7 @@ export function jobValues({ service, stage }: Pick<StageConfig, 'service' | 'sta
   };
 }
 
-/** The address of an endpoint of Secrets Manager: DnsEntries lists `<hosted zone>:<host>`, and the first host resolves in all
- * availability zones. */
+/** An endpoint's address: DnsEntries lists `<hosted zone>:<host>`, and the first host resolves in all availability zones. */
 const urlOf = (endpoint: string) => ({
   'Fn::Join': [
     '',

@@ -19,7 +19,10 @@ const MAX_RESOURCES = 500;
 /** What osls adds: for deployments, a bucket and its policy. */
 const OF_SERVICE = 2;
 
-/** Makes the functions and resources of a stage: those of each job, and what they share. @throws StageError if they are too many */
+/**
+ * Makes the functions and resources of a stage: those of each job, and what they share.
+ * @throws StageError if they are too many
+ */
 export async function stackOf(config: StageConfig): Promise<Stack> {
   const values = config.jobs.map((job) => jobValues(config, job));
   const functions = Object.assign({}, ...values.map(functionsOf));
@@ -45,6 +48,6 @@ function unite(parts: Resources[]): Resources {
   return all;
 }
 
-/** The resources that osls makes of functions: each has a log group, and some have a configuration of asynchronous events. */
+/** What osls makes of functions: each has a log group, and those with a destination a configuration of asynchronous events. */
 const countOf = (functions: Record<string, FunctionDefinition>) =>
   Object.values(functions).reduce((sum, { destinations }) => sum + (destinations ? 3 : 2), 0);

@@ -5,7 +5,7 @@ import { readSettings, type Settings, settingsTable } from '../../lib/settings/c
 import { ownSettingNames } from '../../lib/settings/own-settings.ts';
 import { blocksOf, settingsOf, type WrittenFile } from './written-file.ts';
 
-/** These come from elsewhere: the names of stage and service, `secretId`, `shards`, the block's name, and the queue in the template. */
+/** These come from elsewhere: the names of stage, service and block, `secretId`, `shards`, and the queue in the template. */
 const FROM_ELSEWHERE: readonly string[] = ['STAGE', 'SERVICE', 'SECRET_ID', 'SHARDS', 'JOB', 'DEAD_LETTER_QUEUE_URL'];
 
 /** Loads a job of a project. @throws JobError or SettingsError that names its file */
