@@ -324,10 +324,7 @@ test('A block without a file is refused, and so are a name that AWS does not tak
     `jobs.${long} gives solotick-dev-${long}-backfill of 82 characters, and AWS takes 64: shorten the name of job, stage or service`,
   );
   await writeFile(join(project, 'functions/jobs/empty.ts'), 'export {};\n');
-  await refused(
-    named('empty'),
-    'jobs.empty: functions/jobs/empty.ts has no default export: export default defineJob({ … })',
-  );
+  await refused(named('empty'), 'jobs.empty: functions/jobs/empty.ts must say: export default defineJob({ … })');
   const withoutJobs = shipped.slice(0, shipped.indexOf('jobs:'));
   for (const [yaml, fault] of [
     [withoutJobs, 'jobs is missing'],
