@@ -1,4 +1,4 @@
-import type { DefinedJob } from '../lib/define-job.ts';
+import { isDefined } from '../lib/define-job.ts';
 import { JobError, SettingsError } from '../lib/errors.ts';
 import type { Job } from '../lib/job-types.ts';
 
@@ -18,7 +18,7 @@ export async function loadJob(name = ''): Promise<Job<unknown>> {
     );
   }
   const file = `functions/jobs/${name}.ts`;
-  let module: { default?: DefinedJob<unknown> };
+  let module: { default?: unknown };
   try {
     module = await import(`./jobs/${name}.ts`);
   } catch (error) {
@@ -28,6 +28,6 @@ export async function loadJob(name = ''): Promise<Job<unknown>> {
     if (!isAbsent) throw error;
     throw new SettingsError(`JOB is ${name}, but ${file} cannot be loaded`, { cause: error });
   }
-  if (!module.default) throw new JobError(`${file} has no default export: export default defineJob({ … })`);
+  if (!isDefined(module.default)) throw new JobError(`${file} must say: export default defineJob({ … })`);
   return { ...module.default, name };
 }

@@ -47,12 +47,19 @@ export function defineJob<R, S = unknown, X = unknown>(job: JobDefinition<R, S, 
   }
   if (faults.length > 0) throw new JobError(faults.join('; '));
   const { updatedAt } = job;
-  return {
+  const made = {
     ...job,
     id: (record) => decimal(job.id(record)),
     ...(updatedAt && { updatedAt: (record) => isoTime(updatedAt(record)) }),
   } as DefinedJob<R, S, X>;
+  defined.add(made);
+  return made;
 }
+
+const defined = new WeakSet<object>();
+
+/** Whether `defineJob` has made and so checked it. */
+export const isDefined = (job: unknown): job is DefinedJob<unknown> => defined.has(Object(job));
 
 function faultsOf(place: keyof typeof KEYS, part: object): string[] {
   const named = (key: string) => (place === 'job' ? key : `${place}.${key}`);
