@@ -27,7 +27,7 @@ export function onTheWire(
   return {
     method,
     path: query === undefined ? path : withQuery(path, query),
-    headers: { ...fixedHeaders, ...(type && { 'content-type': type }), ...(headers && lowerCased(headers)) },
+    headers: { ...(type && { 'content-type': type }), ...fixedHeaders, ...(headers && lowerCased(headers)) },
     ...(content !== undefined && { body: content }),
   };
 }

@@ -42,9 +42,8 @@ export function requestMaker<R>(options: {
     'accept-encoding': 'identity',
     'user-agent': userAgent(agent),
     ...lowerCased(headers),
-    'x-fencing-token': fence.token,
-    'x-fencing-scope': encodeHeader(fence.scope),
   };
+  const fenceHeaders = { 'x-fencing-token': fence.token, 'x-fencing-scope': encodeHeader(fence.scope) };
   return (record, make, keyed = '') => {
     try {
       const request = make();
@@ -52,7 +51,9 @@ export function requestMaker<R>(options: {
       // A record may be in the query instead of the body.
       const place = request.body === undefined || request.query ? `${wire.method} ${wire.path}\n` : '';
       const content = contentOf(keyed || place, wire.body);
-      wire.headers['idempotency-key'] = encodeURIComponent(`${runId}:${id(record)}:${content}`);
+      const key = encodeURIComponent(`${runId}:${id(record)}:${content}`);
+      // Last, so that no job replaces them.
+      Object.assign(wire.headers, fenceHeaders, { 'idempotency-key': key });
       return { request: { ...wire, record }, content };
     } catch (cause) {
       throw new TargetError('the job could not make a request of the record', { cause, refused: true });

@@ -153,7 +153,11 @@ test('A write without a method is refused, and the job’s headers do not replac
     name: 'TargetError',
     message: 'the job could not make a request of the record',
   });
-  await using fenced = await open([[200, {}]], { headers: { 'X-Fencing-Token': '9' } });
+  await using fenced = await open([[200, {}]], {
+    headers: { 'X-Fencing-Token': '9' },
+    write: () => ({ method: 'PUT', path: '/x', headers: { 'x-fencing-token': '9', 'Idempotency-Key': '9' }, body: {} }),
+  });
   await fenced.write();
   assert.equal(fenced.arrivals[0]?.headers['x-fencing-token'], '42');
+  assert.match(String(fenced.arrivals[0]?.headers['idempotency-key']), /^run-1%3Aa%3A/);
 });
