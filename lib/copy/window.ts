@@ -10,8 +10,8 @@ import type { PassUnderWay } from '../state/pass-under-way.ts';
 export function outsideOf<R>(pass: Pick<PassUnderWay, 'current'>, log: Log): (record: Accepted<R>) => boolean {
   let said = false;
   return ({ id, updatedAtMs }) => {
-    const { since, until, restart } = pass.current();
-    const from = restart ? restart.since : since;
+    // Not from where the pass may have had to restart: that only saves work, and a source that ignores it gives everything.
+    const { since: from, until } = pass.current();
     // Where the time is unknown, both are false.
     const isEarlier = from !== undefined && updatedAtMs < Date.parse(from);
     const isLater = until !== undefined && updatedAtMs >= Date.parse(until);

@@ -23,20 +23,23 @@ async function startLambda(status = 202) {
   return Object.assign(served, { invocations });
 }
 
-/** A pass of three pages. The target takes two of them and then asks for an hour's pause. */
+/** The invocations last 30 s: shorter than the pause that the target asks for. */
+const SHORT_MS = 30_000;
+
+/** A pass of three pages. The target takes two of them and then asks for a pause. */
 async function startThrottled(env: Record<string, string>) {
   const records = Array.from({ length: 150 }, (_, index) => model(index));
   const world = await startWorld({ endpoints: etcd.endpoints, records, pageSize: 50, env });
   let writes = 0;
   world.target.refuse = () => (++writes > 110 ? 429 : undefined);
-  world.target.retryAfterSeconds = 3600;
+  world.target.retryAfterSeconds = 30;
   return world;
 }
 
 test('With CONTINUE=self a partial run invokes its function again, asynchronously, once it has unlocked.', async () => {
   await using lambda = await startLambda();
   await using world = await startThrottled({ CONTINUE: 'self', CONCURRENCY: '5' });
-  const first = await world.tick({ scheduledTime: '2026-01-01T00:00:00Z' });
+  const first = await world.tick({ scheduledTime: '2026-01-01T00:00:00Z' }, SHORT_MS);
   assert.equal(first.status, 'partial');
   const event = { kind: 'continue', root: first.runId, hop: 1 };
   assert.deepEqual(lambda.invocations, [
@@ -77,12 +80,22 @@ test('A continuation leaves the records that failed before to the later ticks.',
 test('A chain of continuations ends after 20, is not begun by default, and obeys a pause.', async () => {
   await using lambda = await startLambda();
   await using chained = await startThrottled({ CONTINUE: 'self', CONCURRENCY: '5' });
-  assert.equal((await chained.tick({ kind: 'continue', root: 'root', hop: 20 })).status, 'partial');
+  assert.equal((await chained.tick({ kind: 'continue', root: 'root', hop: 20 }, SHORT_MS)).status, 'partial');
   await using plain = await startThrottled({ CONCURRENCY: '5' });
-  assert.equal((await plain.tick()).status, 'partial');
+  assert.equal((await plain.tick({}, SHORT_MS)).status, 'partial');
   await plain.control({ action: 'pause' });
   assert.equal((await plain.tick({ kind: 'continue', root: 'root', hop: 1 })).reason, 'paused');
   assert.deepEqual(lambda.invocations, []);
+});
+
+test('A pause that outlasts several runs is not continued: the ticks until its end do nothing.', async () => {
+  await using lambda = await startLambda();
+  await using world = await startThrottled({ CONTINUE: 'self', CONCURRENCY: '5' });
+  world.target.retryAfterSeconds = 3600;
+  const { status, notBefore } = await world.tick();
+  assert.deepEqual([status, typeof notBefore], ['partial', 'string']);
+  assert.deepEqual(lambda.invocations, []);
+  assert.equal((await world.tick()).reason, 'quota');
 });
 
 test('A continuation that Lambda does not answer is given up before the invocation ends.', async (t) => {
@@ -97,7 +110,7 @@ test('A continuation that Lambda does not answer is given up before the invocati
   await using silent = await serve(() => void asked++);
   process.env.AWS_ENDPOINT_URL_LAMBDA = silent.url;
   await using world = await startThrottled({ CONTINUE: 'self', CONCURRENCY: '5' });
-  const running = world.tick({}, 30_000);
+  const running = world.tick({}, SHORT_MS);
   await until(() => asked === 1);
   expiry.abort(new DOMException('the time is up', 'TimeoutError'));
   assert.equal((await running).status, 'partial');
@@ -111,7 +124,7 @@ test('A continuation that Lambda does not answer is given up before the invocati
 test('A continuation that Lambda refuses is logged, and the run is partial all the same.', async () => {
   await using lambda = await startLambda(400);
   await using world = await startThrottled({ CONTINUE: 'self', CONCURRENCY: '5' });
-  assert.equal((await world.tick()).status, 'partial');
+  assert.equal((await world.tick({}, SHORT_MS)).status, 'partial');
   assert.equal(lambda.invocations.length, 1);
   assert.ok(world.lines.some(({ level, message }) => level === 'error' && /could not be continued/.test(message)));
 });
