@@ -4,6 +4,7 @@ import { type AddressInfo, createServer } from 'node:net';
 import { after, before, test } from 'node:test';
 import { type LocalEtcd, startEtcd } from '../../infra/local/etcd/etcd.ts';
 import { serve } from '../../infra/local/serve.ts';
+import { apiKey } from '../../lib/http/auth.ts';
 import { leftBehind, NOTHING } from '../support/lock.ts';
 import { model, startWorld } from '../support/world.ts';
 
@@ -174,3 +175,34 @@ for (const status of [302, 403, 404]) {
     },
   );
 }
+
+test(
+  'An authorization that cannot be is a JobError before anything is locked, and so is one at the target.',
+  SECONDS,
+  async () => {
+    const two = (() => [apiKey({ header: 'a', value: 'b' }), apiKey({ header: 'c', value: 'd' })]) as never;
+    for (const [part, options] of [
+      ['source', { job: { source: { auth: two } as never } }],
+      ['target', { writes: { auth: two, write: () => ({ method: 'PUT', path: '/' }) as const } }],
+    ] as const) {
+      // Nobody listens there: what is found before the lock needs no etcd.
+      await using world = await startWorld({ endpoints: ['http://127.0.0.1:9'], records: [model(1)], ...options });
+      const expected = {
+        name: 'JobError',
+        code: 'JOB',
+        message: new RegExp(`^${part}\\.auth must return one authorization`),
+      };
+      await Promise.all([
+        assert.rejects(world.tick(), expected),
+        assert.rejects(world.backfill({ dryRun: true }), expected),
+      ]);
+      assertNothingWritten(world);
+    }
+  },
+);
+
+test('A secret without a part that the job declares is a SecretError before anything is locked.', SECONDS, async () => {
+  await using world = await worldOf(['http://127.0.0.1:9']);
+  world.secrets.put('world', { source: { username: 'reader', password: 'hunter2' } });
+  await assertRefused(world, { name: 'SecretError', code: 'SECRET', message: /target is missing$/ });
+});

@@ -119,7 +119,7 @@ test('A status that is not 2xx fails the record; it counts as a refusal unless t
     ...[[501, true] as const, [505, true] as const],
     ...[408, 421, 423, 425, 429, 500, 502, 503, 504, 507, 509, 520, 530].map((status) => [status, false] as const),
   ]) {
-    const handle = (response: ServerResponse) => answer(response, status, { secret: 'x' }, { 'retry-after': '0' });
+    const handle = (response: ServerResponse) => answer(response, status, {}, { 'retry-after': '0' });
     await using target = await open({ handle });
     const message = `the target answered ${status}`;
     await assert.rejects(target.write(record('a')), { name: 'TargetError', message, status, refused });
