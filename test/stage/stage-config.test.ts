@@ -330,7 +330,7 @@ test('A block without a file is refused, and so are a name that AWS does not tak
     [withoutJobs, 'jobs is missing'],
     [`${withoutJobs}jobs: {}\n`, 'jobs is empty: a stage needs at least one job'],
     [`${withoutJobs}jobs:\n  models:\n`, 'jobs.models must be a block with schedule and secretId'],
-    [`${withoutJobs}jobs: [models]\n`, 'jobs must have a block for each job'],
+    [`${withoutJobs}jobs: [models]\n`, 'jobs.0 must be a block with schedule and secretId'],
     ['', 'jobs is missing'],
   ] as const) {
     await writeFile(join(project, 'infra/config/dev.yml'), yaml);
