@@ -24,7 +24,8 @@ function plan(
   const settings = { source: { url: 'http://source' }, initialSince, fullEveryHours: undefined, ...what.settings };
   const options = { state: what.state ?? {}, settings, runId: 'run-2', startedAt, log };
   const pass = planPass({ ...shipped, ...what.job } as unknown as Job<never>, request, options);
-  return { pass, startsOver: lines.some(({ message }) => /starts over/.test(message)) };
+  const warnings = lines.filter(({ level }) => level === 'warn').map(({ message }) => message);
+  return { pass, warnings, startsOver: lines.some(({ message }) => /starts over/.test(message)) };
 }
 
 test('A tick begins a pass of its own, over everything or over what changed since the watermark.', () => {
@@ -41,6 +42,17 @@ test('A tick begins a pass of its own, over everything or over what changed sinc
     since: initialSince,
   });
   assert.equal(plan(tick, { state: { watermark }, settings: { fullEveryHours: 13 } }).pass.full, false);
+});
+
+test('A watermark in the future is not believed, which is warned of; that of this moment is.', () => {
+  const after = '2026-01-05T12:00:00.001Z';
+  const future = plan(tick, { state: { watermark: { at: after } } });
+  assert.deepEqual([future.pass.full, future.pass.since], [true, initialSince]);
+  assert.deepEqual(future.warnings, [
+    `the watermark ${after} is in the future, so it is not believed: everything is read`,
+  ]);
+  for (const state of [{}, { watermark }, { watermark: { at: startedAt } }])
+    assert.deepEqual(plan(tick, { state }).warnings, []);
 });
 
 test('A tick of a job whose records have no time of change reads everything.', () => {
