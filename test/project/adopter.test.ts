@@ -74,8 +74,12 @@ describe('A fork that is adapted as CONTRIBUTING.md says', { timeout: TIMEOUT_MS
   async function packaged(stage: string): Promise<string[]> {
     await run('npx', '--no-install', 'serverless', 'package', '--stage', stage);
     const template = await readFile(join(fork, '.serverless/cloudformation-template-update-stack.json'), 'utf8');
-    const resources: { Properties: { FunctionName?: string } }[] = Object.values(JSON.parse(template).Resources);
-    return resources.flatMap(({ Properties }) => Properties.FunctionName ?? []);
+    const resources: { Type: string; Properties: { FunctionName: string } }[] = Object.values(
+      JSON.parse(template).Resources,
+    );
+    return resources.flatMap(({ Type, Properties }) =>
+      Type === 'AWS::Lambda::Function' ? [Properties.FunctionName] : [],
+    );
   }
 
   const functionsOf = (prefix: string) => ['backfill', 'control', 'sync'].map((kind) => `${prefix}-${kind}`);
