@@ -23,7 +23,7 @@ const named = <N extends string, C extends string>(name: N, code: C) =>
 /** Settings are missing or malformed; the message lists all of them by name. */
 export class SettingsError extends named('SettingsError', 'SETTINGS') {}
 
-/** A job's file says what cannot be; the message names the file and the key. Nothing was read, locked or written. */
+/** A job's file says what cannot be; the message names the file and the key. Nothing was locked or written. */
 export class JobError extends named('JobError', 'JOB') {}
 
 /** The event has no known shape; nothing was read, locked or written. */

@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { type Signed, type Signer, UNSIGNED } from '../auth.ts';
+import { type Signed, type Signer, UNSIGNED, type Unsigned } from '../auth.ts';
 import { CredentialsError, HttpError, Interrupted } from '../errors.ts';
 import { isTransientStatus } from '../http-status.ts';
 import type { Guard } from '../time/guard.ts';
@@ -131,7 +131,7 @@ async function attemptSigned<A extends Head>(
   try {
     by.guard.signal.throwIfAborted();
     const { path, headers = {} } = request;
-    const signing = signer.sign({ ...request, headers }, refused);
+    const signing = signer.sign(request.headers ? (request as Unsigned) : { ...request, headers }, refused);
     signed = signing instanceof Promise ? await signing : signing;
     by.guard.check();
     const whole = signed.query === undefined ? path : `${path}${path.includes('?') ? '&' : '?'}${signed.query}`;

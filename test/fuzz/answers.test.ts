@@ -7,9 +7,11 @@ import { instantOf, msOf } from '../../lib/instant.ts';
 import type { List, Listing, Page, Query, Request } from '../../lib/job-types.ts';
 import { pathBelow } from '../../lib/read/below.ts';
 import { checkedPages } from '../../lib/read/checked-pages.ts';
+import { numberedPages, offsetPages } from '../../lib/read/counted-pages.ts';
 import { cursorPages } from '../../lib/read/cursor-pages.ts';
 import { linkPages } from '../../lib/read/link-pages.ts';
 import { streamPages } from '../../lib/read/stream-pages.ts';
+import { urlPages } from '../../lib/read/url-pages.ts';
 import { openListed } from '../support/listed-source.ts';
 import { checkError, checkMessage, fuzz, json, like, mostly, text, time, worksOrThrows } from './fuzz.ts';
 
@@ -62,6 +64,32 @@ fuzz(
       cursor,
       bodies.map((body) => ({ body, headers: {} })),
     );
+  },
+);
+
+const listed = like({
+  data: like({ items: mostly(fc.array(json)), total: mostly(fc.oneof(fc.nat(), text)), more: mostly(fc.boolean()) }),
+  next: mostly(
+    fc.oneof(fc.option(text), fc.nat(), fc.constantFrom('/items?page=2', '?x', 'http://source.example/api/a', false)),
+  ),
+});
+
+fuzz(
+  'Every body is a page or a SourceError, wherever its records, its cursor, its URL and its total should be.',
+  fc.tuple(fc.option(fc.oneof(text, fc.constantFrom('0', '3'))), fc.array(listed, { minLength: 1, maxLength: 5 })),
+  async ([cursor, bodies]) => {
+    const answers = bodies.map((body) => ({ body, headers: {} }));
+    const shape = { path: '/items', query, records: 'data.items' };
+    for (const list of [
+      cursorPages({ ...shape, next: 'next' }),
+      cursorPages({ ...shape, next: 'next', more: 'data.more', body: (after) => ({ after }) }),
+      urlPages({ ...shape, next: 'next' }),
+      offsetPages({ ...shape, size: 2 }),
+      offsetPages({ ...shape, size: 2, total: 'data.total' }),
+      numberedPages({ ...shape, size: 2, total: 'data.total' }),
+      cursorPages({ ...shape, records: (body) => Object(body).data.items, next: (body) => Object(body).next }),
+    ])
+      await readPages(list, cursor, answers);
   },
 );
 
