@@ -9,18 +9,18 @@ import type { PassUnderWay } from '../state/pass-under-way.ts';
  */
 export function outsideOf<R>(pass: Pick<PassUnderWay, 'current'>, log: Log): (record: Accepted<R>) => boolean {
   let said = false;
+  // Not from where the pass may have had to restart: that only saves work, and a source that ignores it gives everything.
+  const { since, until } = pass.current();
+  const fromMs = since === undefined ? Number.NEGATIVE_INFINITY : Date.parse(since);
+  const untilMs = until === undefined ? Number.POSITIVE_INFINITY : Date.parse(until);
   return ({ id, updatedAtMs }) => {
-    // Not from where the pass may have had to restart: that only saves work, and a source that ignores it gives everything.
-    const { since: from, until } = pass.current();
-    // Where the time is unknown, both are false.
-    const isEarlier = from !== undefined && updatedAtMs < Date.parse(from);
-    const isLater = until !== undefined && updatedAtMs >= Date.parse(until);
-    if (!isEarlier && !isLater) return false;
+    // NaN, an unknown time, is neither.
+    if (!(updatedAtMs < fromMs) && !(updatedAtMs >= untilMs)) return false;
     if (!said) {
       const record = { id, updatedAt: instantAt(updatedAtMs) };
       log.warn(
         'the source gives records outside of the window that it was asked for, as if it ignored since and until: they are left out',
-        { record, since: from, until },
+        { record, since, until },
       );
     }
     said = true;

@@ -23,17 +23,22 @@ export function onTheWire(
   fixedHeaders: Record<string, string>,
 ): HttpRequest & { headers: Record<string, string> } {
   const { method = 'GET', path, query, headers, body } = request;
-  const { type, content } = bodyOf(body);
-  return {
-    method,
-    path: query === undefined ? path : withQuery(path, query),
-    headers: { ...(type && { 'content-type': type }), ...fixedHeaders, ...(headers && lowerCased(headers)) },
-    ...(content !== undefined && { body: content }),
-  };
+  // Without conditional spreads: this is done for each write.
+  const all = { ...fixedHeaders };
+  const { type, content } = body === undefined ? NO_BODY : bodyOf(body);
+  if (type !== undefined) all['content-type'] ??= type;
+  if (headers !== undefined) Object.assign(all, lowerCased(headers));
+  return { method, path: query === undefined ? path : withQuery(path, query), headers: all, body: content };
 }
 
-function bodyOf(body: unknown): { type?: string; content?: string | Uint8Array | undefined } {
-  if (body === undefined) return {};
+interface Body {
+  type: string | undefined;
+  content: string | Uint8Array | undefined;
+}
+
+const NO_BODY: Body = { type: undefined, content: undefined };
+
+function bodyOf(body: unknown): Body {
   if (typeof body === 'string') return { type: 'text/plain;charset=UTF-8', content: body };
   if (body instanceof Uint8Array) return { type: 'application/octet-stream', content: body };
   if (body instanceof URLSearchParams) {

@@ -54,7 +54,7 @@ export function requestMaker<R>(options: {
       const key = encodeURIComponent(`${runId}:${id(record)}:${content}`);
       // Last, so that no job replaces them.
       Object.assign(wire.headers, fenceHeaders, { 'idempotency-key': key });
-      return { request: { ...wire, record }, content };
+      return { request: Object.assign(wire, { record }), content };
     } catch (cause) {
       throw new TargetError('the job could not make a request of the record', { cause, refused: true });
     }
