@@ -1,6 +1,7 @@
 import { EventEmitter } from 'node:events';
 import { ClientClosedError, castGrpcError, type ITxnRequest } from 'etcd3';
 import type * as real from '../../../lib/lock/endpoint.ts';
+import { checkedTxn } from '../check-state.ts';
 import { EtcdRefusal } from '../etcd-refusal.ts';
 import { carry, UNREACHABLE } from '../network.ts';
 import { current } from '../process.ts';
@@ -46,7 +47,10 @@ function ask<A>(deadlineMs: number, serve: () => A): Promise<A> {
 
 /** Instead of `lib/lock/endpoint`: a client of the model, with the part of etcd3's that `lib/lock/etcd` uses. */
 export const openMember: typeof real.openMember = (endpoint) => {
-  const { etcd } = worldOf(current()!);
+  const process = current()!;
+  const world = worldOf(process);
+  const { etcd } = world;
+  const complain = (what: string) => world.violation(`${process.name}: ${what}`);
   let closed = false;
   const unary = <A>(deadlineMs: number, serve: () => A) =>
     closed
@@ -55,7 +59,10 @@ export const openMember: typeof real.openMember = (endpoint) => {
           throw castGrpcError(error);
         });
   const client = {
-    kv: { txn: (request: ITxnRequest, { deadline }: Options) => unary(deadline, () => etcd.txn(request)) },
+    kv: {
+      txn: (request: ITxnRequest, { deadline }: Options) =>
+        unary(deadline, () => checkedTxn(etcd, request, { leaseId: process.session?.leaseId, complain })),
+    },
     leaseClient: {
       leaseGrant: ({ ID, TTL }: { ID: string; TTL: number }, { deadline }: Options) =>
         unary(deadline, () => ({ ID, TTL: String(etcd.grant(ID, TTL)) })),
