@@ -4,6 +4,7 @@ import { build as bundle, type Metafile } from 'esbuild';
 import { etcdProtos } from './etcd-protos.ts';
 import { unusedParts } from './left-out.ts';
 import { thirdPartyLicences } from './licences.ts';
+import { removeUnreached } from './unreached.ts';
 
 const root = join(import.meta.dirname, '../..');
 
@@ -20,7 +21,7 @@ export async function build({ outDir, project = root }: { outDir: string; projec
   await mkdir(outDir, { recursive: true });
   // Without this package.json, Lambda would load .js files as CommonJS.
   await writeFile(join(outDir, 'package.json'), '{"type":"module"}\n');
-  const { metafile } = await bundle({
+  const bundled = await bundle({
     absWorkingDir: root,
     entryPoints: ['sync', 'backfill', 'control'].map((out) => ({ in: join(project, `functions/${out}.ts`), out })),
     outdir: outDir,
@@ -49,6 +50,7 @@ export async function build({ outDir, project = root }: { outDir: string; projec
     metafile: true,
     logLevel: 'warning',
   });
+  const metafile = await removeUnreached(root, bundled.metafile);
   await writeFile(join(outDir, 'THIRD-PARTY-LICENSES'), await thirdPartyLicences(root, metafile));
   return metafile;
 }
