@@ -8,7 +8,15 @@ const run = promisify(execFile);
 const ROOT = join(import.meta.dirname, '../..');
 const FAULTS = join(import.meta.dirname, 'faults');
 /** What a copy needs to play histories. */
-const COPIED = ['package.json', 'lib', 'functions', 'test/sim', 'test/support/job.ts', 'test/support/random.ts'];
+const COPIED = [
+  'package.json',
+  'lib',
+  'functions',
+  'test/sim',
+  'infra/local/demo/jobs',
+  'test/support/job.ts',
+  'test/support/random.ts',
+];
 
 /** What became of a planted fault. */
 interface Found {
