@@ -54,6 +54,8 @@ export interface JobDefinition<R, S = unknown, X = unknown> {
   id(record: R): string | number;
   /** When a record last changed. With it, a tick reads only what changed since the last pass. */
   updatedAt?(record: R): string | Date;
+  /** Whether the record is a tombstone: it is removed at the target, with `target.remove`, instead of written. */
+  deleted?(record: R): boolean;
   source: SourceJob<S, X>;
   target: TargetJob<R, S, X>;
 }
@@ -147,14 +149,35 @@ export interface Page {
   missing?: number;
 }
 
-/** How a job writes to its target: with `write`, or else with `push`. */
+/** What became of one record of a bulk write; `retry`: it is sent again without those that were written. */
+export type Outcome = 'written' | 'retry' | { refused: string };
+
+/** How a job writes many records with one request. */
+export interface WriteMany<R, S = unknown> {
+  /** The most records of a request. */
+  max: number;
+  /** The most bytes of a request's body. */
+  maxBytes?: number;
+  /**
+   * Makes the one idempotent request that writes these records, of which no two have the same id. A pure function, so that the
+   * same records are always the same request.
+   */
+  request(records: R[], context: WriteContext<S>): Request;
+  /**
+   * Says what became of each record, as many as `records` and in their order, by a 2xx answer, or one that `check` calls
+   * written. Without it, all of them are written.
+   */
+  results?(answer: Answer, records: R[]): Outcome[];
+}
+
+/** How a job writes to its target: with one of `write`, `writeMany` and `push`. */
 export interface TargetJob<R, S = unknown, X = unknown> {
   auth?(from: { secret: X; settings: S }): Auth;
   /** Headers of every request. */
   headers?: Record<string, string>;
   /**
-   * Says what an answer means where its status does not: undefined, the status counts; `written`, the record is there;
-   * `retry`, try again; `refused`, the record is at fault; `fenced`, a later run has written.
+   * Says what an answer means where its status does not: undefined, the status counts; `written`, the record is there, or is
+   * removed; `retry`, try again; `refused`, the record is at fault; `fenced`, a later run has written.
    */
   check?(answer: Answer): 'written' | 'retry' | 'refused' | 'fenced' | undefined;
   /**
@@ -162,11 +185,18 @@ export interface TargetJob<R, S = unknown, X = unknown> {
    * request.
    */
   write?(record: R, context: WriteContext<S>): Request;
+  writeMany?: WriteMany<R, S>;
   /**
    * Writes a record that takes several requests, and resolves once it is written. The calls run one after the other, so that
    * the bound on writes holds. The error of a call that the job does not await is lost.
    */
   push?(record: R, to: Push<S>): Promise<void>;
+  /** Makes the request that removes a record. An answer 404 or 410 means that it is not there, so it counts as removed. */
+  remove?(id: string, context: WriteContext<S>): Request;
+  /** How to list what the target holds. With it, a full pass writes only what differs, and removes what has vanished. */
+  list?: List;
+  /** Of a record that `list` gives: its id, and the body as `write` would send it; without `write`, the job's record. */
+  existing?(raw: unknown): { id: string | number; body: unknown };
 }
 
 /** What a push works with, for one record. */

@@ -10,6 +10,7 @@ export type {
   Context,
   List,
   Listing,
+  Outcome,
   Page,
   Push,
   Query,
@@ -19,6 +20,7 @@ export type {
   TargetJob as Target,
   Window,
   WriteContext,
+  WriteMany,
 } from './job-types.ts';
 export { numberedPages, offsetPages } from './read/counted-pages.ts';
 export { cursorPages } from './read/cursor-pages.ts';

@@ -46,7 +46,7 @@ test('Everything that is missing, unknown or of the wrong kind is named in one e
     [{ source: { list, autorization: () => '' } }, 'source.autorization is not a known key'],
     [{ source: { list, auth: basic('a', 'b') } }, 'source.auth must be a function'],
     [{ source: null }, 'source must be a object'],
-    [{ target: {} }, 'target.write or target.push is missing'],
+    [{ target: {} }, 'target.write, target.writeMany or target.push is missing'],
     [{ target: { ...right.target, push: async () => {} } }, 'target.write and target.push exclude each other'],
     [{ target: { request: () => {} } }, 'target.request is not a known key'],
   ] as const)
@@ -64,15 +64,22 @@ test('Two authorizations for one server are refused.', () => {
   defineJob({ ...right, source: { list, headers: { authorization: 'x' } } });
 });
 
-test('What is not there yet is refused, because it would have no effect.', () => {
-  const { target } = right;
+test('The parts of a target that write, remove and list have to go together.', () => {
+  const { write } = right.target;
+  const many = { max: 500, request: () => ({ method: 'POST', path: '/' }) };
+  const [remove, existing] = [() => ({ method: 'DELETE', path: '/' }), () => ({ id: 1, body: {} })];
   for (const [change, message] of [
-    [{ deleted: () => true }, 'deleted is not there yet'],
-    [{ target: { ...target, remove: () => {} } }, 'target.remove is not there yet'],
-    [{ target: { ...target, list } }, 'target.list is not there yet'],
-    [{ target: { writeMany: {} } }, 'target.writeMany is not there yet'],
+    [{ target: { write, writeMany: many } }, 'target.write and target.writeMany exclude each other'],
+    [{ target: { writeMany: { ...many, max: 0 } } }, 'target.writeMany.max must be a whole number above 0'],
+    [{ target: { writeMany: { max: 5 } } }, 'target.writeMany.request is missing'],
+    [{ target: { writeMany: { ...many, size: 5 } } }, 'target.writeMany.size is not a known key'],
+    [{ target: { writeMany: 500 } }, 'target.writeMany must be a object'],
+    [{ target: { write, list } }, 'target.list needs target.existing'],
+    [{ target: { write, existing } }, 'target.existing needs target.list'],
+    [{ deleted: () => true }, 'deleted needs target.remove'],
   ] as const)
     assert.equal(faultOf({ ...right, ...change }), message);
+  defineJob({ ...right, deleted: () => true, target: { writeMany: many, remove, list, existing } } as never);
 });
 
 test('An id may be a number, which is written in decimal; one that JavaScript has altered is none.', () => {
