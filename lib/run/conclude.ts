@@ -3,7 +3,7 @@ import { SolotickError } from '../errors.ts';
 import type { Report } from '../report.ts';
 import type { Leaving, Reached } from '../state/final-state.ts';
 import type { PassUnderWay } from '../state/pass-under-way.ts';
-import type { Quota, RunRecord } from '../state/state.ts';
+import type { Quota, RunRecord } from '../state/schemas.ts';
 import { type Deadline, TO_REVOKE_AND_ANSWER_MS } from '../time/deadline.ts';
 import type { Taken } from './acquire.ts';
 

@@ -3,7 +3,8 @@ import type { Job } from '../job-types.ts';
 import type { Log } from '../log.ts';
 import { nameOfShard } from '../shard.ts';
 import { beginPass, checkResumedBackfill, type Identity, resumePass } from '../state/pass.ts';
-import type { Pass, State } from '../state/state.ts';
+import type { Pass } from '../state/schemas.ts';
+import type { State } from '../state/state.ts';
 import { windowOfTick } from '../state/watermark.ts';
 
 /**

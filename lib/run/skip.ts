@@ -2,7 +2,8 @@ import type { Backfill, Tick } from '../event.ts';
 import { instantAt } from '../instant.ts';
 import type { Holder } from '../lock/holder.ts';
 import { nameOfShard } from '../shard.ts';
-import { MAX_QUOTA_MS, type State } from '../state/state.ts';
+import { MAX_QUOTA_MS } from '../state/schemas.ts';
+import type { State } from '../state/state.ts';
 
 /** Why a run does nothing. A value, not an error: a skip is a success for Lambda. */
 export interface Skip {

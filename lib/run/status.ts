@@ -5,7 +5,8 @@ import type { Settings } from '../settings/config.ts';
 import { shellQuoted } from '../shell-quoted.ts';
 import type { Failure } from '../state/failures.ts';
 import type { Places } from '../state/places.ts';
-import { currentState, type RunRecord, type State } from '../state/state.ts';
+import type { RunRecord } from '../state/schemas.ts';
+import { currentState, type State } from '../state/state.ts';
 import type { Skip } from './skip.ts';
 
 /** The answer to every action, so that its effect is seen at once. */

@@ -1,7 +1,8 @@
 import type { Put } from '../lock/mutex.ts';
 import { allShards } from '../shard.ts';
 import { lockKeyOf, type Places } from './places.ts';
-import { MAX_EARLIER_DIVISIONS, putState, type State } from './state.ts';
+import { MAX_EARLIER_DIVISIONS } from './schemas.ts';
+import { putState, type State } from './state.ts';
 
 /** The division of a job into shards that a run belongs to, and what was before it. */
 export interface Division {

@@ -2,18 +2,8 @@ import type { Put } from '../lock/mutex.ts';
 import type { Operation } from '../lock/query.ts';
 import type { Failure } from './failures.ts';
 import { packRecent, type RecentVersion } from './recent.ts';
-import {
-  deleteBackfill,
-  deleteRecent,
-  deleteState,
-  type Pass,
-  putBackfill,
-  putRecent,
-  putState,
-  type Quota,
-  type RunRecord,
-  type State,
-} from './state.ts';
+import type { Pass, Quota, RunRecord } from './schemas.ts';
+import { deleteBackfill, deleteRecent, deleteState, putBackfill, putRecent, putState, type State } from './state.ts';
 import { watermarkAfter } from './watermark.ts';
 
 /** What a run has reached: its pass, the failed records, and the invalid ones that were sent to the dead-letter queue. */

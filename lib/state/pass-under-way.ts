@@ -1,7 +1,7 @@
 import { instantAt } from '../instant.ts';
 import { COUNTS, type Report, SETTLED_COUNTS, type SettledPage } from '../report.ts';
 import { startOver } from './pass.ts';
-import type { Pass } from './state.ts';
+import type { Pass } from './schemas.ts';
 
 /** A pass while a run copies it. Nothing else changes a pass. */
 export interface PassUnderWay {

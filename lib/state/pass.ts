@@ -4,7 +4,7 @@ import type { Backfill } from '../event.ts';
 import type { Window } from '../job-types.ts';
 import type { Log } from '../log.ts';
 import { newReport } from '../report.ts';
-import type { Pass } from './state.ts';
+import type { Pass } from './schemas.ts';
 
 /** What a pass's cursor belongs to. */
 export interface Identity {

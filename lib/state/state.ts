@@ -1,131 +1,15 @@
 import * as v from 'valibot';
 import { bounded, listFaults } from '../bounded.ts';
 import { StateError } from '../errors.ts';
-import { utcInstant } from '../instant.ts';
 import type { Budget, Etcd } from '../lock/etcd.ts';
 import type { Holder } from '../lock/holder.ts';
 import type { Put } from '../lock/mutex.ts';
 import { both, type KeyValue, type Operation, type Query } from '../lock/query.ts';
-import { reportSchema } from '../report.ts';
 import { otherDivision } from './other-division.ts';
 import type { Places } from './places.ts';
-
-const count = v.pipe(v.number(), v.integer(), v.minValue(0));
-/** As many as the settings allow. */
-const shardCount = v.pipe(v.number(), v.integer(), v.minValue(1), v.maxValue(1000));
-
-const run = v.object({
-  runId: v.string(),
-  kind: v.string(),
-  status: v.picklist(['completed', 'partial', 'failed']),
-  startedAt: utcInstant,
-  endedAt: utcInstant,
-  fencingToken: v.string(),
-  report: reportSchema,
-  error: v.optional(v.object({ name: v.string(), code: v.string(), message: v.string() })),
-});
-
-/** A server wants to be left alone until then. */
-const quota = v.object({ until: utcInstant, message: v.string() });
-export type Quota = v.InferOutput<typeof quota>;
-/** A server may ask for the moon, and a clock may have been ahead: longer than this, nobody leaves a server alone. */
-export const MAX_QUOTA_MS = 86_400_000;
-
-const failures = v.optional(v.array(v.object({ id: v.string(), attempts: count })), []);
-
-const pass = v.object({
-  /** The run that began it. */
-  runId: v.string(),
-  startedAt: utcInstant,
-  /** Whether it reads everything, or what changed since the watermark. */
-  full: v.boolean(),
-  /** What the cursor belongs to: with another source, window or kind of paging it means nothing. */
-  fingerprint: v.string(),
-  /** Whether it reads single records, which the event names each time. */
-  byIds: v.optional(v.boolean()),
-  since: v.optional(utcInstant),
-  until: v.optional(utcInstant),
-  /** Where the next invocation goes on: behind the settled pages. Null: at the beginning. */
-  cursor: v.nullable(v.string()),
-  /** The counts of the settled pages. */
-  counts: reportSchema,
-  /**
-   * The settled part of the list: whether no record changed before the one before it, how often one changed later, the
-   * oldest change of its first page, the newest of all, and how many records there are.
-   */
-  listed: v.optional(
-    v.object({
-      ordered: v.boolean(),
-      rises: v.optional(count, 0),
-      oldest: v.optional(utcInstant),
-      newest: v.optional(utcInstant),
-      read: count,
-    }),
-  ),
-  /** How far the pass had got when it had to begin again, and from when it reads since, where the list allows that. */
-  restart: v.optional(v.object({ read: count, newest: v.optional(utcInstant), since: v.optional(utcInstant) })),
-  /** The source's own clock when the pass began. */
-  sourceClock: v.optional(utcInstant),
-  /** The newest `updatedAt` in the settled pages. */
-  newest: v.optional(utcInstant),
-  /** The earliest `updatedAt` of a failed record that no list holds: the watermark must stay before it. */
-  holdBack: v.optional(utcInstant),
-});
-
-/**
- * One reading of the source from a window's beginning to its end, over as many invocations as it takes. A checkpoint holds
- * one.
- */
-export type Pass = v.InferOutput<typeof pass>;
-
-/** The versions that the last completed pass has left at the target: packed, and the watermark that it has set. */
-const recent = v.object({ at: utcInstant, versions: v.string() });
-
-/** Where a backfill goes on, and the records that it could not write. */
-const backfillProgress = v.object({ pass, failed: failures });
-
-/** Scopes of more divisions are not closed: a write would have to be under way while `SHARDS` changes as often as that. */
-export const MAX_EARLIER_DIVISIONS = 4;
-
-/** What each key under the state prefix holds, as JSON. */
-const schemas = {
-  /** The last tick that held the lock, and what later ticks are checked against. */
-  run: v.object({
-    last: run,
-    /** The highest scheduled time of a completed tick: that one or an earlier one is a duplicate. */
-    completedScheduledTime: v.optional(utcInstant),
-    /** When the last completed tick began: the minimum interval counts from there. */
-    completedStartedAt: v.optional(utcInstant),
-    /** The generation of the job's division whose earlier fencing scopes are closed at the target. */
-    closedGeneration: v.optional(count),
-    /** Set where the last tick has met a quota that is used up for long. */
-    quota: v.optional(quota),
-  }),
-  /** Where the timer's pass goes on, and the ids of the failed records, which are read again. */
-  checkpoint: v.object({
-    pass: v.optional(pass),
-    failed: failures,
-    /** Short hashes of the invalid records that were sent to the dead-letter queue. */
-    deadLettered: v.optional(v.array(v.string()), []),
-  }),
-  /** Where the next pass begins to read, and when the last full pass began. */
-  watermark: v.object({ at: utcInstant, fullAt: v.optional(utcInstant) }),
-  /** The last backfill that held the lock. */
-  backfill: v.object({ last: run }),
-  /** Written by `control`, without the lock. */
-  pause: v.object({ since: utcInstant, note: v.optional(v.string()) }),
-  /** Into how many shards the job is divided, how often that number has changed, and what it was before, latest first. */
-  division: v.object({
-    shards: shardCount,
-    generation: count,
-    earlier: v.pipe(v.array(shardCount), v.maxLength(MAX_EARLIER_DIVISIONS)),
-  }),
-  /** The last tick that found the lock held; the key's version counts them. Written without the lock. */
-  skips: v.object({ runId: v.string(), at: utcInstant }),
-};
+import { backfillProgress, recent, schemas } from './schemas.ts';
 
 type Name = keyof typeof schemas;
-export type RunRecord = v.InferOutput<typeof run>;
 
 export type State = {
   [N in Name]?: v.InferOutput<(typeof schemas)[N]>;

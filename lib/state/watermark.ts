@@ -1,5 +1,6 @@
 import { instantAt } from '../instant.ts';
-import type { Pass, State } from './state.ts';
+import type { Pass } from './schemas.ts';
+import type { State } from './state.ts';
 
 /**
  * What a tick without a checkpoint reads: everything (from `initialSince` on) where the job is not incremental, at its first

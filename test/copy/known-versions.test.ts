@@ -5,7 +5,7 @@ import { openVersions } from '../../lib/copy/versions.ts';
 import type { Accepted } from '../../lib/engine/accept.ts';
 import { newReport } from '../../lib/report.ts';
 import { idHash, MAX_RECENT, packRecent, type RecentVersion, unpackRecent } from '../../lib/state/recent.ts';
-import type { Pass } from '../../lib/state/state.ts';
+import type { Pass } from '../../lib/state/schemas.ts';
 
 // Which records need no write, and what the next pass is told. No etcd here; see versions.test.ts for whole ticks.
 

@@ -7,7 +7,7 @@ import type { Page, Window } from '../../lib/job-types.ts';
 import { newReport } from '../../lib/report.ts';
 import { shardOf } from '../../lib/shard.ts';
 import { openPass } from '../../lib/state/pass-under-way.ts';
-import type { Pass } from '../../lib/state/state.ts';
+import type { Pass } from '../../lib/state/schemas.ts';
 import { job } from '../support/job.ts';
 import { record } from '../support/pipeline.ts';
 import { recordedLog } from '../support/recorded-log.ts';

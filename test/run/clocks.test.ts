@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import { type LocalEtcd, startEtcd } from '../../infra/local/etcd/etcd.ts';
 import { newReport } from '../../lib/report.ts';
-import type { Pass } from '../../lib/state/state.ts';
+import type { Pass } from '../../lib/state/schemas.ts';
 import { watermarkAfter, windowOfTick } from '../../lib/state/watermark.ts';
 import { model, startWorld } from '../support/world.ts';
 

@@ -5,7 +5,7 @@ import type { Budget } from '../../lib/lock/etcd.ts';
 import { newReport } from '../../lib/report.ts';
 import { concluding } from '../../lib/run/conclude.ts';
 import { openPass } from '../../lib/state/pass-under-way.ts';
-import type { RunRecord } from '../../lib/state/state.ts';
+import type { RunRecord } from '../../lib/state/schemas.ts';
 
 const startedMs = Date.parse('2026-01-05T12:00:00Z');
 const signal = new AbortController().signal;

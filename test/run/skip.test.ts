@@ -3,7 +3,8 @@ import { test } from 'node:test';
 import type { Backfill, Tick } from '../../lib/event.ts';
 import { lockedBy, reasonToSkip } from '../../lib/run/skip.ts';
 import { readSettings } from '../../lib/settings/config.ts';
-import type { RunRecord, State } from '../../lib/state/state.ts';
+import type { RunRecord } from '../../lib/state/schemas.ts';
+import type { State } from '../../lib/state/state.ts';
 
 const NOW = '2026-11-24T12:00:00.000Z';
 const nowMs = Date.parse(NOW);

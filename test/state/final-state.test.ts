@@ -5,7 +5,8 @@ import type { Operation } from '../../lib/lock/query.ts';
 import { newReport } from '../../lib/report.ts';
 import { leavingOfBackfill, leavingOfTick, type Reached } from '../../lib/state/final-state.ts';
 import { packRecent, type RecentVersion } from '../../lib/state/recent.ts';
-import type { RunRecord, State } from '../../lib/state/state.ts';
+import type { RunRecord } from '../../lib/state/schemas.ts';
+import type { State } from '../../lib/state/state.ts';
 
 const startedAt = '2026-01-05T12:00:00.000Z';
 const endedAt = '2026-01-05T12:01:00.000Z';

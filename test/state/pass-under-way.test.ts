@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { newReport, type SettledPage } from '../../lib/report.ts';
 import { openPass as openWith, type PassUnderWay } from '../../lib/state/pass-under-way.ts';
-import type { Pass } from '../../lib/state/state.ts';
+import type { Pass } from '../../lib/state/schemas.ts';
 
 const startedAt = '2026-01-05T12:00:00.000Z';
 

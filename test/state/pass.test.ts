@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { newReport } from '../../lib/report.ts';
 import { beginPass, checkResumedBackfill, type Identity, resumePass, startOver } from '../../lib/state/pass.ts';
-import type { Pass } from '../../lib/state/state.ts';
+import type { Pass } from '../../lib/state/schemas.ts';
 import { recordedLog } from '../support/recorded-log.ts';
 
 const identity: Identity = { sourceUrl: 'http://source', style: 'cursor', shard: 'the whole job' };

@@ -6,15 +6,8 @@ import { connectEtcd, type Etcd } from '../../lib/lock/etcd.ts';
 import { ask } from '../../lib/lock/query.ts';
 import { readSettings, type Settings } from '../../lib/settings/config.ts';
 import { placesOf } from '../../lib/state/places.ts';
-import {
-  countSkip,
-  currentState,
-  deleteState,
-  putBackfill,
-  putState,
-  type RunRecord,
-  type State,
-} from '../../lib/state/state.ts';
+import type { RunRecord } from '../../lib/state/schemas.ts';
+import { countSkip, currentState, deleteState, putBackfill, putState, type State } from '../../lib/state/state.ts';
 
 const budget = { attemptMs: 5000, totalMs: 10_000 };
 const at = '2026-11-24T12:00:00.000Z';

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { newReport } from '../../lib/report.ts';
-import type { Pass } from '../../lib/state/state.ts';
+import type { Pass } from '../../lib/state/schemas.ts';
 import { watermarkAfter, windowOfTick } from '../../lib/state/watermark.ts';
 
 const HOUR_MS = 3_600_000;
