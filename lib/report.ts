@@ -6,6 +6,7 @@ export const COUNTS = [
   'read',
   'written',
   'unchanged',
+  'removed',
   'invalid',
   'failed',
   'missing',
@@ -18,20 +19,25 @@ export const COUNTS = [
 const count = v.pipe(v.number(), v.integer(), v.minValue(0));
 
 /**
- * Reports that an earlier version has saved have no `unchanged`. `outside` is there only where the source gave records outside
+ * Reports that an earlier version has saved have no `unchanged` and no `removed`. `outside` is there only where the source gave records outside
  * of the window that it was asked for: they are left out, and `read` does not count them.
  */
 export const reportSchema = v.object({
   ...v.entriesFromList(COUNTS, count),
   unchanged: v.optional(count, 0),
+  removed: v.optional(count, 0),
   outside: v.optional(count),
 });
 
-/** The counts of one invocation or of one pass; `read = written + unchanged + invalid + failed + unsettled`. */
+/**
+ * The counts of one invocation or of one pass. `removed` counts records that were removed at the target: tombstones, which
+ * are `read`, and records that have vanished, which are not. Without the latter,
+ * `read = written + unchanged + removed + invalid + failed + unsettled`.
+ */
 export type Report = v.InferOutput<typeof reportSchema>;
 
 /** What is counted of a page. */
-export const SETTLED_COUNTS = ['read', 'written', 'unchanged', 'invalid', 'failed', 'missing'] as const;
+export const SETTLED_COUNTS = ['read', 'written', 'unchanged', 'removed', 'invalid', 'failed', 'missing'] as const;
 type SettledCount = (typeof SETTLED_COUNTS)[number];
 
 /** A page of which every record is settled, like all pages before it: a resumed run may begin behind it. */

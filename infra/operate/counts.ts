@@ -1,19 +1,22 @@
 import type { Report } from '../../lib/report.ts';
 
-const PROBLEMS = ['failed', 'invalid', 'missing'] as const;
-const NAMES = ['read', 'written', ...PROBLEMS] as const;
+/** Shown only where they are not 0. */
+const AT_TIMES = ['unchanged', 'removed', 'failed', 'invalid', 'missing'] as const;
+const NAMES = ['read', 'written', ...AT_TIMES] as const;
 
 /** The counts of a report that an operator sees. */
 export type Counts = Pick<Report, (typeof NAMES)[number]>;
 
-export const noCounts = (): Counts => ({ read: 0, written: 0, failed: 0, invalid: 0, missing: 0 });
+export const noCounts = () => Object.fromEntries(NAMES.map((name) => [name, 0])) as Counts;
 
 export const addCounts = (a: Counts, b: Counts) =>
   Object.fromEntries(NAMES.map((name) => [name, a[name] + b[name]])) as Counts;
 
-/** `7 read, 5 written, 2 failed`; problems that did not occur are left out. */
+/** `7 read, 5 written, 2 failed`; what did not occur is left out. */
 export function formatCounts(counts: Counts, dryRun = false): string {
-  const written = `${counts.written} ${dryRun ? 'would be written' : 'written'}`;
-  const problems = PROBLEMS.flatMap((name) => (counts[name] > 0 ? [`${counts[name]} ${name}`] : []));
-  return [`${counts.read} read`, written, ...problems].join(', ');
+  const would = dryRun ? 'would be ' : '';
+  const others = AT_TIMES.flatMap((name) =>
+    counts[name] > 0 ? [`${counts[name]} ${name === 'removed' ? would : ''}${name}`] : [],
+  );
+  return [`${counts.read} read`, `${counts.written} ${would}written`, ...others].join(', ');
 }

@@ -45,7 +45,7 @@ export function openLedger(report: Report, pageSettled: (page: SettledPage) => v
   return {
     open({ records, unreadable = 0, missing, cursor, last }) {
       const read = records + unreadable;
-      const counts = { read, written: 0, unchanged: 0, invalid: 0, failed: unreadable, missing };
+      const counts = { read, written: 0, unchanged: 0, removed: 0, invalid: 0, failed: unreadable, missing };
       const times = { newestMs: Number.NEGATIVE_INFINITY, oldestMs: Number.POSITIVE_INFINITY, ordered: true, rises: 0 };
       // The page itself counts as one, so that it cannot settle before the lanes have taken it whole.
       const page = { ...counts, ...times, cursor, last, unsettled: records + 1 };

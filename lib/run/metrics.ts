@@ -50,6 +50,7 @@ export const metricUnits = {
   CheckpointAgeSeconds: Seconds,
   RecordsRead: Count,
   RecordsWritten: Count,
+  RecordsRemoved: Count,
   RecordsInvalid: Count,
   RecordsFailed: Count,
   DurationMs: Milliseconds,
@@ -137,6 +138,7 @@ function valuesOf(observed: Observed, ending: Parameters<ReportMetrics>[1], nowM
     ...(report && {
       RecordsRead: report.read,
       RecordsWritten: report.written,
+      RecordsRemoved: report.removed,
       RecordsInvalid: report.invalid,
       RecordsFailed: report.failed,
       DurationMs: Math.max(0, nowMs - startedMs),
@@ -171,11 +173,11 @@ function timerValues(observed: Observed, result: Result | undefined, nowMs: numb
  * records do not count, because each run tries them again.
  */
 function isSuccess(
-  { status, report: { written, unchanged, invalid, missing } }: Result,
+  { status, report: { written, unchanged, removed, invalid, missing } }: Result,
   settledPages: number,
 ): boolean {
   if (status === 'completed') return true;
-  return status === 'partial' && settledPages > 0 && written + unchanged + invalid + missing > 0;
+  return status === 'partial' && settledPages > 0 && written + unchanged + removed + invalid + missing > 0;
 }
 
 function lastSuccessMs(state: State | undefined): number | undefined {

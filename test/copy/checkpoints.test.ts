@@ -4,7 +4,7 @@ import { keepCheckpoints } from '../../lib/copy/checkpoints.ts';
 import type { SettledPage } from '../../lib/report.ts';
 
 const page = (last = false): SettledPage => ({
-  ...{ read: 1, written: 1, unchanged: 0, invalid: 0, failed: 0, missing: 0 },
+  ...{ read: 1, written: 1, unchanged: 0, removed: 0, invalid: 0, failed: 0, missing: 0 },
   ...{ newestMs: 0, oldestMs: 0, ordered: true, rises: 1 },
   ...{ cursor: last ? undefined : 'next', last },
 });

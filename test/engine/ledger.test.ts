@@ -29,7 +29,7 @@ test('A page settles with the last of its records, and says what became of them.
   settle(first, 'failed');
   assert.equal(settled[0], first);
   assert.deepEqual(first, {
-    ...{ read: 4, written: 2, unchanged: 0, invalid: 1, failed: 1, missing: 1, unsettled: 0 },
+    ...{ read: 4, written: 2, unchanged: 0, removed: 0, invalid: 1, failed: 1, missing: 1, unsettled: 0 },
     ...{ cursor: 'b', last: true, newestMs: 1000, oldestMs: Number.POSITIVE_INFINITY, ordered: true, rises: 0 },
   });
   assert.deepEqual(report, { ...newReport(), pages: 1, read: 4, written: 2, invalid: 1, failed: 1, missing: 1 });

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { backfill } from '../../infra/operate/backfill.ts';
+import { formatCounts } from '../../infra/operate/counts.ts';
 import { type BackfillOptions, readBackfillOptions } from '../../infra/operate/options.ts';
 import { createProgress, formatDuration } from '../../infra/operate/progress.ts';
 import { resumeCommand } from '../../infra/operate/resume-command.ts';
@@ -126,6 +127,14 @@ test('A backfill that stops within a window continues by its id, and an error sa
   await assert.rejects(backfill(request, { ...shared, stop: new AbortController().signal, invoke: failing }), {
     message: 'backfill failed: TargetDownError: down\n{"part":{},"backfillId":"run-1"}',
   });
+});
+
+test('Counts name what was left alone, what was removed and what went wrong, where there is any.', () => {
+  const report = { ...newReport(), read: 9, written: 4 };
+  assert.equal(formatCounts(report), '9 read, 4 written');
+  const more = { ...report, unchanged: 2, removed: 1, failed: 3 };
+  assert.equal(formatCounts(more), '9 read, 4 written, 2 unchanged, 1 removed, 3 failed');
+  assert.equal(formatCounts(more, true), '9 read, 4 would be written, 2 unchanged, 1 would be removed, 3 failed');
 });
 
 test('The bar shows the window, the counts of all windows, and the expected remaining time.', () => {

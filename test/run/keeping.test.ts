@@ -59,7 +59,7 @@ function open(failed: { id: string; attempts: number }[] = [], options: Options 
   });
   const saveOnce = async () => {
     const page = {
-      ...{ read: 0, written: 0, unchanged: 0, invalid: 0, failed: 0, missing: 0 },
+      ...{ read: 0, written: 0, unchanged: 0, removed: 0, invalid: 0, failed: 0, missing: 0 },
       ...{ newestMs: 0, oldestMs: 0, ordered: true, rises: 1, cursor: 'c', last: false },
     };
     for (let pages = 0; pages < 4; pages++) keeping.checkpoints.pageSettled(page);

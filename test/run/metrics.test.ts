@@ -51,7 +51,7 @@ test('A completed tick reports its metrics in one line, with its stage and job a
   assert.ok(durationMs! >= report.durationMs);
   assert.deepEqual(values, {
     ...{ Completed: 1, Success: 1, SecondsSinceSuccess: 0, ConsecutiveSkips: 0, CheckpointAgeSeconds: 0 },
-    ...{ RecordsRead: 700, RecordsWritten: 700, RecordsInvalid: 0, RecordsFailed: 0 },
+    ...{ RecordsRead: 700, RecordsWritten: 700, RecordsRemoved: 0, RecordsInvalid: 0, RecordsFailed: 0 },
     ...{ PeakInFlight: report.peakInFlight, Throttles: 0, LockLost: 0 },
   });
   assert.equal(world.emf.length, 1);
@@ -142,11 +142,11 @@ test('A partial tick that has settled no record, none but failed ones, or no pag
   tell(observed, { result });
   const some = { ...result, report: { ...report, unsettled: 4, written: 1 } };
   tell({ ...observed, settledPages: 0 }, { result: some });
-  for (const as of ['failed', 'written', 'unchanged', 'invalid', 'missing'])
+  for (const as of ['failed', 'written', 'unchanged', 'removed', 'invalid', 'missing'])
     tell(observed, { result: { ...result, report: { ...report, unsettled: 4, [as]: 1 } } });
   assert.deepEqual(
     lines.map(({ Success }) => Success),
-    [0, 0, 0, 1, 1, 1, 1],
+    [0, 0, 0, 1, 1, 1, 1, 1],
   );
 });
 
@@ -198,7 +198,7 @@ test('A backfill has metrics of its own kind, and a rehearsal has none.', async 
   await world.backfill();
   const { DurationMs: _, PeakInFlight: __, ...values } = lastOf(world);
   assert.deepEqual(values, {
-    ...{ Completed: 1, RecordsRead: 3, RecordsWritten: 3, RecordsInvalid: 0, RecordsFailed: 0 },
+    ...{ Completed: 1, RecordsRead: 3, RecordsWritten: 3, RecordsRemoved: 0, RecordsInvalid: 0, RecordsFailed: 0 },
     ...{ Throttles: 0, LockLost: 0 },
   });
   const [line] = world.emf as unknown as (Emf & Record<string, unknown>)[];

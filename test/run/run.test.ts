@@ -31,7 +31,7 @@ test('A tick copies everything, counts it, and leaves its record and no skips.',
   assert.match(result.fencingToken ?? '', /^\d+$/);
   const { durationMs, peakInFlight, ...counts } = result.report;
   assert.deepEqual(counts, {
-    ...{ read: 700, written: 700, unchanged: 0, invalid: 0, failed: 0, missing: 0, unsettled: 0, pages: 2 },
+    ...{ read: 700, written: 700, unchanged: 0, removed: 0, invalid: 0, failed: 0, missing: 0, unsettled: 0, pages: 2 },
   });
   assert.ok(peakInFlight > 1 && peakInFlight <= 50 && durationMs > 0);
 

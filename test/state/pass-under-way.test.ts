@@ -15,7 +15,17 @@ const begun = (what: Partial<Pass> = {}): Pass => ({
 });
 
 const page = (what: Partial<SettledPage> = {}): SettledPage => ({
-  ...{ read: 0, written: 0, unchanged: 0, invalid: 0, failed: 0, missing: 0, cursor: undefined, last: false },
+  ...{
+    read: 0,
+    written: 0,
+    unchanged: 0,
+    removed: 0,
+    invalid: 0,
+    failed: 0,
+    missing: 0,
+    cursor: undefined,
+    last: false,
+  },
   ...{ newestMs: Number.NEGATIVE_INFINITY, oldestMs: Number.POSITIVE_INFINITY, ordered: true, rises: 0 },
   ...what,
 });
@@ -24,13 +34,15 @@ test('A settled page moves the cursor and adds its counts; the pass that was giv
   const saved = begun();
   const pass = openPass(saved);
   assert.equal(pass.settledPages(), 0);
-  pass.pageSettled(page({ cursor: 'b', read: 15, written: 4, unchanged: 5, invalid: 3, failed: 2, missing: 1 }));
+  pass.pageSettled(
+    page({ cursor: 'b', read: 15, written: 4, unchanged: 5, removed: 6, invalid: 3, failed: 2, missing: 1 }),
+  );
   pass.pageSettled(page({ cursor: 'c', read: 1, written: 1 }));
   const { cursor, counts } = pass.current();
   assert.equal(cursor, 'c');
   assert.deepEqual(counts, {
     ...newReport(),
-    ...{ read: 16, written: 5, unchanged: 5, invalid: 3, failed: 2, missing: 1, pages: 2 },
+    ...{ read: 16, written: 5, unchanged: 5, removed: 6, invalid: 3, failed: 2, missing: 1, pages: 2 },
   });
   assert.equal(pass.settledPages(), 2);
   assert.deepEqual(saved, begun());

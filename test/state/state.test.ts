@@ -12,7 +12,7 @@ import { countSkip, currentState, deleteState, putBackfill, putState, type State
 const budget = { attemptMs: 5000, totalMs: 10_000 };
 const at = '2026-11-24T12:00:00.000Z';
 const report = {
-  ...{ read: 6, written: 1, unchanged: 0, invalid: 2, failed: 3, missing: 4 },
+  ...{ read: 6, written: 1, unchanged: 0, removed: 0, invalid: 2, failed: 3, missing: 4 },
   ...{ unsettled: 0, pages: 5, peakInFlight: 6, durationMs: 7 },
 };
 const last: RunRecord = {
@@ -90,6 +90,14 @@ test('The version of the key counts skips in a row, and a deleted key starts aga
   await etcd.txn('delete', { success: [deleteState(job.statePrefix, 'skips')] }, budget);
   assert.equal((await load(job)).consecutiveSkips, 0);
   assert.equal(await note(), 1);
+});
+
+test('A report that a version without counts of unchanged and removed records has saved has none of them.', async () => {
+  const job = newJob();
+  const { unchanged: _, removed: __, ...older } = report;
+  const value = JSON.stringify({ last: { ...last, report: older } });
+  await local.etcdctl(['put', `${job.statePrefix}run`, value]);
+  assert.deepEqual((await load(job)).run?.last.report, report);
 });
 
 for (const [what, name, value, fault] of [
