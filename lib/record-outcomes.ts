@@ -1,6 +1,7 @@
 /** What happened to a record. The engine and the reader report it; the run keeps what it has to remember. */
 export interface RecordOutcomes<R> {
-  written(id: string): void;
+  /** The target has the record as it should be: it was written or removed, or was so before. */
+  done(id: string, as: 'written' | 'removed' | 'unchanged'): void;
   /** The record does not match its schema. Its page settles after the promise, which never rejects. */
   invalid(id: string, reason: string, raw: unknown): Promise<void> | undefined;
   /**

@@ -1,5 +1,6 @@
 import type { Ending } from '../engine/ending.ts';
-import { sync, type Versions } from '../engine/engine.ts';
+import { sync } from '../engine/engine.ts';
+import type { Versions } from '../engine/writes.ts';
 import type { Interrupted } from '../errors.ts';
 import { msOf } from '../instant.ts';
 import type { Job } from '../job-types.ts';
@@ -64,7 +65,7 @@ export interface Copied {
 export async function copy<R>(copying: Copying<R>): Promise<Copied> {
   const { job, runId, settings, concurrency, credentials, fence, throttled } = copying;
   const { closing, guard } = guardWith(copying.stops);
-  const writing = { id: job.id, runId, settings: settings.own };
+  const writing = { id: job.id, deleted: job.deleted, runId, settings: settings.own };
   const agent = { service: settings.service, job: job.name };
   const asking = { credentials, guard, agent, throttled };
   const { own, maxReadsPerSecond: perSecond } = settings;
@@ -79,7 +80,8 @@ export async function copy<R>(copying: Copying<R>): Promise<Copied> {
     : openRehearsal(job.target, writing);
   const { pass, ids, shard, failedBefore, outcomes, log } = copying;
   const { updatedAt } = job;
-  const ending = await sync({
+  const { bulk } = target;
+  const ending = await sync<R>({
     pages: readPages({ job, source, pass, ids, shard, failedBefore, outcomes, log }),
     accept: {
       schema: job.record,
@@ -87,6 +89,7 @@ export async function copy<R>(copying: Copying<R>): Promise<Copied> {
       updatedAtMs: updatedAt && ((record: R) => msOf(updatedAt(record))),
       prepare: target.prepare,
     },
+    batches: bulk && { ...bulk, write: (batch) => bulk.write(batch.map(({ record }) => record)) },
     concurrency,
     pace: target.pace,
     closing,

@@ -31,7 +31,7 @@ export function keepUnwritten<R>(options: {
   }
 
   return {
-    written: failures.done,
+    done: (id) => failures.done(id),
     missing(id) {
       failures.done(id);
       note({ id, kind: 'missing', reason: 'the source knows no record of this id' });

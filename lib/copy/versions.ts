@@ -1,6 +1,6 @@
 import { hash } from 'node:crypto';
 import type { Accepted } from '../engine/accept.ts';
-import type { Versions } from '../engine/engine.ts';
+import type { Versions } from '../engine/writes.ts';
 import { msOf } from '../instant.ts';
 import type { PassUnderWay } from '../state/pass-under-way.ts';
 import { idHash, MAX_RECENT, type Recent, type RecentVersion } from '../state/recent.ts';
@@ -53,7 +53,7 @@ export function openVersions<R>(options: {
     if (!isPast(updatedAtMs)) return;
     if (updatedAtMs > newestMs) newestMs = updatedAtMs;
     if (updatedAtMs < horizonMs()) return;
-    kept.set(id, { updatedAtMs, content: content ?? contentOf(record) });
+    kept.set(id, { updatedAtMs, content: content() ?? contentOf(record) });
     if (kept.size <= 2 * MAX_RECENT) return;
     dropBefore(horizonMs());
     if (kept.size <= MAX_RECENT) return;
@@ -70,7 +70,7 @@ export function openVersions<R>(options: {
     const known = left.get(idHash(accepted.id));
     if (!known || known.updatedAtMs < accepted.updatedAtMs) return false;
     if (known.updatedAtMs > accepted.updatedAtMs) return true;
-    if (rewrite || known.content !== (accepted.content ?? contentOf(accepted.record))) return false;
+    if (rewrite || known.content !== (accepted.content() ?? contentOf(accepted.record))) return false;
     keep(accepted);
     return true;
   }

@@ -2,23 +2,25 @@ import type { StandardSchemaV1 } from '@standard-schema/spec';
 import { isInexact } from '../inexact-number.ts';
 import { expectationOf, foundAt, placeOf } from '../schema-faults.ts';
 
-/** A write that is ready to be sent. */
+/** What is to be done with a record. */
 export interface Prepared {
+  /** What it counts as once that is done; an unchanged one needs nothing. */
+  as: 'written' | 'removed' | 'unchanged';
   /**
-   * Writes the record; called at most once. A TargetError fails the record, Interrupted leaves it unsettled, any other error
-   * ends the run.
+   * Sends a request of the record's own; called at most once. A TargetError fails the record, Interrupted leaves it unsettled,
+   * any other error ends the run. Undefined where the record goes into a batch.
    */
-  write: () => Promise<unknown>;
+  write?: (() => Promise<unknown>) | undefined;
+  /** About how many bytes it adds to a batch; 0 where that does not matter. */
+  bytes?: number | undefined;
   /** A short hash of what is written; undefined where that is known only while it is written. */
-  content: string | undefined;
+  content(): string | undefined;
 }
 
-/** A record that matches its schema, ready to be written. */
-export interface Accepted<R> {
+/** A record that matches its schema, and what is to be done with it. */
+export interface Accepted<R> extends Prepared {
   record: R;
   id: string;
-  write: Prepared['write'];
-  content: Prepared['content'];
   /** When it changed at the source, in ms since 1970; NaN where that is unknown. */
   updatedAtMs: number;
 }
@@ -61,8 +63,8 @@ export function accepting<R>(
         .join('; ');
     try {
       const updatedAtMs = job.updatedAtMs?.(value) ?? Number.NaN;
-      const { write, content } = job.prepare(value);
-      return { record: value, id: job.id(value), updatedAtMs, write, content };
+      const { as, write, bytes, content } = job.prepare(value);
+      return { record: value, id: job.id(value), updatedAtMs, as, write, bytes, content };
     } catch (error) {
       return faultOf(error);
     }

@@ -1,18 +1,22 @@
-import { TargetError } from '../errors.ts';
+import { setTimeout as sleep } from 'node:timers/promises';
 import type { Page } from '../job-types.ts';
 import type { RecordOutcomes } from '../record-outcomes.ts';
 import type { Report, SettledPage } from '../report.ts';
 import { orAborted } from '../time/abort.ts';
 import { type Acceptance, type Accepted, accepting, type Invalid } from './accept.ts';
+import { type Bounds, openBatches } from './batches.ts';
 import { type Ending, openEnding } from './ending.ts';
 import { openLanes } from './lanes.ts';
 import { type OpenPage, openLedger } from './ledger.ts';
 import { oneAhead } from './one-ahead.ts';
-import { openStreak } from './streak.ts';
-import { openTurns } from './turns.ts';
+import type { WriteMany } from './write-batch.ts';
+import { type Item, openWrites, type Versions } from './writes.ts';
 
 /** This many records are checked and prepared at a time: enough to be fast, and too few to hold up the writes. */
-const BATCH_RECORDS = 25;
+const CHECKED_AT_A_TIME = 25;
+
+/** A batch that is not full goes if the next records are not checked by then, instead of waiting for them. */
+const BATCH_WAIT_MS = 5;
 
 /** A page as it was read. */
 export interface ReadPage extends Page {
@@ -20,19 +24,12 @@ export interface ReadPage extends Page {
   unreadable?: number;
 }
 
-/** The versions of records that need no write. */
-export interface Versions<R> {
-  /** Whether a record need not be written, because a newer version was read before or the same one is at the target. */
-  isKnown(record: Accepted<R>): boolean;
-  written(record: Accepted<R>): void;
-  /** A version of the record could not be written. */
-  failed(id: string): void;
-}
-
 export interface SyncOptions<R> {
   pages: AsyncIterable<ReadPage>;
   accept: Acceptance<R>;
-  /** The most writes in flight at any moment. */
+  /** How records are written that have no request of their own. */
+  batches?: (Bounds & { write: WriteMany<Accepted<R>> }) | undefined;
+  /** The most requests to the target in flight at any moment. */
   concurrency: number;
   /** Calls `onChange` when fewer writes are allowed for a while. */
   pace?: { onChange: (concurrency: number) => void } | undefined;
@@ -40,7 +37,7 @@ export interface SyncOptions<R> {
   closing: AbortController;
   /** Receives the counts; the caller keeps it, so that an error does not lose them. */
   report: Report;
-  outcomes: Pick<RecordOutcomes<R>, 'written' | 'invalid' | 'failed'>;
+  outcomes: Pick<RecordOutcomes<R>, 'done' | 'invalid' | 'failed'>;
   /** Without it, every record is written. */
   versions?: Versions<R>;
   /** Whether a record of the list is none that was asked for. */
@@ -51,18 +48,10 @@ export interface SyncOptions<R> {
   pageSettled(page: SettledPage): void;
 }
 
-/** A record whose write was tried. */
-interface Tried<R> {
-  accepted: Accepted<R>;
-  page: OpenPage;
-}
-
-const idOf = <R>({ accepted }: Tried<R>) => accepted.id;
-
 /**
  * Copies records from pages to writes with bounded concurrency and constant memory. No page waits for the stragglers of the
  * one before; the next page is fetched while the current one is written. Records of the same id are written one after the
- * other, in the order read.
+ * other, in the order read. A batch goes when it is full, and at the latest when its page ends.
  *
  * Everything in flight has settled when this returns or throws.
  * @throws what the pages threw, or what a write threw that concerns the run.
@@ -73,12 +62,12 @@ export async function sync<R>(options: SyncOptions<R>): Promise<Ending> {
   const accept = accepting(options.accept);
   const ending = openEnding(closing);
   const ledger = openLedger(report, options.pageSettled);
-  const inTurn = openTurns();
-  const streak = openStreak<Tried<R>>({ limit: failuresBeforeStop, idOf, failed: fail, unsettled: ledger.leave });
+  const { write: writeMany, ...bounds } = options.batches ?? {};
+  const writes = openWrites({ signal, ending, ledger, report, outcomes, versions, writeMany, failuresBeforeStop });
   const lanes = openLanes({ concurrency, signal, failed: ending.end });
+  const batches = openBatches<Accepted<R> | Invalid, Accepted<R>>(bounds, goesAlone);
   if (pace) pace.onChange = lanes.allow;
   let listEnded = false;
-  let writing = 0;
 
   try {
     for await (const page of oneAhead(pages, signal)) {
@@ -91,8 +80,7 @@ export async function sync<R>(options: SyncOptions<R>): Promise<Ending> {
     ending.end(error);
   }
   await lanes.end();
-  const refusesEverybody = streak.end();
-  if (refusesEverybody) ending.end(refusesEverybody);
+  writes.end();
   return ending.result(listEnded && report.unsettled === 0);
 
   /** Gives the lanes a page. Resolves when they have taken all of it, or take no more. */
@@ -101,13 +89,22 @@ export async function sync<R>(options: SyncOptions<R>): Promise<Ending> {
     const page = ledger.open({ ...counts, cursor: cursor ?? undefined, last: cursor === null });
     const number = report.pages;
     let left = records.length;
+
+    async function offer(items: Item<R>[]) {
+      const untaken = await lanes.offer(items, (item) => writes.take(item, page));
+      for (const item of items.slice(0, items.length - untaken)) left -= Array.isArray(item) ? item.length : 1;
+    }
+
     try {
-      while (left > 0 && !signal.aborted) {
-        const from = records.length - left;
-        const batch = records.slice(from, from + BATCH_RECORDS);
-        const ready = await orAborted(accept(batch, number, from), signal);
-        left -= ready.length - (await lanes.offer(ready, (checked) => take(checked, page)));
+      for (let from = 0; from < records.length && !signal.aborted; from += CHECKED_AT_A_TIME) {
+        const checking = accept(records.slice(from, from + CHECKED_AT_A_TIME), number, from);
+        if (!batches.isEmpty() && !(await isSoon(checking))) await offer(batches.close());
+        const checked = await orAborted(checking, signal);
+        const toDo = checked.filter((record) => !needsNothing(record, page));
+        left -= checked.length - toDo.length;
+        await offer(batches.put(toDo));
       }
+      await offer(batches.close());
     } finally {
       ledger.leave(left);
     }
@@ -117,50 +114,33 @@ export async function sync<R>(options: SyncOptions<R>): Promise<Ending> {
     if (page.last) listEnded = true;
   }
 
-  function take(checked: Accepted<R> | Invalid, page: OpenPage): Promise<void> | void {
-    if ('faults' in checked) return leaveOut(checked, page);
+  /** Settles a record at once where the target needs no request for it. */
+  function needsNothing(checked: Accepted<R> | Invalid, page: OpenPage): boolean {
+    if ('faults' in checked) return false;
     const listed = page.cursor !== undefined || page.last;
-    if (listed && options.isOutside?.(checked)) return ledger.leaveOut(page);
+    if (listed && options.isOutside?.(checked)) {
+      ledger.leaveOut(page);
+      return true;
+    }
     ledger.note(page, checked.updatedAtMs);
-    if (versions?.isKnown(checked)) return ledger.settle(page, 'unchanged');
-    return inTurn(checked.id, () => writeRecord(checked, page));
-  }
-
-  async function leaveOut({ id, faults, raw }: Invalid, page: OpenPage) {
-    try {
-      await outcomes.invalid(id, faults, raw);
-    } finally {
-      ledger.settle(page, 'invalid');
+    if (versions?.isKnown(checked)) {
+      ledger.settle(page, 'unchanged');
+      return true;
     }
+    if (checked.as === 'unchanged') writes.keep(checked, page);
+    return checked.as === 'unchanged';
   }
+}
 
-  async function writeRecord(accepted: Accepted<R>, page: OpenPage) {
-    writing++;
-    try {
-      signal.throwIfAborted();
-      if (writing > report.peakInFlight) report.peakInFlight = writing;
-      await accepted.write();
-      // Settle the streak first: it may hold an earlier version of this record.
-      streak.taken();
-      outcomes.written(accepted.id);
-      versions?.written(accepted);
-      ledger.settle(page, 'written');
-    } catch (error) {
-      if (error instanceof TargetError) {
-        const targetDown = streak.add({ accepted, page }, error, page.cursor === undefined && !page.last);
-        if (targetDown) ending.end(targetDown);
-      } else {
-        ledger.leave(1);
-        ending.end(error);
-      }
-    } finally {
-      writing--;
-    }
-  }
+const goesAlone = (item: Accepted<unknown> | Invalid) => 'faults' in item || item.write !== undefined;
 
-  function fail({ accepted, page }: Tried<R>, { message, refused }: TargetError) {
-    outcomes.failed(accepted.id, message, accepted.record, refused);
-    versions?.failed(accepted.id);
-    ledger.settle(page, 'failed');
+/** Whether records are checked so soon that a batch waits for them. */
+async function isSoon(checking: Promise<unknown>): Promise<boolean> {
+  const waited = new AbortController();
+  const late = sleep(BATCH_WAIT_MS, false, { signal: waited.signal }).catch(() => false);
+  try {
+    return await Promise.race([checking.then(() => true), late]);
+  } finally {
+    waited.abort();
   }
 }

@@ -17,7 +17,7 @@ export interface Ledger {
   /** Notes when a record of the page changed, in the order read. */
   note(page: OpenPage, updatedAtMs: number): void;
   /** One record is settled. */
-  settle(page: OpenPage, as: 'written' | 'unchanged' | 'invalid' | 'failed'): void;
+  settle(page: OpenPage, as: 'written' | 'unchanged' | 'removed' | 'invalid' | 'failed'): void;
   /** One record does not belong to what was asked for, so it counts as not read. */
   leaveOut(page: OpenPage): void;
   /** These records stay unsettled: a resumed run reads them again. */

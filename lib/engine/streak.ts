@@ -17,6 +17,14 @@ export interface Streak<T> {
    * @returns the error that ends the run, once the target is to blame
    */
   add(record: T, error: TargetError, failedBefore: boolean): TargetDownError | TargetRefusedError | undefined;
+  /**
+   * A request for several records has failed, and is tried again in halves: it counts like one record that no attempt got
+   * through, if it was not refused.
+   * @returns as `add`
+   */
+  addRequest(error: TargetError): TargetDownError | undefined;
+  /** Whether what was refused to all of a request may be the fault of some of its records. */
+  mayBeOfSome(error: TargetError): boolean;
   /** The target has taken a record, so the records of the streak have failed for good. */
   taken(): void;
   /** Nothing is in flight any more. @returns the error that ends the run, where the target is to blame */
@@ -31,6 +39,9 @@ const LEAST_REFUSALS = 20;
  * that began it in the middle of a run, or has few new records to refuse, would otherwise have all failed records given up.
  */
 const ABOUT_CONTENT = new Set([400, 409, 415, 422]);
+
+/** And by these how large a request is. */
+const ABOUT_SIZE = new Set([413, 414, 431]);
 
 /**
  * Opens an empty streak.
@@ -75,6 +86,13 @@ export function openStreak<T>(options: {
     );
   }
 
+  function unreached(cause: TargetError) {
+    if (++unreachedInARow < options.limit || targetToBlame) return;
+    const what = streak.length > 0 ? `${streak.length} records` : `${unreachedInARow} requests`;
+    blameTarget();
+    return new TargetDownError(`${what} in a row failed, the last one so: ${cause.message}`, { cause });
+  }
+
   return {
     taken() {
       hasTaken = true;
@@ -96,13 +114,11 @@ export function openStreak<T>(options: {
         else if (refusals.size >= refusalLimit && !targetToBlame) return refusesEverybody();
         return;
       }
-      if (++unreachedInARow < options.limit || targetToBlame) return;
-      const { length } = streak;
-      blameTarget();
-      return new TargetDownError(`${length} records in a row failed, the last one so: ${error.message}`, {
-        cause: error,
-      });
+      return unreached(error);
     },
+    addRequest: (error) => (error.refused ? undefined : unreached(error)),
+    mayBeOfSome: ({ refused, status = 0 }) =>
+      hasTaken || !refused || status < 300 || ABOUT_CONTENT.has(status) || ABOUT_SIZE.has(status),
     end() {
       if (targetToBlame) blameTarget();
       else if (!hasTaken && refusals.size >= LEAST_REFUSALS) return refusesEverybody();

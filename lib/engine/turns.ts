@@ -1,24 +1,36 @@
 /** Runs one piece of work for an id after the other, in the order of the calls. */
-export type InTurn = (id: string, work: () => Promise<void>) => Promise<void>;
+export type InTurn = (ids: readonly string[], work: () => Promise<void>) => Promise<void>;
 
-/** Keeps the order of writes of the same id; ids that are not under way cost one map entry while they are. */
+/** Work under way, and who waits for its end. */
+interface Turn {
+  waiting?: (() => void)[];
+}
+
+/** Keeps the order of work on the same id; ids that are not under way cost one map entry while they are. */
 export function openTurns(): InTurn {
-  /** The last work of each id under way; the work that waits for it sets `over`. */
-  const underWay = new Map<string, { over?: () => void }>();
-  return async (id, work) => {
-    const before = underWay.get(id);
-    const own: { over?: () => void } = {};
-    underWay.set(id, own);
-    if (before) {
-      await new Promise<void>((resolve) => {
-        before.over = resolve;
-      });
+  /** The last work of each id under way. */
+  const underWay = new Map<string, Turn>();
+  return async (ids, work) => {
+    const own: Turn = {};
+    const before: Turn[] = [];
+    for (const id of ids) {
+      const last = underWay.get(id);
+      if (last) before.push(last);
+      underWay.set(id, own);
     }
+    // Waited for from now on, because any of them may end first.
+    for (const end of before.map(endOf)) await end;
     try {
       await work();
     } finally {
-      if (underWay.get(id) === own) underWay.delete(id);
-      own.over?.();
+      for (const id of ids) if (underWay.get(id) === own) underWay.delete(id);
+      for (const goOn of own.waiting ?? []) goOn();
     }
   };
 }
+
+const endOf = (turn: Turn) =>
+  new Promise<void>((resolve) => {
+    turn.waiting ??= [];
+    turn.waiting.push(resolve);
+  });

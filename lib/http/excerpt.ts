@@ -23,8 +23,18 @@ export function excerptOf(answer: HttpAnswer & { signed?: Signed }, ...secrets: 
   }
   // Where the body was cut, the rest of a secret that was cut with it would not be recognised.
   if (text.length > MAX_REFUSAL_BYTES / 2) text = text.slice(0, MAX_REFUSAL_BYTES / 4);
-  const hidden = [...secrets.flatMap((secret) => [...textsIn(secret)]), ...textsOf(answer.signed)];
-  const shown = withoutTexts(text, hidden)
+  return shownOf(text, ...secrets, textsOf(answer.signed));
+}
+
+/**
+ * A text of a server as the end of a message, cut, and without control characters: `: no such field`. Empty where it says nothing.
+ * @param secrets values of which no part may be shown
+ */
+export function shownOf(text: string, ...secrets: unknown[]): string {
+  const shown = withoutTexts(
+    text,
+    secrets.flatMap((secret) => [...textsIn(secret)]),
+  )
     .replace(/[\s\p{C}]+/gu, ' ')
     .trim();
   if (!/[\p{L}\p{N}]/u.test(shown)) return '';

@@ -46,7 +46,7 @@ export async function rehearse<R>(
     settings.watermarkOverlapSeconds,
   );
   const outcomes: RecordOutcomes<R> = {
-    written(id) {
+    done(id) {
       if (wouldWrite.length < MAX_NAMED) wouldWrite.push(id);
     },
     invalid(id, reason) {

@@ -1,7 +1,6 @@
 import type { HttpAnswer, HttpRequest } from '../http/client.ts';
 import { answerOf, verdictOf } from '../http/verdict.ts';
 import type { TargetJob } from '../job-types.ts';
-import { MAX_ANSWER_BYTES } from './push.ts';
 
 const VERDICTS = ['written', 'retry', 'refused', 'fenced'] as const;
 type Verdict = (typeof VERDICTS)[number];
@@ -11,23 +10,25 @@ export interface Judged extends HttpAnswer {
   verdict?: Verdict | undefined;
 }
 
-/** Asks the job's check about each answer, where the job has one. */
+/** Asks the job's check about each answer, where the job has one. @param maxBytes the most that it can see of a body */
 export function judging<R>(
   http: { send(request: HttpRequest): Promise<HttpAnswer> },
   job: Pick<TargetJob<R>, 'check'>,
+  maxBytes: number,
 ): { send(request: HttpRequest): Promise<Judged> } {
   if (!job.check) return http;
   return {
     async send(request) {
       const answer = await http.send(request);
-      const verdict = verdictOf((seen) => job.check?.(seen), answerOf(answer, MAX_ANSWER_BYTES), VERDICTS);
+      const verdict = verdictOf((seen) => job.check?.(seen), answerOf(answer, maxBytes), VERDICTS);
       return { ...answer, verdict };
     },
   };
 }
 
-/** What an answer means by its status; undefined where it is refused, now or for good. */
-export function verdictOfStatus(status: number): Verdict | undefined {
+/** What an answer means by its status; undefined where it is refused, now or for good. @param removes the record is to go */
+export function verdictOfStatus(status: number, removes: boolean): Verdict | undefined {
   if (status === 412) return 'fenced';
+  if (removes && (status === 404 || status === 410)) return 'written';
   return status >= 200 && status <= 299 ? 'written' : undefined;
 }

@@ -3,7 +3,6 @@ import { HttpError, TargetError } from '../errors.ts';
 import { createHttp, type HttpAnswer } from '../http/client.ts';
 import { excerptOf } from '../http/excerpt.ts';
 import { createPace, type Pace } from '../http/pace.ts';
-import { withQuery } from '../http/request.ts';
 import { type Credentials, createSend } from '../http/send.ts';
 import { signing } from '../http/signing.ts';
 import { isTransientAnswer } from '../http/throttling.ts';
@@ -11,10 +10,12 @@ import { identityFor, type TlsSecret } from '../http/tls.ts';
 import type { Agent } from '../http/user-agent.ts';
 import type { TargetJob } from '../job-types.ts';
 import type { Guard } from '../time/guard.ts';
+import { type Bulk, MAX_RESULTS_BYTES, openBulk } from './bulk.ts';
 import { type Judged, judging, verdictOfStatus } from './judged.ts';
 import { closingOldScopes } from './old-scopes.ts';
-import { MAX_ANSWER_BYTES, pushRecord } from './push.ts';
-import { type RecordRequest, requestMaker, writeOf } from './write-request.ts';
+import { type Held, type PreparedWrite, type Preparing, preparing, removing } from './prepare.ts';
+import { MAX_ANSWER_BYTES } from './push.ts';
+import { type RecordRequest, requestMaker } from './write-request.ts';
 
 /** Keeps older holders of the lock out of the target. */
 export interface Fence {
@@ -29,22 +30,17 @@ export interface Fence {
   refused(): Promise<Error>;
 }
 
-/** Writes a prepared record; called at most once. Resolves once the target has answered 2xx and the answer is read. */
-export type Write = () => Promise<unknown>;
-
-/** A write that is ready, and a short hash of what it writes, where that is known before. */
-export interface PreparedWrite {
-  write: Write;
-  content: string | undefined;
-}
-
 export interface Target<R> extends AsyncDisposable {
   /**
-   * Prepares the write of a record.
-   * @throws nothing. The write rejects with TargetError for a record that the target refuses or that no attempt got through:
-   * that record has failed. Anything else it rejects with (see `createSend` and `Fence.refused`) concerns the run.
+   * Prepares what is to be done with a record; see `preparing`. A write rejects with TargetError for a record that the target
+   * refuses or that no attempt got through: that record has failed. Anything else it rejects with (see `createSend` and
+   * `Fence.refused`) concerns the run.
    */
   prepare(record: R): PreparedWrite;
+  /** Prepares the removal of the record with this id, which the source no longer has. */
+  remove(id: string): PreparedWrite;
+  /** How records are written that have no request of their own. */
+  bulk: Bulk<R> | undefined;
   /** How fast the target wants to be called; a rehearsal calls nobody. */
   pace?: Pace;
 }
@@ -52,6 +48,8 @@ export interface Target<R> extends AsyncDisposable {
 /** What a record's requests are made of. */
 export interface Writing<R> {
   id: (record: R) => string;
+  /** Whether a record is a tombstone. */
+  deleted?: ((record: R) => boolean) | undefined;
   runId: string;
   /** The job's own settings. */
   settings: unknown;
@@ -73,32 +71,42 @@ export interface TargetServer {
   throttled?: (() => void) | undefined;
 }
 
-/** Opens a job's target. Disposing of it ends its connections. */
-export function openTarget<R>(job: TargetJob<R>, writing: Writing<R>, fence: Fence, server: TargetServer): Target<R> {
-  const { id, runId, settings } = writing;
+/**
+ * Opens a job's target. Disposing of it ends its connections.
+ * @param held what the target held when the pass began; without it every record is written
+ */
+export function openTarget<R>(
+  job: TargetJob<R>,
+  writing: Writing<R>,
+  fence: Fence,
+  server: TargetServer,
+  held?: Held,
+): Target<R> {
+  const { id, deleted, runId, settings } = writing;
   const { url, timeoutMs, credentials, guard, concurrency, perSecond, agent, throttled } = server;
   const pace = createPace({ concurrency, perSecond });
   const identity = identityFor('target', url, credentials.current());
+  const maxBytes = job.writeMany ? MAX_RESULTS_BYTES : MAX_ANSWER_BYTES;
+  const looksAtAnswers = job.push || job.check || job.writeMany?.results;
   const http = createHttp(url, {
-    ...{ timeoutMs, maxBytes: MAX_ANSWER_BYTES, signal: guard.signal, identity },
+    ...{ timeoutMs, maxBytes, signal: guard.signal, identity },
     // Nothing in the answer to a single request is needed, unless the job looks at it.
-    keepBytes: job.push || job.check ? MAX_ANSWER_BYTES : 0,
+    keepBytes: looksAtAnswers ? maxBytes : 0,
   });
   const signer = signing(job, { name: 'target', baseUrl: url, timeoutMs, guard, identity, throttled }, settings);
   const send = createSend<Judged, TlsSecret & OwnPart>({
     name: 'target',
-    http: judging(http, job),
+    http: judging(http, job, maxBytes),
     credentials,
     signer,
     guard,
     pace,
     throttled,
   });
-  const requestFor = requestMaker({ runId, id, fence, agent, headers: job.headers });
-  const close = () => http[Symbol.asyncDispose]();
+  const making = { runId, fence, agent, headers: job.headers };
 
   /** @returns an answer that means written, or that the scope has seen a higher token */
-  async function attempt(request: RecordRequest): Promise<{ answer: HttpAnswer; fenced: boolean }> {
+  async function attempt(request: RecordRequest, removes = false): Promise<{ answer: HttpAnswer; fenced: boolean }> {
     let answer: Judged;
     try {
       answer = await send(request);
@@ -107,7 +115,7 @@ export function openTarget<R>(job: TargetJob<R>, writing: Writing<R>, fence: Fen
       throw cause;
     }
     const { status } = answer;
-    const verdict = answer.verdict ?? verdictOfStatus(status);
+    const verdict = answer.verdict ?? verdictOfStatus(status, removes);
     if (verdict === 'written' || verdict === 'fenced') return { answer, fenced: verdict === 'fenced' };
     const reason = excerptOf(answer, credentials.current(), request.record);
     const said = answer.verdict ? ` (the check of the job says: ${verdict})` : '';
@@ -121,37 +129,30 @@ export function openTarget<R>(job: TargetJob<R>, writing: Writing<R>, fence: Fen
     closed: () => fence.oldScopesClosed?.(),
   });
 
-  async function call(request: RecordRequest): Promise<HttpAnswer> {
+  async function call(request: RecordRequest, removes = false): Promise<HttpAnswer> {
     await closeOldScopes(request);
-    const { answer, fenced } = await attempt(request);
+    const { answer, fenced } = await attempt(request, removes);
     if (fenced) throw await fence.refused();
     return answer;
   }
 
   const context = { settings, fencingToken: fence.token, fencingScope: fence.scope };
-  if (job.push) {
-    const pushOne: typeof job.push = (given, to) => job.push!(given, to);
-    const to = { ...context, signal: guard.signal };
-    const prepare = (record: R) => ({
-      write: () =>
-        pushRecord(pushOne, record, to, (request) => {
-          const place = `${request.method} ${withQuery(request.path, request.query)}\n`;
-          return call(requestFor(record, () => request, place).request);
-        }),
-      content: undefined,
+  const bulk =
+    job.writeMany &&
+    openBulk<R>(job.writeMany, {
+      ...{ context, call, secret: credentials.current },
+      requestFor: requestMaker<R[]>({ ...making, id: () => 'batch' }),
     });
-    return { prepare, pace, [Symbol.asyncDispose]: close };
-  }
+  const ways: Preparing<R> = {
+    ...{ job, id, deleted, context, call, bulk, held, signal: guard.signal },
+    requestFor: requestMaker({ ...making, id }),
+    removalFor: requestMaker<{ id: string }>({ ...making, id: ({ id }) => id }),
+  };
   return {
-    prepare(record) {
-      try {
-        const { request, content } = requestFor(record, () => writeOf(job, record, context));
-        return { write: () => call(request), content };
-      } catch (error) {
-        return { write: () => Promise.reject(error), content: undefined };
-      }
-    },
+    prepare: preparing(ways),
+    remove: (id) => removing(ways, id),
+    bulk,
     pace,
-    [Symbol.asyncDispose]: close,
+    [Symbol.asyncDispose]: () => http[Symbol.asyncDispose](),
   };
 }

@@ -56,10 +56,14 @@ export function requestMaker<R>(options: {
       Object.assign(wire.headers, fenceHeaders, { 'idempotency-key': key });
       return { request: Object.assign(wire, { record }), content };
     } catch (cause) {
-      throw new TargetError('the job could not make a request of the record', { cause, refused: true });
+      throw unmade(cause);
     }
   };
 }
+
+/** The error for a record of which the job could make no request. */
+export const unmade = (cause: unknown) =>
+  new TargetError('the job could not make a request of the record', { cause, refused: true });
 
 const contentOf = (place: string, body: string | Uint8Array = '') =>
   (typeof body === 'string'
@@ -69,8 +73,12 @@ const contentOf = (place: string, body: string | Uint8Array = '') =>
 
 /** The request that the job makes of a record. @throws where it makes none */
 export function writeOf<R>(job: TargetJob<R>, record: R, context: WriteContext<unknown>): Request {
-  if (!job.write) throw new TypeError('the job has neither target.write nor target.push');
-  const request = job.write(record, context);
-  if (request.method === undefined) throw new TypeError('target.write of the job gave a request without a method');
+  if (!job.write) throw new TypeError('the job has no target.write');
+  return withMethod('target.write', job.write(record, context));
+}
+
+/** The request that the function `name` of a job has made. @throws TypeError where it says no method */
+export function withMethod(name: string, request: Request): Request {
+  if (request.method === undefined) throw new TypeError(`${name} of the job gave a request without a method`);
   return request;
 }

@@ -290,10 +290,10 @@ test('A deadline that comes when the last record of the list is taken, or later,
       schema: v.object({ id: v.string() }),
       id: ({ id }) => id,
       updatedAtMs: undefined,
-      prepare: () => ({ write, content: undefined }),
+      prepare: () => ({ as: 'written', write, content: () => undefined }),
     },
     ...{ concurrency: 1, closing, report: newReport(), failuresBeforeStop: 2 },
-    outcomes: { written() {}, async invalid() {}, failed() {} },
+    outcomes: { done() {}, async invalid() {}, failed() {} },
     pageSettled: (page) => settled.push(page),
   });
   assert.equal(ending, 'complete');
@@ -363,7 +363,7 @@ test('A record that fails and is then written in a later version is reported in 
   });
   const told: string[] = [];
   const outcomes = {
-    written: (id: string) => void told.push(`${id} written`),
+    done: (id: string, as: string) => void told.push(`${id} ${as}`),
     failed: (id: string) => void told.push(`${id} failed`),
   };
   await using path = await pipeline({ source, target, outcomes });

@@ -9,7 +9,7 @@ function start() {
   const begun: string[] = [];
   const works = new Map<string, PromiseWithResolvers<void>>();
   const run = (id: string, name: string) =>
-    inTurn(id, () => {
+    inTurn([id], () => {
       begun.push(name);
       const work = Promise.withResolvers<void>();
       works.set(name, work);
@@ -82,9 +82,38 @@ test('The end of an earlier work does not let a third one overtake the second.',
 test('Ids that are not under way cost no memory: the map holds none of them.', async (t) => {
   const set = t.mock.method(Map.prototype, 'set');
   const inTurn = openTurns();
-  for (const id of ['a', 'b', 'b']) await inTurn(id, async () => {});
-  await Promise.all(['c', 'c'].map((id) => inTurn(id, async () => {})));
+  for (const id of ['a', 'b', 'b']) await inTurn([id], async () => {});
+  await Promise.all(['c', 'c'].map((id) => inTurn([id], async () => {})));
   const maps = new Set(set.mock.calls.filter(({ arguments: [id] }) => /^[abc]$/.test(id)).map((call) => call.this));
   assert.equal(maps.size, 1);
   for (const map of maps) assert.equal((map as Map<string, unknown>).size, 0);
+});
+
+test('Work on several ids waits for the work on each of them, and what follows waits for it.', async () => {
+  const inTurn = openTurns();
+  const begun: string[] = [];
+  const ends = new Map<string, () => void>();
+  const run = (name: string, ids: string[]) =>
+    inTurn(ids, () => {
+      begun.push(name);
+      return new Promise<void>((resolve) => ends.set(name, resolve));
+    });
+  const all = [
+    run('a', ['a']),
+    run('b', ['b']),
+    run('ab', ['a', 'b', 'c']),
+    run('then b', ['b']),
+    run('then c', ['c']),
+  ];
+  for (const [ended, expected] of [
+    ['b', ['a', 'b']],
+    ['a', ['a', 'b', 'ab']],
+    ['ab', ['a', 'b', 'ab', 'then b', 'then c']],
+  ] as const) {
+    ends.get(ended)?.();
+    await nextTurn();
+    assert.deepEqual(begun.slice(0, expected.length), expected);
+  }
+  for (const end of ends.values()) end();
+  await Promise.all(all);
 });

@@ -55,7 +55,7 @@ async function copyOne(url: string, tls: { source?: Identity; target?: Identity 
   const fence = { token: '7', scope: '/lock', refused: async () => new Error('fenced') };
   const writing = { id: job.id, runId: 'run-1', settings: { TARGET_REGION_ID: 'eu' } };
   await using target = openTarget(job.target, writing, fence, { ...server, concurrency: 5, perSecond: undefined });
-  for (const each of page!.records) await target.prepare(each as ReturnType<typeof record>).write();
+  for (const each of page!.records) await target.prepare(each as ReturnType<typeof record>).write!();
 }
 
 test('With the authority that the secret names, source and target are trusted, by address and by name.', async () => {

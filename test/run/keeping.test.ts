@@ -106,7 +106,7 @@ const at = '2026-01-05T11:00:00.000Z';
 const content = '0123456789abcdef';
 const versions = packRecent(new Map([[idHash('a'), { updatedAtMs: Date.parse(at), content }]]));
 const accepted = (id: string, updatedAt = at) => ({
-  ...{ id, record: record(id), content, updatedAtMs: Date.parse(updatedAt), write: async () => undefined },
+  ...{ id, record: record(id), content: () => content, updatedAtMs: Date.parse(updatedAt), as: 'written' as const },
 });
 
 test('A tick knows the versions that the last completed tick has left with the watermark of today, and no others.', () => {

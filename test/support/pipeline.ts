@@ -178,7 +178,7 @@ export async function pipeline(options: {
         accept: { schema: options.schema ?? job.record, id: job.id, prepare: target.prepare },
         ...{ concurrency, pace: target.pace, closing, report },
         outcomes: {
-          written: options.outcomes?.written ?? (() => undefined),
+          done: options.outcomes?.done ?? (() => undefined),
           invalid(...[id, reason, raw]) {
             problems.push({ id, kind: 'invalid', reason });
             return options.outcomes?.invalid?.(id, reason, raw);

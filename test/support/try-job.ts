@@ -90,7 +90,7 @@ export async function tryJob(defined: DefinedJob<unknown>, trial: Trial): Promis
     fence: { token: '1', scope: '/trial/lock', refused: async () => new Error('the target answered 412') },
     stops: { check() {}, deadline },
     outcomes: {
-      written() {},
+      done() {},
       invalid(id, reason) {
         note({ id, kind: 'invalid', reason });
         return undefined;

@@ -37,7 +37,7 @@ async function open(answers: [status: number, body: unknown][], job: Partial<Tar
   const owned = stack.move();
   return {
     ...{ arrivals, [Symbol.asyncDispose]: () => owned.disposeAsync() },
-    write: (item: Partial<Item> = {}) => target.prepare({ id: 'a', name: 'Model', ...item }).write(),
+    write: (item: Partial<Item> = {}) => target.prepare({ id: 'a', name: 'Model', ...item }).write!(),
   };
 }
 

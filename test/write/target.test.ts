@@ -52,7 +52,7 @@ async function open(options: {
   );
   const owned = stack.move();
   return {
-    write: (model: Model) => prepare(model).write(),
+    write: (model: Model) => prepare(model).write!(),
     arrivals,
     [Symbol.asyncDispose]: () => owned.disposeAsync(),
   };

@@ -1,0 +1,103 @@
+import { TargetError } from '../errors.ts';
+import type { HttpAnswer } from '../http/client.ts';
+import { shownOf } from '../http/excerpt.ts';
+import { answerOf } from '../http/verdict.ts';
+import type { Outcome, WriteContext, WriteMany } from '../job-types.ts';
+import { type MakeRequest, type RecordRequest, withMethod } from './write-request.ts';
+
+/** The most bytes that `results` can see of an answer. */
+export const MAX_RESULTS_BYTES = 16 * 1024 * 1024;
+
+/** Writes many records with one request. */
+export interface Bulk<R> {
+  /** The most records of a request. */
+  max: number;
+  /** The most bytes of a request's body. */
+  maxBytes: number;
+  /** About how many bytes a record adds to the body; 0 where there is no bound. */
+  bytesOf(record: R): number;
+  /**
+   * Sends one request for these records.
+   * @returns what kept each one from being written, in their order
+   * @throws TargetError where that concerns all of them, and what concerns the run
+   */
+  write(records: R[]): Promise<(TargetError | undefined)[]>;
+}
+
+/** Prepares the bulk writes of a job. @param by.secret what no error may show */
+export function openBulk<R>(
+  many: WriteMany<R>,
+  by: {
+    context: WriteContext<unknown>;
+    requestFor: MakeRequest<R[]>;
+    call: (request: RecordRequest) => Promise<HttpAnswer>;
+    secret: () => unknown;
+  },
+): Bulk<R> {
+  const { max, maxBytes = Number.POSITIVE_INFINITY, results } = many;
+  const { context, requestFor, call, secret } = by;
+  /** Bytes of a body for each byte of its records as JSON; measured again where it proves too low. */
+  let overhead: number | undefined;
+
+  const jsonBytes = (record: R) => Buffer.byteLength(JSON.stringify(record) ?? '');
+
+  function checkSize(records: R[], body: string | Uint8Array | undefined) {
+    const bytes = Buffer.byteLength(body ?? '');
+    if (overhead !== undefined && bytes <= maxBytes) return;
+    overhead =
+      bytes /
+      Math.max(
+        records.reduce((sum, record) => sum + jsonBytes(record), 0),
+        1,
+      );
+    if (bytes <= maxBytes) return;
+    const what = records.length === 1 ? 'the record' : `${records.length} records`;
+    throw new TargetError(`a request for ${what} has ${bytes} bytes, more than maxBytes ${maxBytes}`, {
+      refused: true,
+    });
+  }
+
+  function outcomesOf(answer: HttpAnswer, records: R[]): (TargetError | undefined)[] {
+    if (!results) return records.map(() => undefined);
+    let said: unknown;
+    try {
+      said = results(answerOf(answer, MAX_RESULTS_BYTES), records);
+    } catch (cause) {
+      throw misunderstood(answer, `threw ${(cause as Error)?.name}`, cause);
+    }
+    if (!Array.isArray(said) || said.length !== records.length) {
+      throw misunderstood(
+        answer,
+        `gave ${Array.isArray(said) ? said.length : 'no'} outcomes for ${records.length} records`,
+      );
+    }
+    return said.map((outcome: Outcome, index) => errorOf(outcome, answer, records[index]));
+  }
+
+  function errorOf(outcome: Outcome, answer: HttpAnswer, record: R | undefined): TargetError | undefined {
+    const { status } = answer;
+    if (outcome === 'written') return undefined;
+    if (outcome === 'retry')
+      return new TargetError(`the target answered ${status}: the record is to be sent again`, { status });
+    const { refused } = Object(outcome);
+    if (typeof refused !== 'string') throw misunderstood(answer, 'gave an outcome that is none');
+    // As a request of its own would be refused for what the record says.
+    return new TargetError(`the target refused the record${shownOf(refused, secret(), record)}`, {
+      ...{ status: 422, refused: true },
+    });
+  }
+
+  return {
+    max,
+    maxBytes,
+    bytesOf: (record) => (maxBytes === Number.POSITIVE_INFINITY ? 0 : Math.ceil(jsonBytes(record) * (overhead ?? 1))),
+    async write(records) {
+      const { request } = requestFor(records, () => withMethod('target.writeMany', many.request(records, context)));
+      if (maxBytes !== Number.POSITIVE_INFINITY) checkSize(records, request.body);
+      return outcomesOf(await call(request), records);
+    },
+  };
+}
+
+const misunderstood = ({ status }: HttpAnswer, what: string, cause?: unknown) =>
+  new TargetError(`target.writeMany.results of the job ${what}`, { cause, status, refused: true });
