@@ -43,14 +43,14 @@ export interface Session extends AsyncDisposable {
  * whatever `check()` lets through starts before etcd can give the lock away. An expired session stays expired, whatever
  * etcd answers later.
  *
- * @param options.endsInMs the time that is left for the revoke at the end; it takes at most 1 s
+ * @param options.toRevokeMs the time that the revoke at the end may take; it takes at most 1 s
  * @throws LockServiceError, CredentialsError; no lease is left behind then
  */
 export async function openSession(
   etcd: Etcd,
-  options: { ttlSeconds: number; acquire: Budget; clock?: Clock; endsInMs?: () => number },
+  options: { ttlSeconds: number; acquire: Budget; clock?: Clock; toRevokeMs?: () => number },
 ): Promise<Session> {
-  const { ttlSeconds, acquire, clock = systemClock, endsInMs = () => 1000 } = options;
+  const { ttlSeconds, acquire, clock = systemClock, toRevokeMs = () => 1000 } = options;
   const lost = new AbortController();
   const closed = new AbortController();
   const stopped = AbortSignal.any([lost.signal, closed.signal]);
@@ -110,7 +110,7 @@ export async function openSession(
       clearInterval(watch);
       await keptAlive;
       // If the revoke takes longer than this, the lease ends by its TTL anyway.
-      const totalMs = Math.min(1000, Math.max(0, endsInMs()));
+      const totalMs = Math.min(1000, Math.max(0, toRevokeMs()));
       await etcd.revoke(leaseId, { attemptMs: 500, totalMs }).catch(() => undefined);
     },
   };

@@ -11,7 +11,7 @@ import type { Credentials } from '../settings/secrets.ts';
 import type { Places } from '../state/places.ts';
 import { currentState, type State } from '../state/state.ts';
 import { orAborted } from '../time/abort.ts';
-import type { Deadline } from '../time/deadline.ts';
+import { type Deadline, msBeforeAnswer } from '../time/deadline.ts';
 
 /** Before the lock there is no lease to keep, but an answer that takes longer than this is no answer. */
 export const ACQUIRE: Budget = { attemptMs: 2000, totalMs: 5000 };
@@ -75,7 +75,8 @@ export async function takeLock(
   const { places, ttlSeconds, self, waitMs, deadline, backfillId } = options;
   const { closing: signal } = deadline;
   const acquire = { ...ACQUIRE, signal };
-  const session = resources.use(await openSession(etcd, { ttlSeconds, acquire, endsInMs: deadline.endsInMs }));
+  const toRevokeMs = () => msBeforeAnswer(deadline.endsInMs());
+  const session = resources.use(await openSession(etcd, { ttlSeconds, acquire, toRevokeMs }));
   const value = JSON.stringify({ ...self, host: hostname() });
   const wanted = { lockKey: places.lockKey, value, read: currentState(places, { recent: true, backfillId }) };
   // At the deadline nobody waits for the attempt any more: if it still reaches etcd, the lease is revoked by then.

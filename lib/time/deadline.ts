@@ -1,7 +1,13 @@
 import { Interrupted, SettingsError } from '../errors.ts';
 
+/** The time that is left for the answer. */
+const TO_ANSWER_MS = 250;
+
 /** The time that is left for revoking the lease, which takes at most 1 s, and for the answer. */
-export const TO_REVOKE_AND_ANSWER_MS = 1250;
+export const TO_REVOKE_AND_ANSWER_MS = 1000 + TO_ANSWER_MS;
+
+/** How long the last call before the answer may take, of `leftMs`. */
+export const msBeforeAnswer = (leftMs: number) => Math.max(leftMs / 2, leftMs - TO_ANSWER_MS);
 
 /** The two moments at which a run ends by itself before Lambda ends it. */
 export interface Deadline extends Disposable {

@@ -50,8 +50,8 @@ test('The revoke takes at most a second, and no more than the time that is left.
       return real.revoke(id, { ...BUDGET });
     },
   };
-  for (const endsInMs of [60_000, 1000, 300, -5]) {
-    await using _ = await openSession(etcd, { ttlSeconds: 60, acquire: BUDGET, endsInMs: () => endsInMs });
+  for (const leftMs of [60_000, 1000, 300, -5]) {
+    await using _ = await openSession(etcd, { ttlSeconds: 60, acquire: BUDGET, toRevokeMs: () => leftMs });
   }
   await using _ = await openSession(etcd, { ttlSeconds: 60, acquire: BUDGET });
   await _[Symbol.asyncDispose]();
