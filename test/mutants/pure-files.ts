@@ -27,6 +27,7 @@ export const PURE_FILES: Record<string, string[]> = {
   'lib/http/throttling.ts': ['test/http/throttling.test.ts'],
   'lib/read/checked-pages.ts': ['test/read/checked-pages.test.ts'],
   'lib/write/canonical.ts': ['test/write/canonical.test.ts'],
+  'lib/write/held.ts': ['test/write/held.test.ts'],
   'lib/write/old-scopes.ts': ['test/write/old-scopes.test.ts'],
   'lib/write/write-request.ts': ['test/write/write-request.test.ts'],
 };
