@@ -50,7 +50,7 @@ export class SupersededError extends named('SupersededError', 'SUPERSEDED') {}
 /** The target has seen a higher fencing token although we hold the lock: etcd's revisions went back (a restored snapshot). */
 export class FenceAheadError extends named('FenceAheadError', 'FENCE_AHEAD') {}
 
-/** The source did not answer, or answered with something that is not a page of the declared shape. */
+/** The source, or a target that is listed, did not answer, or with something that is not a page of the declared shape. */
 export class SourceError extends named('SourceError', 'SOURCE') {
   /** HTTP status of the last answer, where that was the reason. */
   readonly status: number | undefined;

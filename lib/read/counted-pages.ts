@@ -133,7 +133,7 @@ function newPages() {
     const now = records.length > 1 ? JSON.stringify([records.length, records[0], records.at(-1)]) : undefined;
     if (now !== undefined && now === before) {
       throw new SourceError(
-        `the source gave the same page of ${path} twice: it seems to ignore which one is asked for`,
+        `the server gave the same page of ${path} twice: it seems to ignore which one is asked for`,
       );
     }
     before = now;

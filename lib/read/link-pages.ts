@@ -21,7 +21,7 @@ export function linkPages(options: Omit<Paged, 'records'> & { records?: Select<u
       const request: Request = at === null ? { ...first, ...(query && { query }) } : { ...first, path: at };
       const page = await getSelected(listing, request);
       const found = recordsOf(records, page);
-      const link = nextLink(decoded([page.headers.link ?? ''].flat().join(', ')));
+      const link = nextLink(decoded([page.headers.link ?? ''].flat().join(', ')), page.path);
       at = link === undefined ? null : listing.below(link, page.path);
       yield { records: found, cursor: at };
     } while (at !== null);
@@ -44,7 +44,7 @@ const END = /,|$/y;
  * a flag or a blank before the comma, and accepts unclosed quotes.
  * @throws SourceError when the header cannot be read to its end: taking the page for the last one would lose the rest
  */
-function nextLink(header: string): string | undefined {
+function nextLink(header: string, path: string): string | undefined {
   let at = 0;
   const read = (pattern: RegExp) => {
     pattern.lastIndex = at;
@@ -61,10 +61,13 @@ function nextLink(header: string): string | undefined {
       const [, name = '', quoted, token = ''] = found;
       if (!parameters.has(name.toLowerCase())) parameters.set(name.toLowerCase(), quoted ?? token);
     }
-    if (!link || !read(END)) throw new SourceError(`the source sent a malformed Link header (at character ${at + 1})`);
+    if (!link || !read(END)) {
+      throw new SourceError(`the page at ${path} has a malformed Link header (at character ${at + 1})`);
+    }
     const relations = (parameters.get('rel') ?? '').toLowerCase().split(/\s+/);
     if (!relations.includes('next')) continue;
-    if (parameters.has('anchor')) throw new SourceError('the source sent a Link header whose rel=next has an anchor');
+    if (parameters.has('anchor'))
+      throw new SourceError(`the page at ${path} has a Link header whose rel=next has an anchor`);
     next ??= link[1];
   }
   return next;

@@ -27,7 +27,7 @@ export interface Source extends AsyncDisposable {
   one(id: string): Promise<unknown>;
 }
 
-/** The server of a source, and what the requests to it need. */
+/** The server of a list, and what the requests to it need. */
 export interface SourceServer {
   url: string;
   timeoutMs: number;
@@ -46,10 +46,13 @@ export interface SourceServer {
 /** More than any listing of ours reads side by side. */
 const MAX_REQUESTS = 50;
 
-/** Opens a job's source. Disposing of it ends its connections. */
-export function openSource(job: SourceJob, server: SourceServer): Source {
+/**
+ * Opens a job's source. Disposing of it ends its connections.
+ * @param name the server, in settings, in the secret and in errors: the target can be listed like a source
+ */
+export function openSource(job: SourceJob, server: SourceServer, name: 'source' | 'target' = 'source'): Source {
   const { url: baseUrl, timeoutMs, credentials, settings, guard, agent, perSecond, throttled } = server;
-  const identity = identityFor('source', baseUrl, credentials.current());
+  const identity = identityFor(name, baseUrl, credentials.current());
   const http = createHttp(baseUrl, { timeoutMs, maxBytes: MAX_PAGE_BYTES, signal: guard.signal, identity });
   const fixedHeaders = {
     accept: 'application/json',
@@ -58,8 +61,8 @@ export function openSource(job: SourceJob, server: SourceServer): Source {
     ...lowerCased(job.headers),
   };
   const pace = createPace({ concurrency: MAX_REQUESTS, perSecond });
-  const signer = signing(job, { name: 'source', baseUrl, timeoutMs, guard, identity, throttled }, settings);
-  const asking = { name: 'source', credentials, signer, guard, pace, throttled };
+  const signer = signing(job, { name, baseUrl, timeoutMs, guard, identity, throttled }, settings);
+  const asking = { name, credentials, signer, guard, pace, throttled };
   const check = job.check && ((answer: Answer) => job.check?.(answer));
   const json = { send: async (request: HttpRequest) => readJson(await http.send(request), check) };
   // The list has no other page to go on with meanwhile. A single record has, so a throttling of it alone is its own.
@@ -71,13 +74,14 @@ export function openSource(job: SourceJob, server: SourceServer): Source {
     patient: true,
   });
   let clock: string | undefined;
+  const nameOf = ({ method = 'GET', path }: Request) => `${method} ${path} at the ${name}`;
 
   async function get<A extends Head>(request: Request, send: Send<A>, headers = fixedHeaders): Promise<A> {
-    const name = nameOf(request);
-    const answer = await send(onTheWire(request, headers)).catch((cause) => fail(name, cause));
+    const asked = nameOf(request);
+    const answer = await send(onTheWire(request, headers)).catch((cause) => fail(asked, cause));
     const { status, verdict } = answer;
     if (verdict ? verdict !== 'empty' : !isSuccess(status) && status !== 304)
-      throw refusal(name, answer, credentials.current());
+      throw refusal(asked, answer, credentials.current());
     clock ??= instantOf(answer.headers.date);
     return answer;
   }
@@ -109,9 +113,9 @@ export function openSource(job: SourceJob, server: SourceServer): Source {
     return { ...answer, body: arriving(nameOf(request), answer.body) };
   }
 
-  /** A source may repeat the key of our request in the URL of the next one. */
+  /** A server may repeat the key of our request in the URL of the next one. */
   const below = (url: string, path: string) =>
-    withoutParameter(pathBelow(baseUrl, path, url), signer(credentials.current()).queryName);
+    withoutParameter(pathBelow({ name, baseUrl }, path, url), signer(credentials.current()).queryName);
 
   return {
     get clock() {
@@ -120,7 +124,7 @@ export function openSource(job: SourceJob, server: SourceServer): Source {
     pages(window, cursor) {
       const { since, until, shard } = window;
       const listing = { since, until, shard, cursor, getJson, getPage, getStream, baseUrl, below, settings };
-      return checkedPages(job.list(listing), cursor);
+      return checkedPages(job.list(listing), name, cursor);
     },
     async one(id) {
       const request = requestForOne(job, id, settings);
@@ -128,7 +132,7 @@ export function openSource(job: SourceJob, server: SourceServer): Source {
         const { status, json, verdict } = await get(request, sendForOne);
         if (verdict === 'empty') return undefined;
         if (json !== undefined) return recordIn(json, job.oneRecord, nameOf(request));
-        throw new SourceError(`${nameOf(request)} at the source was answered with ${status}`, { status });
+        throw new SourceError(`${nameOf(request)} was answered with ${status}`, { status });
       } catch (error) {
         if (error instanceof SourceError && (error.status === 404 || error.status === 410)) return undefined;
         throw error;
@@ -155,8 +159,6 @@ function requestOf(asked: string | Request, more?: Query): Request {
   return { ...request, path: withQuery(request.path, { ...query, ...more }) };
 }
 
-const nameOf = ({ method = 'GET', path }: Request) => `${method} ${path}`;
-
 function requestForOne(job: SourceJob, id: string, settings: unknown): Request {
   if (!job.one) throw new SourceError('the job cannot read a single record: it has no source.one');
   try {
@@ -177,5 +179,5 @@ function recordIn(json: unknown, selector: SourceJob['oneRecord'], name: string)
   if (/^\d+$/.test(selector) && Array.isArray(json)) return undefined;
   const list = /^(.+)\.\d+$/.exec(selector)?.[1];
   if (list !== undefined && Array.isArray(valueAt(json, list))) return undefined;
-  throw new SourceError(`${name} at the source was answered without "${selector}"`);
+  throw new SourceError(`${name} was answered without "${selector}"`);
 }

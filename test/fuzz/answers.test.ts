@@ -28,7 +28,7 @@ async function readPages(list: List, cursor: string | null, answers: { body: unk
     return answers[Math.min(asked++, answers.length - 1)]! as { body: unknown; headers: Record<string, string> };
   };
   const getStream = (): never => assert.fail('no stream was asked for');
-  const below = (link: string, path: string) => pathBelow(baseUrl, path, link);
+  const below = (link: string, path: string) => pathBelow({ name: 'source', baseUrl }, path, link);
   const listing: Listing = {
     cursor,
     baseUrl,
@@ -39,7 +39,7 @@ async function readPages(list: List, cursor: string | null, answers: { body: unk
   };
   await worksOrThrows(['SourceError'], async () => {
     let pages = 0;
-    for await (const page of checkedPages(list(listing))) {
+    for await (const page of checkedPages(list(listing), 'source')) {
       checkPage(page);
       if (++pages > ENDLESS) return;
     }
@@ -180,7 +180,7 @@ fuzz(
     const getStream = async () => ({ headers: { etag: '"1"' }, body: body(), [Symbol.dispose]() {} });
     const listing: Listing = { cursor, baseUrl, below: none, getPage: none, getJson: none, getStream };
     await worksOrThrows(['SourceError'], async () => {
-      for await (const page of checkedPages(streamPages({ path: '/all', query, format })(listing))) {
+      for await (const page of checkedPages(streamPages({ path: '/all', query, format })(listing), 'source')) {
         checkPage(page);
         assert.ok(page.records.length <= 500);
       }

@@ -10,7 +10,7 @@ const pagesOf = (...cursors: unknown[]) => cursors.map((cursor) => page(cursor))
 async function check(pages: Iterable<Page>) {
   const seen: Page[] = [];
   try {
-    for await (const one of checkedPages(asAsync(pages))) seen.push(one);
+    for await (const one of checkedPages(asAsync(pages), 'source')) seen.push(one);
   } catch (error) {
     return { seen, error: error as Error };
   }
