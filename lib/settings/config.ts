@@ -82,6 +82,7 @@ export const settingsTable = {
   INITIAL_SINCE: v.optional(utcInstant),
   FULL_EVERY_HOURS: v.optional(wholeNumber(1, 87_600)),
   WATERMARK_OVERLAP_SECONDS: v.optional(wholeNumber(0), '60'),
+  MAX_REMOVALS_PERCENT: v.optional(wholeNumber(0, 100), '10'),
 };
 
 // Strict although nothing unknown gets here: most settings are absent, and once V8 has seen that in `v.object`, it optimises
@@ -153,5 +154,7 @@ export function readSettings(env: Readonly<Record<string, string | undefined>>, 
     initialSince: table.INITIAL_SINCE,
     fullEveryHours: table.FULL_EVERY_HOURS,
     watermarkOverlapSeconds: table.WATERMARK_OVERLAP_SECONDS,
+    /** Of the records that the target holds; a pass removes up to ten in any case. */
+    maxRemovalsPercent: table.MAX_REMOVALS_PERCENT,
   };
 }

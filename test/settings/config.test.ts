@@ -47,6 +47,7 @@ test('What is required is enough: everything else has its documented default.', 
     initialSince: undefined,
     fullEveryHours: undefined,
     watermarkOverlapSeconds: 60,
+    maxRemovalsPercent: 10,
   });
 });
 
@@ -115,6 +116,7 @@ for (const [name, values] of Object.entries({
   FAILURES_BEFORE_STOP: ['0', 'all'],
   INITIAL_SINCE: ['yesterday', '2026-01-01', '2026-01-01T00:00:00', '2026-13-01T00:00:00Z'],
   FULL_EVERY_HOURS: ['0', 'daily'],
+  MAX_REMOVALS_PERCENT: ['-1', '101', '10%', '2.5'],
   WATERMARK_OVERLAP_SECONDS: ['-1', 'some'],
   LOCK_KEY: ['/lock/'],
   STATE_PREFIX: ['/state'],
@@ -139,6 +141,8 @@ test('A bound is within its setting.', () => {
     [rest.maxWritesPerSecond, rest.watermarkOverlapSeconds, rest.fullEveryHours],
     [2_147_483, 0, 87_600],
   );
+  for (const percent of ['0', '100'])
+    assert.equal(readSettings({ ...required, MAX_REMOVALS_PERCENT: percent }, job).maxRemovalsPercent, Number(percent));
   assert.equal(readSettings({ ...required, LOCK_TTL_SECONDS: ' 5 ' }, job).lockTtlSeconds, 5);
 });
 
