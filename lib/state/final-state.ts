@@ -2,7 +2,7 @@ import type { Put } from '../lock/mutex.ts';
 import type { Operation } from '../lock/query.ts';
 import type { Failure } from './failures.ts';
 import { packRecent, type RecentVersion } from './recent.ts';
-import type { Pass, Quota, RunRecord } from './schemas.ts';
+import type { Pass, Quota, Removals, RunRecord } from './schemas.ts';
 import { deleteBackfill, deleteRecent, deleteState, putBackfill, putRecent, putState, type State } from './state.ts';
 import { watermarkAfter } from './watermark.ts';
 
@@ -17,6 +17,8 @@ export interface Reached {
   recent(sinceMs: number): ReadonlyMap<string, RecentVersion> | undefined;
   /** Until when the next ticks do nothing. */
   quota?: Quota;
+  /** What a pass that compared has withheld, null for nothing. It counts at the end of the pass; absent, it stays as it was. */
+  removals?: Removals | null | undefined;
 }
 
 /** What a run writes to etcd. */
@@ -27,15 +29,16 @@ export interface Leaving {
   final(last: RunRecord, reached: Reached): [Put, ...Operation[]];
 }
 
-/** A backfill leaves the timer's own state as it is. */
+/** A backfill leaves the timer's own state as it is, but for the removals that are withheld, which are the target's. */
 export function leavingOfBackfill(prefix: string, backfillId: string): Leaving {
   const progress = ({ pass, failed }: Reached) => putBackfill(prefix, backfillId, { pass, failed });
   return {
     progress,
-    final: (last, reached) => [
-      putState(prefix, 'backfill', { last }),
-      last.status === 'completed' ? deleteBackfill(prefix, backfillId) : progress(reached),
-    ],
+    final(last, reached) {
+      const record = putState(prefix, 'backfill', { last });
+      if (last.status !== 'completed') return [record, progress(reached)];
+      return [record, deleteBackfill(prefix, backfillId), ...removalsOf(prefix, reached)];
+    },
   };
 }
 
@@ -72,6 +75,7 @@ export function leavingOfTick(
       at !== undefined && versions?.size
         ? putRecent(prefix, { at, versions: packRecent(versions) })
         : deleteRecent(prefix),
+      ...removalsOf(prefix, reached),
       noSkips,
     ];
   }
@@ -88,4 +92,9 @@ export function leavingOfTick(
       ];
     },
   };
+}
+
+function removalsOf(prefix: string, { removals }: Reached): Operation[] {
+  if (removals === undefined) return [];
+  return [removals === null ? deleteState(prefix, 'removals') : putState(prefix, 'removals', removals)];
 }

@@ -80,6 +80,16 @@ export const backfillProgress = v.object({ pass, failed: failures });
 /** Scopes of more divisions are not closed: a write would have to be under way while `SHARDS` changes as often as that. */
 export const MAX_EARLIER_DIVISIONS = 4;
 
+/** How many vanished records the last pass that compared did not remove, of how many that the target held, and when. */
+const removals = v.object({
+  withheld: count,
+  of: count,
+  at: utcInstant,
+  /** The next pass that compares may remove up to this many; its end uses the approval up. */
+  approvedUpTo: v.optional(count),
+});
+export type Removals = v.InferOutput<typeof removals>;
+
 /** What each key under the state prefix holds, as JSON, but for the two that only a run under the lock reads. */
 export const schemas = {
   /** The last tick that held the lock, and what later ticks are checked against. */
@@ -105,6 +115,8 @@ export const schemas = {
   watermark: v.object({ at: utcInstant, fullAt: v.optional(utcInstant) }),
   /** The last backfill that held the lock. */
   backfill: v.object({ last: run }),
+  /** There only while removals are withheld. */
+  removals,
   /** Written by `control`, without the lock. */
   pause: v.object({ since: utcInstant, note: v.optional(v.string()) }),
   /** Into how many shards the job is divided, how often that number has changed, and what it was before, latest first. */

@@ -2,7 +2,8 @@ import type { ITxnRequest, ITxnResponse } from 'etcd3';
 import type { ModelEtcd } from './etcd.ts';
 
 /** What only the holder of the lock may write, and the shard that it belongs to. */
-const FENCED = /^\/sim\/state\/(?:(shards\/\d+-of-\d+)\/)?(?:run|checkpoint|watermark|recent|backfill|backfills\/.*)$/;
+const FENCED =
+  /^\/sim\/state\/(?:(shards\/\d+-of-\d+)\/)?(?:run|checkpoint|watermark|recent|backfill|removals|backfills\/.*)$/;
 
 /**
  * Applies a transaction of a process, and looks whether it writes state of a lock that is not its own at that moment.

@@ -3,9 +3,9 @@ import { test } from 'node:test';
 import type { Put } from '../../lib/lock/mutex.ts';
 import type { Operation } from '../../lib/lock/query.ts';
 import { newReport } from '../../lib/report.ts';
-import { leavingOfBackfill, leavingOfTick, type Reached } from '../../lib/state/final-state.ts';
+import { type Leaving, leavingOfBackfill, leavingOfTick, type Reached } from '../../lib/state/final-state.ts';
 import { packRecent, type RecentVersion } from '../../lib/state/recent.ts';
-import type { RunRecord } from '../../lib/state/schemas.ts';
+import type { Removals, RunRecord } from '../../lib/state/schemas.ts';
 import type { State } from '../../lib/state/state.ts';
 
 const startedAt = '2026-01-05T12:00:00.000Z';
@@ -191,5 +191,25 @@ test('However a tick ends, it leaves which old scopes are closed.', () => {
     const leaving = leavingOfTick('/state/', { consecutiveSkips: 0 }, { scheduledTime: undefined, overlapSeconds });
     const { put } = effectOf(leaving.final(last(status), { ...reached(), closedGeneration: 3 }));
     assert.equal((put.run as { closedGeneration?: number }).closedGeneration, 3);
+  }
+});
+
+test('A completed pass that compared leaves what it has withheld, or nothing; another one leaves it as it was.', () => {
+  const removals = { withheld: 12, of: 100, at: endedAt };
+  const effect = (leaving: Leaving, status: RunRecord['status'], removals?: Removals | null) => {
+    const { put, deleted } = effectOf(leaving.final(last(status), { ...reached(), removals }));
+    return { put: put.removals, deleted: deleted.includes('removals') };
+  };
+  for (const leaving of [
+    leavingOfTick('/state/', { consecutiveSkips: 0 }, { scheduledTime: undefined, overlapSeconds }),
+    leavingOfBackfill('/state/', 'b'),
+  ]) {
+    assert.deepEqual(effect(leaving, 'completed', removals), { put: removals, deleted: false });
+    assert.deepEqual(effect(leaving, 'completed', null), { put: undefined, deleted: true });
+    assert.deepEqual(effect(leaving, 'completed'), { put: undefined, deleted: false });
+    for (const status of ['partial', 'failed'] as const) {
+      assert.deepEqual(effect(leaving, status, removals), { put: undefined, deleted: false });
+      assert.deepEqual(effect(leaving, status, null), { put: undefined, deleted: false });
+    }
   }
 });

@@ -62,17 +62,19 @@ test('Every part of the state is read as it was put, and a deleted part is gone.
     last: { ...last, status: 'failed', error: { name: 'SourceError', code: 'SOURCE', message: 'm' } },
   } as const;
   const watermark = { at, fullAt: at };
+  const removals = { withheld: 12, of: 100, at, approvedUpTo: 12 };
   const pause = { since: at, note: 'why' };
   const success = [
     putState(prefix, 'run', run),
     putState(prefix, 'checkpoint', checkpoint),
     putState(prefix, 'backfill', backfill),
     putState(prefix, 'watermark', watermark),
+    putState(prefix, 'removals', removals),
     putState(prefix, 'pause', pause),
     putBackfill(prefix, 'backfill-1', { pass, failed }),
   ];
   await etcd.txn('put', { success }, budget);
-  const state = { run, checkpoint, backfill, watermark, pause, consecutiveSkips: 0 };
+  const state = { run, checkpoint, backfill, watermark, removals, pause, consecutiveSkips: 0 };
   assert.deepEqual(await load(job), state);
   assert.deepEqual(await load(job, 'backfill-1'), { ...state, backfillProgress: { pass, failed } });
   assert.deepEqual(await load(job, 'backfill-2'), state);
