@@ -7,7 +7,7 @@ import { type BackfillOptions, readBackfillOptions, readInstant } from './operat
 import { createProgress } from './operate/progress.ts';
 import { type Rest, resumeCommand, type Where } from './operate/resume-command.ts';
 import { showStatus } from './operate/show-status.ts';
-import { describeSkippedReset, describeStatus } from './operate/status.ts';
+import { describeSkipped, describeStatus } from './operate/status.ts';
 import { cut } from './operate/windows.ts';
 import { readStageConfig } from './stage/stage-config.ts';
 import { chooseJob } from './terminal/choose-job.ts';
@@ -83,7 +83,8 @@ export default function operatePlugin(serverless: Serverless, options: Options, 
     const { control } = await connectJob();
     const status = await control(event);
     print(options.json ? JSON.stringify(status, null, 2).split('\n') : describeStatus(status));
-    const skipped = describeSkippedReset(status);
+    if (status.notApproved !== undefined) throw new Refusal(`nothing was approved: ${status.notApproved}`);
+    const skipped = describeSkipped(status, event.action === 'reset' ? 'reset' : 'approved');
     if (skipped)
       throw new Refusal(`${skipped}; try again when the lock is free ("serverless pause" stops further ticks)`);
   }

@@ -99,8 +99,10 @@ const control = v.variant(
       }),
       v.check(({ what, to }) => to === undefined || what === 'watermark', 'to belongs to a reset of the watermark'),
     ),
+    /** 0 withdraws an approval. */
+    v.strictObject({ action: v.literal('approve-removals'), upTo: natural }),
   ],
-  'must be "status", "pause", "resume" or "reset"',
+  'must be "status", "pause", "resume", "reset" or "approve-removals"',
 );
 
 export type Control = v.InferOutput<typeof control>;

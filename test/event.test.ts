@@ -111,7 +111,10 @@ test('The event of another function is refused.', () => {
   assert.throws(() => parseTick({ action: 'pause' }), refused(/unknown key action/));
   assert.throws(() => parseBackfill({ kind: 'tick' }), refused(/kind/));
   assert.throws(() => parseBackfill(scheduled), refused(/unknown key/));
-  assert.throws(() => parseControl({}), refused(/action: must be "status", "pause", "resume" or "reset"/));
+  assert.throws(
+    () => parseControl({}),
+    refused(/action: must be "status", "pause", "resume", "reset" or "approve-removals"/),
+  );
 });
 
 test('A backfill covers everything, a window or single ids, and sets how long it waits for the lock.', () => {
@@ -208,6 +211,11 @@ test('Control shows the status, pauses with a note, resumes and resets, each wit
   });
   assert.throws(() => resetTo('2026-11-24T12:15:00.001Z'), refused(/to: must not be in the future/));
   assert.deepEqual(parseControl({ action: 'status' }), { action: 'status' });
+  const approve = (upTo?: unknown) => parseControl({ action: 'approve-removals', upTo });
+  assert.deepEqual(approve(12), { action: 'approve-removals', upTo: 12 });
+  assert.deepEqual(approve(0), { action: 'approve-removals', upTo: 0 });
+  for (const upTo of [-1, 1.5, '12', null]) assert.throws(() => approve(upTo), refused(/upTo: /), `${upTo}`);
+  assert.throws(() => approve(), refused(/upTo/));
   assert.deepEqual(parseControl({ action: 'pause', note: 'moving' }), { action: 'pause', note: 'moving' });
   assert.deepEqual(parseControl({ action: 'resume' }), { action: 'resume' });
   assert.deepEqual(parseControl({ action: 'reset', what: 'watermark', to: '2026-01-01T00:00:00Z' }), {

@@ -17,15 +17,19 @@ export function describeStatus(status: Status): string[] {
       rowsOf(status)),
     ['', shards && shardCount > shards.length ? `and ${shardCount - shards.length} more shards` : undefined],
     ...failedRows(status),
+    ['', howToApprove(status)],
   ];
   return rows.flatMap(([name, text]) => (text === undefined ? [] : [`${name.padEnd(16)}${text}`]));
 }
 
-/** Says what a reset left as it was, and why; undefined if it changed everything. */
-export function describeSkippedReset({ skipped, shards }: Status): string | undefined {
-  if (skipped) return `nothing was reset: ${skipped.message}`;
+/**
+ * Says what a change under the lock left as it was, and why; undefined if it changed everything.
+ * @param done what should have been done: `reset`, `approved`
+ */
+export function describeSkipped({ skipped, shards }: Status, done: string): string | undefined {
+  if (skipped) return `nothing was ${done}: ${skipped.message}`;
   const left = shards?.flatMap(({ skipped }, index) => (skipped ? [`shard ${index} (${skipped.message})`] : []));
-  return left?.length ? `not reset: ${left.join(', ')}` : undefined;
+  return left?.length ? `not ${done}: ${left.join(', ')}` : undefined;
 }
 
 function rowsOf(status: Status): Row[] {
@@ -41,6 +45,7 @@ function rowsOf(status: Status): Row[] {
     ['', describeError(lastBackfill)],
     ['unfinished pass', pass && `began ${pass.startedAt}, ${formatCounts(pass.counts)}; the next tick continues it`],
     ['watermark', watermark ? describeWatermark(watermark) : 'none: the next pass reads everything'],
+    ['removals', status.removals && describeRemovals(status.removals)],
     ['failed records', failedCount ? `${failedCount}, which the next ticks read again` : 'none'],
   ];
 }
@@ -59,6 +64,18 @@ const describePause = ({ since, note }: NonNullable<Status['pause']>) =>
 
 const describeWatermark = ({ at, fullAt }: NonNullable<Status['watermark']>) =>
   `${at}${fullAt ? `, the last full pass began ${fullAt}` : ''}`;
+
+function describeRemovals({ withheld, of, at, approvedUpTo = 0 }: NonNullable<Status['removals']>): string {
+  const approved =
+    approvedUpTo < withheld ? `approved up to ${approvedUpTo}` : 'approved: the next full pass removes them';
+  return `${withheld} of ${of} records at the target withheld ${at}, ${approvedUpTo ? approved : 'not approved'}`;
+}
+
+function howToApprove({ job, removals }: Status): string | undefined {
+  if (!removals || (removals.approvedUpTo ?? 0) >= removals.withheld) return undefined;
+  const command = `serverless approve-removals --job ${job} --up-to ${removals.withheld}`;
+  return `if the source is right to have no such records: "${command}"`;
+}
 
 const describeRun = ({ runId, status, startedAt, endedAt, report }: Run) =>
   `${status} ${endedAt}, began ${startedAt}, ${formatCounts(report)} (run ${runId})`;

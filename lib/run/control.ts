@@ -1,21 +1,21 @@
-import { randomUUID } from 'node:crypto';
 import type { Control } from '../event.ts';
-import type { Etcd } from '../lock/etcd.ts';
-import type { Log } from '../log.ts';
+import { ask } from '../lock/query.ts';
 import { openCredentials } from '../settings/secrets.ts';
-import { allShards } from '../shard.ts';
+import { allShards, nameOfShard, type Shard } from '../shard.ts';
 import { type Places, placesOf } from '../state/places.ts';
-import { deleteState, putState } from '../state/state.ts';
-import { type Deadline, setDeadline } from '../time/deadline.ts';
-import { ACQUIRE, look, takeLock } from './acquire.ts';
+import { currentState, deleteState, putState, type State } from '../state/state.ts';
+import { setDeadline } from '../time/deadline.ts';
+import { ACQUIRE, look } from './acquire.ts';
 import { collectShards, fittedStatus } from './answer.ts';
+import { approvalOf, type Withholding } from './approve-removals.ts';
+import { type Change, changeState } from './change-state.ts';
 import type { Invocation } from './invocation.ts';
-import { lockedBy, type Skip } from './skip.ts';
 import { readStatus, type Status, together } from './status.ts';
 
 /**
- * Looks at the job, pauses or resumes it, or resets a part of its state; doing it twice is doing it once.
- * @throws SettingsError, LockServiceError, CredentialsError, SecretError, StateError
+ * Looks at the job, pauses or resumes it, resets a part of its state, or approves removals that are withheld; doing it twice is
+ * doing it once.
+ * @throws EventError where there is nothing to approve; SettingsError, LockServiceError, CredentialsError, SecretError, StateError
  */
 export async function control(request: Control, invocation: Invocation): Promise<Status> {
   const { settings, secrets, log, requestId, remainingMs, stop } = invocation;
@@ -36,58 +36,52 @@ export async function control(request: Control, invocation: Invocation): Promise
     await etcd.txn('resume', { success: [deleteState(whole.jobStatePrefix, 'pause')] }, budget);
     log.info('resumed');
   }
+  const parts = allShards(settings.shards).map((shard) => ({ shard, places: placesOf(settings, shard) }));
+  const planned = await planChanges(request, parts, (places) => ask(etcd, 'read state', currentState(places), budget));
   const shards = collectShards();
-  for (const shard of allShards(settings.shards)) {
-    const places = placesOf(settings, shard);
-    const skipped =
-      request.action === 'reset' &&
-      (await resetState(etcd, request, {
-        job: settings.job,
-        ttlSeconds: settings.lockTtlSeconds,
-        places,
-        requestId,
-        deadline,
-        log,
-      }));
+  for (const { shard, places } of parts) {
+    const { job, lockTtlSeconds: ttlSeconds } = settings;
+    const change = planned.changes.get(shard);
+    const skipped = change && (await changeState(etcd, change, { job, ttlSeconds, places, requestId, deadline }));
+    if (change && !skipped) log.info(`changed: ${request.action}`, { ...request, shard: nameOfShard(shard) });
     const status = await readStatus(etcd, settings, places, budget);
     shards.add(skipped ? { ...status, skipped } : status);
   }
-  return fittedStatus(together(settings, shards.parts, shards.failed));
+  const status = together(settings, shards.parts, shards.failed);
+  return fittedStatus(planned.refused === undefined ? status : { ...status, notApproved: planned.refused });
 }
 
-/** Resets a part of the timer's state. It is fenced, so it is changed under the lock, like a run would change it. */
-async function resetState(
-  etcd: Etcd,
-  request: Extract<Control, { action: 'reset' }>,
-  options: {
-    job: string;
-    ttlSeconds: number;
-    places: Places;
-    requestId: string;
-    deadline: Deadline;
-    log: Log;
-  },
-): Promise<Skip | undefined> {
-  const { job, ttlSeconds, places, requestId, deadline, log } = options;
-  const { statePrefix } = places;
-  await using resources = new AsyncDisposableStack();
-  const startedAt = new Date().toISOString();
-  const self = { runId: randomUUID(), kind: 'reset', startedAt, requestId, job };
-  const taken = await takeLock(etcd, resources, { places, ttlSeconds, self, waitMs: 0, deadline });
-  if ('heldBy' in taken) return lockedBy(taken.heldBy, Date.now());
-  const { session, lock, state } = taken;
-  const checkpoint = { failed: [], deadLettered: [], ...state.checkpoint };
-  const noPass = putState(statePrefix, 'checkpoint', { ...checkpoint, pass: undefined });
-  const noFailed = putState(statePrefix, 'checkpoint', { ...checkpoint, failed: [] });
-  const watermark =
-    request.to === undefined
-      ? deleteState(statePrefix, 'watermark')
-      : putState(statePrefix, 'watermark', { at: request.to, fullAt: state.watermark?.fullAt ?? startedAt });
-  // At its end an unfinished pass would set the watermark again, so a new watermark begins a new pass.
-  const operations = { checkpoint: [noPass], failed: [noFailed], watermark: [watermark, noPass] }[request.what];
-  // The key goes with the lease, when the resources are disposed of.
-  const signal = AbortSignal.any([session.signal, deadline.cut]);
-  await lock.save(operations, { ...session.budget(), signal });
-  log.info('reset', { what: request.what, to: request.to });
-  return;
+/** What a request changes under the lock of each shard, or why it changes nothing. @throws EventError */
+async function planChanges(
+  request: Control,
+  parts: { shard: Shard; places: Places }[],
+  stateOf: (places: Places) => Promise<State>,
+): Promise<{ changes: Map<Shard, Change>; refused?: string }> {
+  const none = new Map<Shard, Change>();
+  if (request.action === 'reset') {
+    return { changes: new Map(parts.map(({ shard, places }) => [shard, resetting(request, places.statePrefix)])) };
+  }
+  if (request.action !== 'approve-removals') return { changes: none };
+  const withholding: Withholding[] = [];
+  for (const { shard, places } of parts) {
+    const { removals } = await stateOf(places);
+    withholding.push({ shard, statePrefix: places.statePrefix, removals });
+  }
+  return { changes: none, ...approvalOf(request.upTo, withholding) };
 }
+
+const resetting = (request: Extract<Control, { action: 'reset' }>, statePrefix: string): Change => ({
+  kind: 'reset',
+  operations(state) {
+    const checkpoint = { failed: [], deadLettered: [], ...state.checkpoint };
+    const noPass = putState(statePrefix, 'checkpoint', { ...checkpoint, pass: undefined });
+    const noFailed = putState(statePrefix, 'checkpoint', { ...checkpoint, failed: [] });
+    const fullAt = state.watermark?.fullAt ?? new Date().toISOString();
+    const watermark =
+      request.to === undefined
+        ? deleteState(statePrefix, 'watermark')
+        : putState(statePrefix, 'watermark', { at: request.to, fullAt });
+    // At its end an unfinished pass would set the watermark again, so a new watermark begins a new pass.
+    return { checkpoint: [noPass], failed: [noFailed], watermark: [watermark, noPass] }[request.what];
+  },
+});

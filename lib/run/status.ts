@@ -5,7 +5,7 @@ import type { Settings } from '../settings/config.ts';
 import { shellQuoted } from '../shell-quoted.ts';
 import type { Failure } from '../state/failures.ts';
 import type { Places } from '../state/places.ts';
-import type { RunRecord } from '../state/schemas.ts';
+import type { Removals, RunRecord } from '../state/schemas.ts';
 import { currentState, type State } from '../state/state.ts';
 import type { Skip } from './skip.ts';
 
@@ -34,7 +34,13 @@ export interface Status {
   failed: Failure[];
   /** How many they are; absent where there are none. */
   failedCount?: number;
-  /** Why a reset was refused: a run holds the lock. */
+  /** How many vanished records were not removed, because they are more than a pass may remove; absent where there are none. */
+  removalsWithheld?: number;
+  /** The same, of how many that the target holds, when that was found, and up to how many are approved. */
+  removals?: State['removals'];
+  /** Why an approval of removals has approved nothing. */
+  notApproved?: string;
+  /** Why a reset or an approval was refused: a run holds the lock. */
   skipped?: Skip;
   /** The status of each shard, where the job runs in shards. */
   shards?: Status[];
@@ -56,6 +62,7 @@ export function together({ job, stage, lockKey }: Settings, parts: Status[], fai
     consecutiveSkips: Math.max(...parts.map(({ consecutiveSkips }) => consecutiveSkips)),
     failed,
     ...(failedCount > 0 && { failedCount }),
+    ...describeRemovals(removalsTogether(parts)),
     shards: parts,
   };
 }
@@ -83,6 +90,24 @@ export async function readStatus(etcd: Etcd, settings: Settings, places: Places,
     ...(checkpoint?.pass && { unfinishedPass: checkpoint.pass }),
     failed: checkpoint?.failed ?? [],
     ...(checkpoint?.failed.length && { failedCount: checkpoint.failed.length }),
+    ...describeRemovals(state.removals),
+  };
+}
+
+const describeRemovals = (removals: State['removals']): Pick<Status, 'removals' | 'removalsWithheld'> =>
+  removals ? { removalsWithheld: removals.withheld, removals } : {};
+
+/** What all shards withhold, since the first of them did; approved where each of them is. */
+function removalsTogether(parts: Status[]): State['removals'] {
+  const all = parts.flatMap(({ removals }) => removals ?? []);
+  if (all.length === 0) return undefined;
+  const sum = (count: (removals: Removals) => number) => all.reduce((total, one) => total + count(one), 0);
+  const approved = all.every(({ approvedUpTo }) => approvedUpTo !== undefined);
+  return {
+    withheld: sum(({ withheld }) => withheld),
+    of: sum(({ of }) => of),
+    at: all.map(({ at }) => at).sort()[0]!,
+    ...(approved && { approvedUpTo: sum(({ approvedUpTo = 0 }) => approvedUpTo) }),
   };
 }
 

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import { type LocalEtcd, startEtcd } from '../../infra/local/etcd/etcd.ts';
-import { describeSkippedReset, describeStatus } from '../../infra/operate/status.ts';
+import { describeSkipped, describeStatus } from '../../infra/operate/status.ts';
 import type { Status } from '../../lib/run/status.ts';
 import { model, startWorld } from '../support/world.ts';
 
@@ -25,11 +25,11 @@ test('The status of a job in shards shows each shard, and a reset names the shar
 
   const status = await world.control({ action: 'reset', what: 'watermark', to: '2026-01-01T00:00:00Z' });
   assert.match(
-    describeSkippedReset(status as Status) ?? '',
+    describeSkipped(status as Status, 'reset') ?? '',
     /^not reset: shard 1 \(the lock is held by another program/,
   );
   assert.equal(text(status).match(/^watermark +2026-01-01T00:00:00.000Z/gm)?.length, 1);
   await etcd.etcdctl(['del', `${world.env.LOCK_KEY}.shards/1-of-2/somebody`]);
   const again = await world.control({ action: 'reset', what: 'watermark', to: '2026-01-01T00:00:00Z' });
-  assert.equal(describeSkippedReset(again as Status), undefined);
+  assert.equal(describeSkipped(again as Status, 'reset'), undefined);
 });
