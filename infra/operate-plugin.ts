@@ -1,9 +1,10 @@
 import type { LambdaClientConfig } from '@aws-sdk/client-lambda';
 import type { Control } from '../lib/event.ts';
 import { backfill } from './operate/backfill.ts';
-import { commands, RESETTABLE } from './operate/commands.ts';
+import { commands } from './operate/commands.ts';
+import { approvalOf, type ControlOptions, pauseOf, resetOf } from './operate/control-options.ts';
 import { deployedJobs, invokeDev, type Jobs, localJobs } from './operate/jobs.ts';
-import { type BackfillOptions, readBackfillOptions, readInstant } from './operate/options.ts';
+import { type BackfillOptions, readBackfillOptions } from './operate/options.ts';
 import { createProgress } from './operate/progress.ts';
 import { type Rest, resumeCommand, type Where } from './operate/resume-command.ts';
 import { showStatus } from './operate/show-status.ts';
@@ -29,7 +30,7 @@ interface Writers {
   progress: { get(name: string): { update(text: string): void; remove(): void } };
 }
 
-type Options = Where & BackfillOptions & { note?: string; what?: string; to?: string; json?: boolean };
+type Options = Where & BackfillOptions & ControlOptions & { json?: boolean };
 
 /** A function may run for 15 minutes without sending a byte; osls would close the connection after two. */
 const AWS_CLIENT_TIMEOUT_MS = String(16 * 60_000);
@@ -94,20 +95,6 @@ export default function operatePlugin(serverless: Serverless, options: Options, 
     await showStatus(await connectJobs(), options.json ?? false, print);
   }
 
-  const runPause = () => {
-    const { note } = options;
-    if (note !== undefined && note.length > 500) throw new Refusal('--note has at most 500 characters');
-    return runControl({ action: 'pause', note });
-  };
-
-  const runReset = () => {
-    const { what: name = '', to } = options;
-    const what = RESETTABLE.find((part) => part === name);
-    if (!what) throw new Refusal(`--what "${name}" must be one of ${RESETTABLE.join(', ')}`);
-    if (to !== undefined && what !== 'watermark') throw new Refusal('--to belongs to --what watermark');
-    return runControl({ action: 'reset', what, ...(to !== undefined && { to: readInstant('to', to) }) });
-  };
-
   /** osls prints errors of its own class without a stack. */
   const withoutStack = (run: () => Promise<void>) => async () => {
     try {
@@ -122,9 +109,10 @@ export default function operatePlugin(serverless: Serverless, options: Options, 
     hooks: {
       'backfill:run': withoutStack(runBackfill),
       'status:run': withoutStack(runStatus),
-      'pause:run': withoutStack(async () => runPause()),
+      'pause:run': withoutStack(async () => runControl(pauseOf(options))),
       'resume:run': withoutStack(() => runControl({ action: 'resume' })),
-      'reset:run': withoutStack(async () => runReset()),
+      'reset:run': withoutStack(async () => runControl(resetOf(options))),
+      'approve-removals:run': withoutStack(async () => runControl(approvalOf(options))),
       'before:invoke:invoke': withoutStack(async () => {
         if (options.local) invokeDev(serverless.serviceDir, options.stage);
       }),

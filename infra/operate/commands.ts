@@ -56,4 +56,19 @@ export const commands = {
       ...local,
     },
   },
+  'approve-removals': {
+    usage: 'Let the next full pass remove records that are withheld, because they are many',
+    lifecycleEvents: ['run'],
+    options: {
+      'up-to': {
+        ...string(
+          'The most records that it may remove; "serverless status" shows how many wait, and 0 withdraws an approval',
+        ),
+        required: true,
+      },
+      ...job,
+      ...json,
+      ...local,
+    },
+  },
 };

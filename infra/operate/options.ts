@@ -105,7 +105,8 @@ function readIds(text: string): string[] {
   return list;
 }
 
-function wholeNumber(option: string, text: string, least: number, most: number): number {
+/** @throws Refusal */
+export function wholeNumber(option: string, text: string, least: number, most: number): number {
   const number = /^\d{1,9}$/.test(text) ? Number(text) : Number.NaN;
   if (number >= least && number <= most) return number;
   throw new Refusal(`--${option} "${text}" must be a whole number from ${least} to ${most}`);

@@ -144,6 +144,29 @@ test('If the lock is held, a backfill ends with the holder, what to do, and the 
   }
 });
 
+test('Removals that are withheld are approved up to a number, and withdrawn.', { timeout: TIMEOUT_MS }, async () => {
+  await refused(['approve-removals', '--up-to', '12'], /control failed: EventError: no removals are withheld/);
+  const key = '/solotick/dev/models/state/removals';
+  const at = '2026-11-24T12:00:00.000Z';
+  await cloud.etcd.etcdctl(['put', key, JSON.stringify({ withheld: 12, of: 100, at })]);
+  try {
+    const status = await local('status', '--job', 'models');
+    const command = /^ +if the source is right .*: "serverless (approve-removals --job models --up-to 12)"$/m.exec(
+      status,
+    );
+    assert.ok(command, status);
+    assert.match(await local(...command[1]!.split(' ')), /^removals .* approved: the next full pass removes them$/m);
+    const withdrawn = JSON.parse(await local('approve-removals', '--up-to', '0', '--json'));
+    assert.deepEqual(withdrawn.removals, { withheld: 12, of: 100, at });
+
+    await cloud.etcd.etcdctl(['put', '/solotick/dev/models/lock/somebody', '']);
+    await refused(['approve-removals', '--up-to', '12'], /nothing was approved: the lock is held/);
+  } finally {
+    await cloud.etcd.etcdctl(['del', '/solotick/dev/models/lock/somebody']);
+    await cloud.etcd.etcdctl(['del', key]);
+  }
+});
+
 test('An error of the function is printed with its type and message.', { timeout: TIMEOUT_MS }, () =>
   refused(['backfill', '--all', '--resume', 'nothing'], /backfill failed: EventError: there is no partial backfill/),
 );
@@ -223,4 +246,5 @@ test('Wrong options are refused before any function is invoked.', { timeout: TIM
   await refused(['backfill'], /say what to copy/);
   await refused(['reset', '--what', 'everything'], /--what "everything" must be one of checkpoint, watermark, failed/);
   await refused(['reset', '--what', 'failed', '--to', '2026-01-01'], /--to belongs to --what watermark/);
+  await refused(['approve-removals', '--up-to', 'all'], /--up-to "all" must be a whole number from 0 to 999999999/);
 });

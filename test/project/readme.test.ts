@@ -140,7 +140,7 @@ test('Every npm script and every command of serverless that the documents name i
   const plugin = operatePlugin(...([{}, {}, {}] as unknown as Parameters<typeof operatePlugin>));
   const own: Record<string, { options: object }> = plugin.commands;
   const builtIn = ['invoke', 'logs', 'package', 'remove'];
-  const called = [...text.matchAll(/npx serverless (\w+)([^`|\n]*)/g)];
+  const called = [...text.matchAll(/npx serverless ([\w-]+)([^`|\n]*)/g)];
   assert.ok(called.length >= 10);
   for (const [command, name = '', rest = ''] of called) {
     if (builtIn.includes(name)) continue;
