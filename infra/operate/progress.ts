@@ -69,6 +69,8 @@ export function createProgress(total: number, dryRun: boolean, { line, bar }: Te
       const times = `${formatDuration(elapsedMs)}, ${remaining()}`;
       line(`${place}${nameOf(part)}: ${result.status}${why}, ${formatCounts(counts, dryRun)}; ${times}`);
       if (dryRun && result.wouldWrite?.length) line(`  such as ${result.wouldWrite.join(', ')}`);
+      if (result.removalsWithheld)
+        line(`  ${result.removalsWithheld} more would be removed: "serverless status" shows how to approve that`);
       draw();
     },
     [Symbol.dispose]() {

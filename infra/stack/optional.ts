@@ -8,9 +8,13 @@ interface Policy {
 
 /** Removes from the template of a job what the stage's file does not ask for. @param resources changed in place */
 export function leaveOut(resources: Resources, config: JobConfig): void {
-  const { vpc, alarms, secretKeyArn, settings } = config;
+  const { vpc, alarms, secretKeyArn, settings, listsTarget } = config;
+  const neverGoesOff: Record<string, boolean> = {
+    NoSuccessAlarm: alarmMinutes(config) === 0,
+    RemovalsWithheldAlarm: !listsTarget,
+  };
   const unwanted = (name: string, { Type: type }: Resource) =>
-    type === 'AWS::CloudWatch::Alarm' && (!alarms || (name === 'NoSuccessAlarm' && alarmMinutes(config) === 0));
+    type === 'AWS::CloudWatch::Alarm' && (!alarms || neverGoesOff[name]);
   for (const [name, resource] of Object.entries(resources)) if (unwanted(name, resource)) delete resources[name];
 
   const needed: Record<string, boolean> = {

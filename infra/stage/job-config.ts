@@ -16,6 +16,8 @@ export interface JobConfig extends MergedJob {
   skipsBeforeWarning: number;
   /** MIN_INTERVAL_SECONDS, if the file sets it. */
   minIntervalSeconds?: number | undefined;
+  /** Whether the job can find that records have vanished at the source. */
+  listsTarget: boolean;
   gaps: TickGaps;
 }
 
@@ -37,6 +39,7 @@ export function jobConfig(file: StageFile, job: Job<unknown>, stage: string): Jo
   const { deadlineReserveSeconds, skipsBeforeWarning, minIntervalSeconds } = settings;
   return {
     ...{ ...merged, job: name, gaps, deadlineReserveSeconds, skipsBeforeWarning, minIntervalSeconds },
+    listsTarget: job.target.list !== undefined,
     own: { alarmAddress: block.alarmAddress !== undefined, vpc: block.vpc !== undefined },
   };
 }

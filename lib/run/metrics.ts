@@ -53,6 +53,8 @@ export const metricUnits = {
   RecordsRemoved: Count,
   RecordsInvalid: Count,
   RecordsFailed: Count,
+  /** Only while there are any. */
+  RemovalsWithheld: Count,
   DurationMs: Milliseconds,
   PeakInFlight: Count,
   Throttles: Count,
@@ -155,10 +157,13 @@ function timerValues(observed: Observed, result: Result | undefined, nowMs: numb
   const success = result !== undefined && isSuccess(result, observed.settledPages);
   const lastSuccess = success ? nowMs : lastSuccessMs(state);
   const completed = result?.status === 'completed';
+  // Those of an earlier pass still wait, so that the alarm lasts until a pass has removed them or found them again.
+  const withheld = result?.removalsWithheld ?? state?.removals?.withheld;
   const passStarted = state?.checkpoint?.pass?.startedAt;
   const passStartedMs = passStarted ? Date.parse(passStarted) : observed.report ? startedMs : nowMs;
   return {
     Success: success ? 1 : 0,
+    ...(withheld !== undefined && { RemovalsWithheld: withheld }),
     ...(lastSuccess !== undefined && { SecondsSinceSuccess: secondsSince(lastSuccess, nowMs) }),
     ...(state && {
       // While the job is paused nobody finds out whether the lock is still held.

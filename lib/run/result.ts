@@ -19,6 +19,8 @@ export interface Result {
   report: Report;
   /** The counts of the whole pass, over all its invocations. */
   pass?: Report;
+  /** How many vanished records were not removed, because they are more than a pass may remove without an approval. */
+  removalsWithheld?: number;
   /** A later `backfill` event names it to go on with this one. */
   backfillId?: string;
   /** Nothing was written, and the lock was not taken. */

@@ -137,6 +137,14 @@ test('Counts name what was left alone, what was removed and what went wrong, whe
   assert.equal(formatCounts(more, true), '9 read, 4 would be written, 2 unchanged, 1 would be removed, 3 failed');
 });
 
+test('Removals that a backfill of everything has withheld are printed below its counts.', () => {
+  const lines: string[] = [];
+  using progress = createProgress(1, false, { line: (text) => lines.push(text), bar() {} });
+  progress.begin(0, {});
+  progress.add(result({ status: 'completed', report: counts(3), removalsWithheld: 12 }));
+  assert.equal(lines[1], '  12 more would be removed: "serverless status" shows how to approve that');
+});
+
 test('The bar shows the window, the counts of all windows, and the expected remaining time.', () => {
   const lines: string[] = [];
   const bars: string[] = [];

@@ -150,6 +150,25 @@ test('A partial tick that has settled no record, none but failed ones, or no pag
   );
 });
 
+test('Removals that are withheld are reported by the timer until a pass has removed them, and not by backfills.', () => {
+  const lines: Record<string, unknown>[] = [];
+  const tell = createMetrics({ stage: 'test', job: 'models' }, silent, (line) => lines.push(JSON.parse(line)));
+  const report = newReport();
+  const before = { consecutiveSkips: 0, removals: { withheld: 12, of: 100, at: '2026-11-24T12:00:00.000Z' } };
+  const observed = { runId: 'run', startedMs: Date.now(), throttles: 0, settledPages: 1, report, state: before };
+  const result = { status: 'completed' as const, job: 'models', runId: 'run', report };
+  const tick = { ...observed, request: { kind: 'tick' as const } };
+  tell(tick, { result: { ...result, removalsWithheld: 30 } });
+  tell(tick, { result });
+  tell(tick, { result: { ...result, status: 'skipped', reason: 'locked' } });
+  tell({ ...tick, state: { consecutiveSkips: 0 } }, { result });
+  tell({ ...observed, request: { kind: 'backfill', waitSeconds: 0, dryRun: false } }, { result });
+  assert.deepEqual(
+    lines.map(({ RemovalsWithheld: withheld }) => withheld),
+    [30, 12, 12, undefined, undefined],
+  );
+});
+
 test('A tick that fails reports an error and its counts so far, and the time since the last success keeps growing.', async () => {
   await using world = await worldOf(20, { pageSize: 10 });
   await world.tick();

@@ -4,6 +4,9 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { serverless, serviceFolder } from '../../infra/bundle/artifact.ts';
+import { jobResources } from '../../infra/stack/job-resources.ts';
+import { jobValues } from '../../infra/stack/job-values.ts';
+import { readStageConfig } from '../../infra/stage/stage-config.ts';
 import { LockLostError } from '../../lib/errors.ts';
 import type { Log } from '../../lib/log.ts';
 import { newReport } from '../../lib/report.ts';
@@ -210,6 +213,22 @@ test('Alarms and dashboard use only metrics that runs emit, with the same dimens
     if (!/shard=|kind=/.test(name)) assert.ok(inDashboard.includes(name), `${name} is not shown`);
 });
 
+test('A job that lists its target has an alarm on removals that are withheld, and another one has not.', async () => {
+  const [config] = (await readStageConfig('dev', await serviceFolder(join(folder, 'listing'), testProject))).jobs;
+  const alarmOf = async (listsTarget: boolean) => {
+    const job = { ...config!, listsTarget };
+    const resources = await jobResources(job, jobValues({ service: 'solotick', stage: 'dev' }, job));
+    return resources.ModelsRemovalsWithheldAlarm?.Properties as unknown as Alarm | undefined;
+  };
+  assert.equal(await alarmOf(false), undefined);
+  const { AlarmName, AlarmDescription, MetricName, Dimensions, Threshold } = (await alarmOf(true))!;
+  assert.equal(AlarmName, 'solotick-dev-models-removals-withheld');
+  assert.match(AlarmDescription, /serverless diff --stage dev --job models.*serverless approve-removals/);
+  const named = Object.fromEntries(Dimensions!.map(({ Name, Value }) => [Name, Value]));
+  assert.ok(everythingEmitted().has(nameOf(MetricName!, named)));
+  assert.equal(Threshold, 1);
+});
+
 test('Alarms on AWS’s own metrics have the names of the function and the queues in the template.', async () => {
   const { resources } = await packaged();
   const called = (name: string, key: string) => resources[name]!.Properties[key];
@@ -307,7 +326,8 @@ function everythingEmitted(): Set<string> {
           emitted.add(nameOf(Name, Object.fromEntries(set.map((key) => [key, values[key]]))));
     }
   });
-  const state: State = { consecutiveSkips: 0 };
+  const at = '2026-11-24T12:00:00.000Z';
+  const state: State = { consecutiveSkips: 0, removals: { withheld: 12, of: 100, at } };
   const report = newReport();
   for (const request of [
     { kind: 'tick' as const, shard: { index: 0, of: 2 } },
