@@ -4,12 +4,16 @@
  */
 
 import { parseTick } from '../../lib/event.ts';
+import type { Job } from '../../lib/job-types.ts';
 import { createLog } from '../../lib/log.ts';
 import { run } from '../../lib/run/run.ts';
 import { readSettings } from '../../lib/settings/config.ts';
 import { secretStore } from '../../lib/settings/secrets.ts';
-import { job } from '../support/job.ts';
+import { job as shippedJob } from '../support/job.ts';
+import { jobOf } from '../support/kinds-of-job.ts';
 
+const { KIND } = process.env;
+const job = (KIND ? jobOf(JSON.parse(KIND)) : shippedJob) as Job<unknown>;
 const settings = readSettings(process.env, job);
 const secrets = secretStore(settings.secretId, job);
 const log = createLog(job.name);

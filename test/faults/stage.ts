@@ -8,6 +8,7 @@ import { startSecrets } from '../../infra/local/secrets.ts';
 import { connectEtcd } from '../../lib/lock/etcd.ts';
 import { currentHolder } from '../../lib/lock/holder.ts';
 import { ask } from '../../lib/lock/query.ts';
+import { idOf, type Kind, startSourceOf } from '../support/kinds-of-job.ts';
 import { startTcpProxy, type TcpProxy } from '../support/tcp-proxy.ts';
 
 /** How a tick ended: a status, a skip's reason, an error's name, or `killed`. */
@@ -33,6 +34,8 @@ export interface Contender {
 export interface Stage extends AsyncDisposable {
   etcd: LocalEtcd;
   target: DemoTarget;
+  /** Contenders that start from now on run a job of this kind; only in a stage that began with one. */
+  become(kind: Kind): void;
   startContender(lockKey: string): Promise<Contender>;
   isFree(lockKey: string): Promise<boolean>;
   leases(): Promise<number>;
@@ -45,13 +48,17 @@ export async function startStage(options: {
   ttlSeconds: number;
   nodes?: 1 | 3;
   pageSize?: number;
+  /** The kind of the job, instead of the shipped one. */
+  kind?: Kind;
 }): Promise<Stage> {
-  const { records: count, latencyMs, ttlSeconds, nodes = 1, pageSize = 1000 } = options;
+  const { records: count, latencyMs, ttlSeconds, nodes = 1, pageSize = 1000, kind } = options;
   await using stack = new AsyncDisposableStack();
   const etcd = stack.use(await startEtcd({ nodes }));
   const credentials = { username: 'faults', password: 'faults' };
   const records = Array.from({ length: count }, (_, index) => ({
-    id: `record-${index}`,
+    get id() {
+      return ofKind ? idOf(ofKind.kind, index) : `record-${index}`;
+    },
     name: `Record ${index}`,
     // It has always just changed, so each run has every record to write.
     get updatedAt() {
@@ -59,9 +66,11 @@ export async function startStage(options: {
     },
     limit: { context: index, output: index },
   }));
-  const source = stack.use(await startSource({ records, credentials, pageSize }));
-  const target = stack.use(await startTarget({ token: 'faults', regions: ['faults'], latencyMs }));
-  const secrets = stack.use(await startSecrets({ faults: { source: credentials, target: { token: 'faults' } } }));
+  const token = 'faults';
+  const ofKind = kind && stack.use(await startSourceOf({ kind, records, credentials, token }));
+  const source = ofKind ?? stack.use(await startSource({ records, credentials, pageSize }));
+  const target = stack.use(await startTarget({ token, regions: ['faults'], latencyMs, admits: ofKind?.admitsWriter }));
+  const secrets = stack.use(await startSecrets({ faults: { source: credentials, target: { token } } }));
   const observer = stack.use(connectEtcd(etcd.endpoints));
   const env = {
     PATH: process.env.PATH ?? '',
@@ -82,12 +91,16 @@ export async function startStage(options: {
   return {
     etcd,
     target,
+    become(kind) {
+      ofKind!.kind = kind;
+    },
     async startContender(lockKey) {
       const proxies = await Promise.all(etcd.endpoints.map(startTcpProxy));
       for (const proxy of proxies) owned.use(proxy);
       const endpoints = proxies.map(({ url }) => url).join(',');
       const own = { LOCK_KEY: lockKey, STATE_PREFIX: `${lockKey}-state/`, ETCD_ENDPOINTS: endpoints };
-      const contender = await startContender({ ...env, ...own }, proxies);
+      const ofJob = ofKind && { KIND: JSON.stringify(ofKind.kind), TOKEN_URL: ofKind.tokenUrl };
+      const contender = await startContender({ ...env, ...own, ...ofJob }, proxies);
       owned.defer(() => contender.kill());
       return contender;
     },

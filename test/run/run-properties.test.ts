@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict';
-import { after, before, test } from 'node:test';
+import { after, before, type TestContext, test } from 'node:test';
 import { type LocalEtcd, startEtcd } from '../../infra/local/etcd/etcd.ts';
 import { startQueue } from '../../infra/local/queue.ts';
+import { drawKind, idOf } from '../support/kinds-of-job.ts';
 import { mulberry32 } from '../support/random.ts';
 import { model, startWorld } from '../support/world.ts';
 
@@ -16,24 +17,26 @@ const MOODS = ['well', 'well', 'flaky', 'down', 'stopped'] as const;
 /** The only errors that a tick may throw while the target is down or the run is stopped. */
 const EXPECTED = ['TargetDownError', 'NoProgressError'];
 
-/** Runs ticks while the source changes and the target's mood varies, then compares both sides. */
-async function play(seed: number) {
+/** Draws a kind of job, and runs its ticks while the source changes and the target's mood varies, then compares both sides. */
+async function play(t: TestContext, seed: number) {
   const random = mulberry32(seed);
   const below = (bound: number) => Math.floor(random() * bound);
   const withQueue = below(3) > 0;
   await using queue = await startQueue();
+  const kind = drawKind(random, seed, 5 + below(40));
+  t.diagnostic(JSON.stringify(kind));
   let version = 0;
   /** The name decides a record's fate: without a name it is invalid, and the target refuses a poisoned one. */
-  const change = (index: number): Model => {
+  const change = (index: number) => {
     const fate = below(12);
     const name = fate === 0 ? '' : `${fate === 1 ? 'poison' : 'fine'} ${++version}`;
-    return { ...model(index), name, updatedAt: new Date().toISOString() };
+    return { ...model(index), id: idOf(kind, index), name, updatedAt: new Date().toISOString() };
   };
   const records = Array.from({ length: 40 + below(160) }, (_, index) => change(index));
   await using world = await startWorld({
     endpoints: etcd.endpoints,
     records,
-    pageSize: 5 + below(40),
+    kind,
     env: {
       ...{ CONCURRENCY: `${1 + below(20)}`, FAILURES_BEFORE_STOP: '10', WATERMARK_OVERLAP_SECONDS: '1' },
       ...(withQueue && { DEAD_LETTER_QUEUE_URL: queue.url }),
@@ -70,7 +73,8 @@ async function play(seed: number) {
   const { failed } = await world.control({ action: 'status' });
   const listed = new Set(failed.map(({ id }) => id));
   const letters: { id: string; kind: string; record?: Model }[] = queue.messages.map((text) => JSON.parse(text));
-  for (const { id, ...body } of source.records as Model[]) {
+  for (const { id: ofSource, ...body } of source.records as ReturnType<typeof change>[]) {
+    const id = String(ofSource);
     if (body.name.startsWith('fine')) assert.deepEqual(target.models.get(id), body, `${id} is not at the target`);
     else if (body.name.startsWith('poison')) {
       const dead = letters.some((letter) => letter.id === id && letter.kind === 'failed');
@@ -83,6 +87,6 @@ async function play(seed: number) {
 }
 
 for (let seed = 1; seed <= 12; seed++) {
-  test(`Whatever happens to source, target and ticks, each record is written, listed or dead-lettered (seed ${seed}).`, () =>
-    play(seed));
+  test(`Whatever happens to source, target and ticks, each record is written, listed or dead-lettered (seed ${seed}).`, (t) =>
+    play(t, seed));
 }

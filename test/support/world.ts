@@ -11,6 +11,7 @@ import { readSettings } from '../../lib/settings/config.ts';
 import { secretStore } from '../../lib/settings/secrets.ts';
 
 import { job as shippedJob } from './job.ts';
+import { jobOf, type Kind, startSourceOf } from './kinds-of-job.ts';
 import { recordedLog } from './recorded-log.ts';
 
 /** A record of the shipped job, changed at the given minute of 2026. */
@@ -31,6 +32,8 @@ export async function startWorld(options: {
   latencyMs?: number;
   pageSize?: number;
   env?: Record<string, string>;
+  /** The job of another kind, instead of the shipped one. */
+  kind?: Kind;
   /** What differs from the shipped job. */
   job?: Partial<Omit<typeof shippedJob, 'source'>> & { source?: { one?: SourceJob['one'] | undefined } };
   /** Replaces how the shipped job lists its source. */
@@ -38,7 +41,8 @@ export async function startWorld(options: {
   /** Replaces how the shipped job writes. */
   writes?: TargetJob<ReturnType<typeof model>>;
 }) {
-  const job: Job<ReturnType<typeof model>> = {
+  const { kind } = options;
+  const shipped: Job<ReturnType<typeof model>> = {
     ...(shippedJob as Job<ReturnType<typeof model>>),
     ...options.job,
     source: { ...shippedJob.source, ...options.job?.source, ...(options.list && { list: options.list }) } as SourceJob,
@@ -46,15 +50,15 @@ export async function startWorld(options: {
       ReturnType<typeof model>
     >,
   };
+  const job = kind ? (jobOf(kind) as typeof shipped) : shipped;
   await using stack = new AsyncDisposableStack();
   const credentials = { username: 'reader', password: 'reader-password' };
-  const source = stack.use(
-    await startSource({ records: options.records, credentials, pageSize: options.pageSize ?? 1000 }),
-  );
-  const target = stack.use(
-    await startTarget({ token: 'writer-token', regions: ['eu'], latencyMs: options.latencyMs ?? 0 }),
-  );
-  const secrets = stack.use(await startSecrets({ world: { source: credentials, target: { token: 'writer-token' } } }));
+  const { records, pageSize = 1000, latencyMs = 0 } = options;
+  const token = 'writer-token';
+  const ofKind = kind && stack.use(await startSourceOf({ kind, records, credentials, token }));
+  const source = ofKind ?? stack.use(await startSource({ records, credentials, pageSize }));
+  const target = stack.use(await startTarget({ token, regions: ['eu'], latencyMs, admits: ofKind?.admitsWriter }));
+  const secrets = stack.use(await startSecrets({ world: { source: credentials, target: { token } } }));
   Object.assign(process.env, {
     AWS_REGION: 'us-east-1',
     AWS_ACCESS_KEY_ID: 'local',
@@ -68,6 +72,7 @@ export async function startWorld(options: {
     SOURCE_URL: source.url,
     TARGET_URL: target.url,
     TARGET_REGION_ID: 'eu',
+    ...(ofKind && { TOKEN_URL: ofKind.tokenUrl }),
     ETCD_ENDPOINTS: options.endpoints.join(','),
     LOCK_KEY: `${prefix}/lock`,
     STATE_PREFIX: `${prefix}/state/`,

@@ -39,8 +39,10 @@ export async function startTarget(options: {
   token: string;
   regions: string[];
   latencyMs?: number;
+  /** Replaces the look at the token. */
+  admits?: ((request: IncomingMessage) => boolean) | undefined;
 }): Promise<DemoTarget> {
-  const { token, regions, latencyMs = 0 } = options;
+  const { token, regions, latencyMs = 0, admits = hasToken } = options;
   const fences = new Map<string, bigint>();
   let arrival = Promise.withResolvers<void>();
   const state = {
@@ -56,11 +58,16 @@ export async function startTarget(options: {
     nextRequest: () => arrival.promise,
   };
 
+  function hasToken({ headers }: IncomingMessage) {
+    return headers.authorization === `Bearer ${state.token}`;
+  }
+
   /** Checks a write as a target has to. Returns the first fault, or the write and its model. */
-  const check = ({ headers, method, url }: IncomingMessage, body: string) => {
+  const check = (request: IncomingMessage, body: string) => {
+    const { headers, method, url } = request;
     const fault = (status: number, message: string) => ({ status, message });
-    if (headers.authorization !== `Bearer ${state.token}`) return fault(401, 'wrong token');
-    const [, region, id] = /^\/v1\/regions\/([^/?]+)\/models\/([^/?]+)$/.exec(url ?? '') ?? [];
+    if (!admits(request)) return fault(401, 'wrong token');
+    const [, region, id] = /^\/v1\/regions\/([^/?]+)\/models\/([^/?]+)(?:\?|$)/.exec(url ?? '') ?? [];
     if (!region || !id) return fault(404, 'no such path');
     if (!regions.includes(decodeURIComponent(region))) return fault(404, 'no such region');
     if (method !== 'PUT') return fault(405, 'this API only knows PUT');
