@@ -1,9 +1,7 @@
 import assert from 'node:assert/strict';
-import { once } from 'node:events';
-import { createServer, type ServerOptions } from 'node:https';
-import type { AddressInfo } from 'node:net';
+import type { ServerOptions } from 'node:https';
 import { test } from 'node:test';
-import { getCACertificates, setDefaultCACertificates, type TLSSocket } from 'node:tls';
+import { getCACertificates, setDefaultCACertificates } from 'node:tls';
 import { answer } from '../../infra/local/serve.ts';
 import { createHttp } from '../../lib/http/client.ts';
 import type { Identity } from '../../lib/http/tls.ts';
@@ -12,6 +10,7 @@ import { openTarget } from '../../lib/write/target.ts';
 import { createAuthority } from '../support/certificates.ts';
 import { job } from '../support/job.ts';
 import { record, secretVersion } from '../support/pipeline.ts';
+import { serveTls } from '../support/tls-server.ts';
 
 const { signal } = new AbortController();
 const guard = { check() {}, closing: signal, closesInMs: () => 60_000, signal };
@@ -21,26 +20,8 @@ const client = authority.issue('solotick');
 const asked = { ca: authority.cert, requestCert: true };
 
 /** A source and a target in one, over TLS. It knows each client by the name in its certificate. */
-async function serveTls(options: ServerOptions = authority.issue('server')) {
-  const clients: (string | undefined)[] = [];
-  const server = createServer(options, (request, response) => {
-    clients.push(String((request.socket as TLSSocket).getPeerCertificate().subject?.CN));
-    request.resume();
-    answer(response, 200, { models: [record('m-1')], nextCursor: null });
-  });
-  server.on('tlsClientError', () => undefined);
-  server.listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const { port } = server.address() as AddressInfo;
-  return {
-    ...{ clients, url: `https://127.0.0.1:${port}`, named: `https://localhost:${port}` },
-    async [Symbol.asyncDispose]() {
-      server.closeAllConnections();
-      server.close();
-      await once(server, 'close');
-    },
-  };
-}
+const serveModels = (options: ServerOptions = authority.issue('server')) =>
+  serveTls(options, (_, response) => answer(response, 200, { models: [record('m-1')], nextCursor: null }));
 
 const credentialsWith = (tls: { source?: Identity; target?: Identity }) => {
   const secret = { ...secretVersion(1).secret, tls };
@@ -59,14 +40,14 @@ async function copyOne(url: string, tls: { source?: Identity; target?: Identity 
 }
 
 test('With the authority that the secret names, source and target are trusted, by address and by name.', async () => {
-  await using server = await serveTls();
+  await using server = await serveModels();
   const identity = { ca: authority.cert };
   for (const url of [server.url, server.named]) await copyOne(url, { source: identity, target: identity });
   assert.equal(server.clients.length, 4);
 });
 
 test('Without it, or with that of somebody else, they are not, each by itself.', async () => {
-  await using server = await serveTls();
+  await using server = await serveModels();
   const [known, foreign] = [{ ca: authority.cert }, { ca: stranger.cert }];
   const untrusted = /UNABLE_TO_VERIFY_LEAF_SIGNATURE|SELF_SIGNED_CERT_IN_CHAIN|UNABLE_TO_GET_ISSUER_CERT_LOCALLY/;
   for (const source of [{}, foreign])
@@ -78,7 +59,7 @@ test('Without it, or with that of somebody else, they are not, each by itself.',
 });
 
 test('A server that asks for a certificate gets the one of the secret, over every connection.', async () => {
-  await using server = await serveTls({ ...authority.issue('server'), ...asked });
+  await using server = await serveModels({ ...authority.issue('server'), ...asked });
   const identity = { ca: authority.cert, ...client };
   await copyOne(server.url, { source: identity, target: { ca: authority.cert, ...authority.issue('writer') } });
   assert.deepEqual(server.clients, ['solotick', 'writer']);
@@ -88,14 +69,14 @@ test('A server that asks for a certificate gets the one of the secret, over ever
 });
 
 test('A server that asks for a certificate serves nobody without one, or with one of somebody else.', async () => {
-  await using server = await serveTls({ ...authority.issue('server'), ...asked });
+  await using server = await serveModels({ ...authority.issue('server'), ...asked });
   for (const own of [{}, stranger.issue('solotick')])
     await assert.rejects(copyOne(server.url, { source: { ca: authority.cert, ...own } }), { name: 'SourceError' });
   assert.deepEqual(server.clients, []);
 });
 
 test('The authority of the secret replaces none of those that Node trusts.', async () => {
-  await using server = await serveTls(stranger.issue('server'));
+  await using server = await serveModels(stranger.issue('server'));
   const own = getCACertificates('default');
   setDefaultCACertificates([...own, stranger.cert]);
   try {
@@ -107,7 +88,7 @@ test('The authority of the secret replaces none of those that Node trusts.', asy
 });
 
 test('A certificate counts for the names in it only, although its authority is trusted.', async () => {
-  await using server = await serveTls();
+  await using server = await serveModels();
   await using http = createHttp(server.url.replace('127.0.0.1', 'api.example'), {
     ...{ timeoutMs: 60_000, maxBytes: 1000, signal, identity: { ca: authority.cert } },
     lookup: (_hostname, _options, callback) => callback(null, [{ address: '127.0.0.1', family: 4 }]),
