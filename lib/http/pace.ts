@@ -15,7 +15,7 @@ import { orAborted } from '../time/abort.ts';
 export interface Pace {
   /**
    * Resolves when the next request may start; undefined when that is now. `over` ends each turn.
-   * @throws the signal's reason
+   * @throws the signal's reason, or that of `end`
    */
   turn(signal: AbortSignal): Promise<void> | undefined;
   /** The request of a turn was answered or has failed. */
@@ -27,6 +27,10 @@ export interface Pace {
   throttled(startedMs: number, retryAfterMs: number): number;
   /** The server took a request. */
   succeeded(): void;
+  /** The server has answered, and takes nothing more for so long: turns wait, and nobody is blamed. */
+  rest(pauseMs: number): void;
+  /** No turn begins any more: all of them, those that wait included, throw this. The first reason counts. */
+  end(reason: Error): void;
   /** Receives each new limit of requests in flight. */
   onChange: (concurrency: number) => void;
 }
@@ -53,6 +57,7 @@ export function createPace(options: { concurrency: number; perSecond?: number | 
   let throttledSinceMs: number | undefined;
   let succeededAtMs = Number.NEGATIVE_INFINITY;
   let nextMs = 0;
+  let ended: Error | undefined;
 
   function setLimit(wanted: number) {
     successes = 0;
@@ -72,6 +77,7 @@ export function createPace(options: { concurrency: number; perSecond?: number | 
 
   async function waitFor(untilMs: number, signal: AbortSignal) {
     for (let startMs = untilMs; ; ) {
+      if (ended) throw ended;
       const waitMs = startMs - performance.now();
       if (waitMs > 0) await sleep(waitMs, undefined, { signal }).catch(() => signal.throwIfAborted());
       else if (active >= limit) {
@@ -88,6 +94,7 @@ export function createPace(options: { concurrency: number; perSecond?: number | 
 
   const pace: Pace = {
     turn(signal) {
+      if (ended) throw ended;
       const nowMs = performance.now();
       const startMs = reserve(Math.max(nowMs, pausedUntilMs));
       // Timers count in whole milliseconds; the next turn makes up for a shorter wait.
@@ -120,6 +127,13 @@ export function createPace(options: { concurrency: number; perSecond?: number | 
       if (++successes < limit) return;
       if (limit === concurrency) onProbation = false;
       setLimit(Math.min(concurrency, limit + 1));
+    },
+    rest(pauseMs) {
+      pausedUntilMs = Math.max(pausedUntilMs, performance.now() + pauseMs);
+    },
+    end(reason) {
+      ended ??= reason;
+      for (const wake of waiting.splice(0)) wake();
     },
     onChange() {},
   };

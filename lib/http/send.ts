@@ -5,7 +5,7 @@ import { isTransientStatus } from '../http-status.ts';
 import type { Guard } from '../time/guard.ts';
 import type { HttpAnswer, HttpRequest } from './client.ts';
 import type { Pace } from './pace.ts';
-import { type Head, isTransientAnswer, type Throttling, throttlingOf } from './throttling.ts';
+import { type Head, isTransientAnswer, spentForMs, type Throttling, throttlingOf } from './throttling.ts';
 
 /** The secret that a run sends its requests with. */
 export interface Credentials<S> {
@@ -27,8 +27,8 @@ const MAX_RETRY_AFTER_MS = 30_000;
 /**
  * Makes `Send` for one server: up to five attempts on transient answers, time-outs and broken connections, with exponential
  * backoff and full jitter (https://aws.amazon.com/blogs/architecture/exponential-backoff-and-jitter/). It honours the pause
- * that an answer asks for. A 401 renews the credentials, once a run, and is no attempt; with a `pace`, nor is a throttling of
- * everybody.
+ * that an answer asks for, and with a `pace` a quota that a request has used up, whatever its status. A 401 renews the
+ * credentials, once a run, and is no attempt; with a `pace`, nor is a throttling of everybody.
  *
  * `Send` throws HttpError after the last attempt, CredentialsError, LockLostError, and Interrupted when the run ends, when
  * the server asks for a pause that is longer than 30 s or than the run, or when it throttles everybody for 30 s.
@@ -85,11 +85,10 @@ export function createSend<A extends Head, S>(options: {
       refused = undefined;
       const { throttles, pauseMs } = head ? throttlingOf(head) : NO_ANSWER;
       const refusesAllMs = notePace(head, startedMs, { throttles, pauseMs });
+      if (head && !throttles) noteSpent(head);
       if (!isTransient(answer)) return orThrow(answer);
-      if (pauseMs !== undefined && pauseMs > Math.min(MAX_RETRY_AFTER_MS, guard.closesInMs())) {
-        const message = `the ${name} asks for a pause of ${Math.ceil(pauseMs / 1000)} s`;
-        const notBeforeMs = pauseMs > MAX_RETRY_AFTER_MS ? Date.now() + pauseMs : undefined;
-        throw new Interrupted('throttled', message, { notBeforeMs });
+      if (pauseMs !== undefined && isTooLong(pauseMs)) {
+        throw throttledFor(pauseMs, `the ${name} asks for a pause of ${seconds(pauseMs)} s`);
       }
       if (refusesAllMs > MAX_RETRY_AFTER_MS) {
         throw new Interrupted('throttled', `the ${name} has throttled every request for 30 s`);
@@ -106,6 +105,18 @@ export function createSend<A extends Head, S>(options: {
       }
       await pause(waitMs, guard);
     }
+  }
+
+  function isTooLong(pauseMs: number) {
+    return pauseMs > Math.min(MAX_RETRY_AFTER_MS, guard.closesInMs());
+  }
+
+  /** What was answered counts, and what is in flight goes on; only what comes next has to wait. */
+  function noteSpent(head: Head) {
+    const spentMs = spentForMs(head);
+    if (spentMs === undefined) return;
+    if (!isTooLong(spentMs)) pace?.rest(spentMs);
+    else pace?.end(throttledFor(spentMs, `the ${name} takes no more requests for ${seconds(spentMs)} s`));
   }
 
   /** @returns for how long the server has refused everybody, in ms */
@@ -145,6 +156,13 @@ async function attemptSigned<A extends Head>(
     by.pace?.over();
   }
 }
+
+const seconds = (ms: number) => Math.ceil(ms / 1000);
+
+const throttledFor = (pauseMs: number, message: string) =>
+  new Interrupted('throttled', message, {
+    notBeforeMs: pauseMs > MAX_RETRY_AFTER_MS ? Date.now() + pauseMs : undefined,
+  });
 
 const NO_ANSWER: Throttling = { throttles: false, pauseMs: undefined };
 

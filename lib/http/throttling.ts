@@ -43,6 +43,18 @@ export function throttlingOf({ status, headers }: Head): Throttling {
   };
 }
 
+/**
+ * For how long a server takes no more requests, by an answer that has nothing against this one: until the quota that it used
+ * up is reset. Undefined where there is nothing to wait for.
+ */
+export function spentForMs({ headers }: Head): number | undefined {
+  if (!TELLS_REMAINING.some((name) => headers[name] !== undefined)) return;
+  const quotas = quotasOf(headers, httpDateMs(headers.date) ?? Date.now());
+  // A limit or a rest below one request is how servers say that there is no limit.
+  const spent = quotas.filter(({ limit = 1, remaining }) => remaining === 0 && limit > 0);
+  return longest(spent) || undefined;
+}
+
 /** Whether the same request may succeed later. */
 export const isTransientAnswer = (head: Head): boolean =>
   head.verdict ? head.verdict === 'retry' : isTransientStatus(head.status) || throttlingOf(head).throttles;
@@ -60,18 +72,24 @@ export function retryAfterMs(header: string | string[] | undefined, nowMs: numbe
 
 /** How many requests the server still takes, and when it takes more. */
 interface Quota {
+  limit?: number | undefined;
   remaining: number | undefined;
   resetMs: number | undefined;
 }
+
+const FAMILIES = ['ratelimit', 'x-ratelimit', 'x-rate-limit'];
+const TELLS_REMAINING = ['ratelimit', ...FAMILIES.map((name) => `${name}-remaining`)];
 
 function quotasOf(headers: IncomingHttpHeaders, nowMs: number): Quota[] {
   const quota = (remaining: unknown, reset: unknown) => ({
     remaining: numberOf(remaining),
     resetMs: resetMs(reset, nowMs),
   });
-  const families = ['ratelimit', 'x-ratelimit', 'x-rate-limit'].map((name) =>
-    quota([headers[`${name}-remaining`]].flat()[0], [headers[`${name}-reset`]].flat()[0]),
-  );
+  const first = (name: string) => [headers[name]].flat()[0];
+  const families: Quota[] = FAMILIES.map((name) => ({
+    limit: numberOf(first(`${name}-limit`)),
+    ...quota(first(`${name}-remaining`), first(`${name}-reset`)),
+  }));
   // `"burst";r=0;t=5, "day";r=90;t=3600`, or one quota over the whole list: `limit=100, remaining=0, reset=5`.
   const list = [headers.ratelimit ?? '']
     .flat()

@@ -243,3 +243,32 @@ test('The time without success begins anew when no request was sent for more tha
   await step(8000);
   assert.equal(pace.throttled(now(), 0), 8000);
 });
+
+test('During a rest turns wait, the longest one counts, and the limit stays.', async (t) => {
+  const { turn, begun, allowed, pace, step } = start(t, { concurrency: 2 });
+  for (const ms of [20, 50, 30]) pace.rest(ms);
+  turn('a');
+  turn('b');
+  await step(49);
+  assert.deepEqual(begun, []);
+  // One that is told while they wait, as by a request in flight, makes them wait longer.
+  pace.rest(10);
+  await step(9);
+  assert.deepEqual(begun, []);
+  await step(1);
+  assert.deepEqual([begun, allowed], [['a', 'b'], []]);
+});
+
+test('An end refuses each turn with its first reason: later ones at once, those that wait as their time comes.', async (t) => {
+  const { turn, begun, pace, step } = start(t, { concurrency: 1 });
+  turn('a');
+  const waiting = turn('b');
+  const reason = new Error('the quota is spent');
+  pace.end(reason);
+  pace.end(new Error('another one'));
+  await assert.rejects(Promise.resolve(waiting), reason);
+  assert.throws(() => turn('c'), reason);
+  pace.over();
+  await step(1);
+  assert.deepEqual(begun, ['a']);
+});

@@ -277,6 +277,55 @@ test('A pause beyond the end of the run interrupts it as well.', async () => {
   assert.equal(server.attempts, 1);
 });
 
+/** Answers 200, and that this was the last request until the reset. */
+const lastOne = (response: ServerResponse, resetSeconds: number) =>
+  response.writeHead(200, { 'x-ratelimit-remaining': '0', 'x-ratelimit-reset': String(resetSeconds) }).end();
+
+test('A request that uses up a quota has succeeded, and the next ones wait for the reset.', async () => {
+  const pace = createPace({ concurrency: 10 });
+  const rests: number[] = [];
+  const { rest } = pace;
+  pace.rest = (pauseMs) => {
+    rests.push(pauseMs);
+    rest(pauseMs);
+  };
+  let throttled = 0;
+  await using server = await open((response) => lastOne(response, server.attempts < 3 ? 1 : 0), {
+    pace,
+    throttled: () => throttled++,
+  });
+  for (let sent = 0; sent < 4; sent++) assert.equal((await server.send()).status, 200);
+  assert.deepEqual([rests, server.attempts, throttled], [[1000, 1000], 4, 0]);
+});
+
+test('Where the reset is too far, what is in flight still counts, and whatever comes next interrupts the run.', async () => {
+  for (const [resetSeconds, closesInMs] of [
+    [31, 60_000],
+    [20, 19_000],
+  ] as const) {
+    const waiting: ServerResponse[] = [];
+    await using server = await open(
+      (response, attempt) => (attempt === 1 ? waiting.push(response) : lastOne(response, resetSeconds)),
+      { pace: createPace({ concurrency: 10 }) },
+    );
+    server.closesInMs = closesInMs;
+    const inFlight = server.send();
+    await until(() => waiting.length === 1);
+    assert.equal((await server.send()).status, 200);
+    const message = `the target takes no more requests for ${resetSeconds} s`;
+    for (let sent = 0; sent < 2; sent++) {
+      const rejected = await server.send().catch((error) => error);
+      assert.ok(rejected instanceof Interrupted);
+      assert.deepEqual([rejected.reason, rejected.message], ['throttled', message]);
+      // A pause that only this run does not outlast is none of the next ticks'.
+      assert.equal(rejected.notBeforeMs !== undefined, resetSeconds > 30);
+    }
+    waiting[0]!.end();
+    assert.equal((await inFlight).status, 200);
+    assert.equal(server.attempts, 2);
+  }
+});
+
 test('The lock is checked before each attempt, the first one included.', async () => {
   let checks = 0;
   const lostAt = (last: number) => () => {

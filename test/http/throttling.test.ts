@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { isTransientAnswer, retryAfterMs, throttlingOf } from '../../lib/http/throttling.ts';
+import { isTransientAnswer, retryAfterMs, spentForMs, throttlingOf } from '../../lib/http/throttling.ts';
 
 const nowMs = Date.parse('2026-01-01T00:00:00Z');
 const date = new Date(nowMs).toUTCString();
@@ -87,5 +87,29 @@ test('Without a Date that can be read, our own clock counts.', () => {
       headers: { ...headers, 'retry-after': new Date(Date.now() + 100_000).toUTCString() },
     }).pauseMs;
     assert.ok(pauseMs !== undefined && pauseMs > 60_000 && pauseMs <= 100_000, `${pauseMs}`);
+  }
+});
+
+test('A quota that an answer used up is spent until its reset; one without a reset, or without a limit, never is.', () => {
+  const spentBy = (headers: Record<string, string>, status = 200) =>
+    spentForMs({ status, headers: { date, ...headers } });
+  const inSeven = { 'x-ratelimit-remaining': '0', 'x-ratelimit-reset': String(nowMs / 1000 + 7) };
+  for (const status of [200, 204, 304, 404, 422, 500]) assert.equal(spentBy(inSeven, status), 7000);
+  assert.equal(spentBy({ ...inSeven, 'x-ratelimit-limit': '10' }), 7000);
+  assert.equal(spentBy({ 'ratelimit-remaining': '0', 'ratelimit-reset': '7' }), 7000);
+  assert.equal(spentBy({ ratelimit: '"burst";r=0;t=1, "day";r=90;t=3600' }), 1000);
+  for (const headers of [
+    {},
+    { 'x-ratelimit-reset': '7' },
+    { 'x-ratelimit-remaining': '1', 'x-ratelimit-reset': '7' },
+    { 'x-ratelimit-remaining': '-1', 'x-ratelimit-reset': '7' },
+    { 'x-ratelimit-remaining': '0' },
+    { 'x-ratelimit-remaining': '0', 'x-ratelimit-reset': '0' },
+    { 'x-ratelimit-remaining': '0', 'x-ratelimit-reset': String(nowMs / 1000 - 7) },
+    { 'x-ratelimit-limit': '0', ...inSeven },
+    { 'x-ratelimit-limit': '-1', ...inSeven },
+    { ratelimit: '"day";r=90;t=3600' },
+  ]) {
+    assert.equal(spentBy(headers), undefined, JSON.stringify(headers));
   }
 });

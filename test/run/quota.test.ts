@@ -68,3 +68,42 @@ test('A pause is believed for a day at most, and one that only the run does not 
   assert.deepEqual([first.reason, first.notBefore], ['throttled', undefined]);
   assert.equal((await short.world.tick({}, 10_000)).reason, 'throttled');
 });
+
+const spent = { 'x-ratelimit-remaining': '0', 'x-ratelimit-reset': '120' };
+
+test('A page that used up the quota is written, and ticks until the reset ask nothing; where it was the last page, nothing is missing.', async (t) => {
+  let requests = 0;
+  await using source = await serve((_, response) => {
+    requests++;
+    const models = [model(requests)];
+    answer(response, 200, { models, nextCursor: requests < 2 ? 'more' : null }, spent);
+  });
+  await using world = await startWorld({ endpoints: etcd.endpoints, records: [], env: { SOURCE_URL: source.url } });
+  const first = await world.tick();
+  assert.deepEqual([first.status, first.reason, first.report.written], ['partial', 'throttled', 1]);
+  assert.equal(first.message, 'the source takes no more requests for 120 s');
+  assert.ok(Date.parse(first.notBefore ?? '') > Date.now() + 60_000);
+  assert.equal((await world.tick()).reason, 'quota');
+  assert.equal(requests, 1);
+  const now = Date.now;
+  t.mock.method(Date, 'now', () => now() + 121_000);
+  const last = await world.tick();
+  assert.deepEqual([last.status, last.notBefore, last.report.written, requests], ['completed', undefined, 1, 2]);
+});
+
+test('A write that used up the quota counts, and the other records are left to a later tick.', async () => {
+  const ids: string[] = [];
+  await using target = await serve((request, response) => {
+    ids.push(request.url?.split('/').at(-1) ?? '');
+    answer(response, 200, {}, ids.length === 3 ? spent : { ...spent, 'x-ratelimit-remaining': '9' });
+  });
+  const env = { TARGET_URL: target.url, CONCURRENCY: '1' };
+  const records = Array.from({ length: 5 }, (_, index) => model(index));
+  await using world = await startWorld({ endpoints: etcd.endpoints, records, env });
+  const { reason, message, report, notBefore } = await world.tick();
+  assert.deepEqual([reason, message], ['throttled', 'the target takes no more requests for 120 s']);
+  assert.partialDeepStrictEqual(report, { read: 5, written: 3, failed: 0, unsettled: 2 });
+  assert.ok(notBefore);
+  assert.equal((await world.tick()).reason, 'quota');
+  assert.equal(ids.length, 3);
+});
