@@ -2,8 +2,8 @@ import type { Backfill, Tick } from '../event.ts';
 import { instantAt } from '../instant.ts';
 import type { Holder } from '../lock/holder.ts';
 import { nameOfShard } from '../shard.ts';
-import { MAX_QUOTA_MS } from '../state/schemas.ts';
 import type { State } from '../state/state.ts';
+import { quotaNow } from './quota.ts';
 
 /** Why a run does nothing. A value, not an error: a skip is a success for Lambda. */
 export interface Skip {
@@ -67,9 +67,8 @@ function reasonToSkipTick(request: Tick, state: State, settings: SkipSettings, n
       return { reason: 'min-interval', message };
     }
   }
-  const { quota } = run ?? {};
-  const quotaLeftMs = quota ? Date.parse(quota.until) - nowMs : 0;
-  if (quota && quotaLeftMs > 0 && quotaLeftMs <= MAX_QUOTA_MS) {
+  const quota = quotaNow(state, nowMs);
+  if (quota) {
     return { reason: 'quota', message: `nothing is asked of a server before ${quota.until}: ${quota.message}` };
   }
   return;

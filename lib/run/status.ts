@@ -7,6 +7,7 @@ import type { Failure } from '../state/failures.ts';
 import type { Places } from '../state/places.ts';
 import type { Removals, RunRecord } from '../state/schemas.ts';
 import { currentState, type State } from '../state/state.ts';
+import { quotaNow } from './quota.ts';
 import type { Skip } from './skip.ts';
 
 /** The answer to every action, so that its effect is seen at once. */
@@ -74,6 +75,7 @@ export async function readStatus(etcd: Etcd, settings: Settings, places: Places,
   // While a lock of another number of shards is held, nobody takes ours.
   const holder = own ?? state.otherDivision;
   const { run, backfill, pause, consecutiveSkips, checkpoint, watermark } = state;
+  const quota = quotaNow(state, Date.now());
   return {
     job: settings.job,
     stage: settings.stage,
@@ -85,7 +87,7 @@ export async function readStatus(etcd: Etcd, settings: Settings, places: Places,
     ...(run && { lastRun: run.last }),
     ...(run?.completedStartedAt && { lastCompletedStartedAt: run.completedStartedAt }),
     ...(backfill && { lastBackfill: backfill.last }),
-    ...(run?.quota && { notBefore: run.quota.until }),
+    ...(quota && { notBefore: quota.until }),
     ...(watermark && { watermark }),
     ...(checkpoint?.pass && { unfinishedPass: checkpoint.pass }),
     failed: checkpoint?.failed ?? [],

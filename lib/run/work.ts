@@ -1,6 +1,6 @@
 import { type Copied, copy } from '../copy/copy.ts';
 import type { Ending } from '../engine/ending.ts';
-import { type Interrupted, NoProgressError } from '../errors.ts';
+import { NoProgressError } from '../errors.ts';
 import type { Backfill, Tick } from '../event.ts';
 import type { Job } from '../job-types.ts';
 import type { Log } from '../log.ts';
@@ -9,12 +9,12 @@ import type { Settings } from '../settings/config.ts';
 import type { Credentials } from '../settings/secrets.ts';
 import type { PassUnderWay } from '../state/pass-under-way.ts';
 import type { Places } from '../state/places.ts';
-import { MAX_QUOTA_MS } from '../state/schemas.ts';
 import { deleteRecent } from '../state/state.ts';
 import type { Deadline } from '../time/deadline.ts';
 import type { Taken } from './acquire.ts';
 import { whyFenced } from './fenced.ts';
 import { type Keeping, openKeeping } from './keeping.ts';
+import { quotaOf } from './quota.ts';
 import type { Result } from './result.ts';
 
 /** What a run that holds the lock works with. */
@@ -113,13 +113,6 @@ function copyUnderLock<R>(running: Work<R>, keeping: Keeping<R>): Promise<Copied
       running.pageSettled();
     },
   });
-}
-
-/** Until when the next ticks leave a server alone that asks for a long pause. */
-function quotaOf(interrupted: Interrupted | undefined): { until: string; message: string } | undefined {
-  if (interrupted?.notBeforeMs === undefined) return undefined;
-  const untilMs = Math.min(interrupted.notBeforeMs, Date.now() + MAX_QUOTA_MS);
-  return { until: new Date(untilMs).toISOString(), message: interrupted.message };
 }
 
 /** @throws NoProgressError where other runs like this one would never come to the end of the pass */

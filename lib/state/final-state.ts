@@ -29,13 +29,16 @@ export interface Leaving {
   final(last: RunRecord, reached: Reached): [Put, ...Operation[]];
 }
 
-/** A backfill leaves the timer's own state as it is, but for the removals that are withheld, which are the target's. */
+/**
+ * A backfill leaves the timer's own state as it is, but for a quota that it has met, which keeps ticks away as well, and for the
+ * removals that are withheld, which are the target's.
+ */
 export function leavingOfBackfill(prefix: string, backfillId: string): Leaving {
   const progress = ({ pass, failed }: Reached) => putBackfill(prefix, backfillId, { pass, failed });
   return {
     progress,
     final(last, reached) {
-      const record = putState(prefix, 'backfill', { last });
+      const record = putState(prefix, 'backfill', { last, quota: reached.quota });
       if (last.status !== 'completed') return [record, progress(reached)];
       return [record, deleteBackfill(prefix, backfillId), ...removalsOf(prefix, reached)];
     },

@@ -113,8 +113,8 @@ export const schemas = {
   }),
   /** Where the next pass begins to read, and when the last full pass began. */
   watermark: v.object({ at: utcInstant, fullAt: v.optional(utcInstant) }),
-  /** The last backfill that held the lock. */
-  backfill: v.object({ last: run }),
+  /** The last backfill that held the lock, and a quota that it has met. */
+  backfill: v.object({ last: run, quota: v.optional(quota) }),
   /** There only while removals are withheld. */
   removals,
   /** Written by `control`, without the lock. */

@@ -107,3 +107,28 @@ test('A write that used up the quota counts, and the other records are left to a
   assert.equal((await world.tick()).reason, 'quota');
   assert.equal(ids.length, 3);
 });
+
+test('A quota that a backfill has met keeps ticks away as well, until its end or until a backfill gets through.', async (t) => {
+  await using opened = await open('120');
+  const { state, world } = opened;
+  const { reason, notBefore } = await world.backfill();
+  assert.equal(reason, 'throttled');
+  const skip = await world.tick();
+  assert.deepEqual([skip.status, skip.reason, state.requests], ['skipped', 'quota', 1]);
+  assert.match(`${skip.message}`, new RegExp(`before ${notBefore}: the source asks for a pause of 120 s$`));
+  assert.equal((await world.control({ action: 'status' })).notBefore, notBefore);
+
+  state.throttles = false;
+  const now = Date.now;
+  const later = t.mock.method(Date, 'now', () => now() + 121_000);
+  assert.equal((await world.control({ action: 'status' })).notBefore, undefined);
+  assert.equal((await world.tick()).status, 'completed');
+  later.mock.restore();
+
+  state.throttles = true;
+  await world.backfill();
+  assert.equal((await world.tick()).reason, 'quota');
+  state.throttles = false;
+  assert.equal((await world.backfill()).status, 'completed');
+  assert.equal((await world.tick()).status, 'completed');
+});
