@@ -13,13 +13,13 @@ import type { PassUnderWay } from '../state/pass-under-way.ts';
 import { guardWith, type Stops } from '../time/guard.ts';
 import { openRehearsal } from '../write/rehearsal.ts';
 import { type Fence, openTarget, type TargetServer } from '../write/target.ts';
+import { countingChanges } from './changes.ts';
 import { readPages } from './reading.ts';
 import { outsideOf } from './window.ts';
 
 /** How a pass is copied. */
 export interface Copying<R> {
   job: Job<R>;
-  runId: string;
   settings: {
     source: { url: string; timeoutMs: number };
     target: { url: string; timeoutMs: number };
@@ -63,9 +63,19 @@ export interface Copied {
  * @throws the errors of `sync`; nothing is in flight any more by then.
  */
 export async function copy<R>(copying: Copying<R>): Promise<Copied> {
-  const { job, runId, settings, concurrency, credentials, fence, throttled } = copying;
+  const { job, settings, concurrency, credentials, fence, throttled, pass } = copying;
   const { closing, guard } = guardWith(copying.stops);
-  const writing = { id: job.id, deleted: job.deleted, runId, settings: settings.own };
+  const { updatedAt } = job;
+  const updatedAtMs = updatedAt && ((record: R) => msOf(updatedAt(record)));
+  const changes = updatedAt ? undefined : countingChanges(pass);
+  const writing = {
+    id: job.id,
+    deleted: job.deleted,
+    runId: pass.current().runId,
+    updatedAtMs,
+    changes,
+    settings: settings.own,
+  };
   const agent = { service: settings.service, job: job.name };
   const asking = { credentials, guard, agent, throttled };
   const { own, maxReadsPerSecond: perSecond } = settings;
@@ -78,15 +88,14 @@ export async function copy<R>(copying: Copying<R>): Promise<Copied> {
         perSecond: settings.maxWritesPerSecond,
       })
     : openRehearsal(job.target, writing);
-  const { pass, ids, shard, failedBefore, outcomes, log } = copying;
-  const { updatedAt } = job;
+  const { ids, shard, failedBefore, outcomes, log } = copying;
   const { bulk } = target;
   const ending = await sync<R>({
     pages: readPages({ job, source, pass, ids, shard, failedBefore, outcomes, log }),
     accept: {
       schema: job.record,
       id: job.id,
-      updatedAtMs: updatedAt && ((record: R) => msOf(updatedAt(record))),
+      updatedAtMs,
       prepare: target.prepare,
     },
     batches: bulk && { ...bulk, write: (batch) => bulk.write(batch.map(({ record }) => record)) },

@@ -59,7 +59,6 @@ export async function rehearse<R>(
   };
   const { ending, interrupted } = await copy({
     job,
-    runId,
     settings,
     concurrency: request.concurrency ?? settings.concurrency,
     credentials,

@@ -5,7 +5,7 @@ import type { Settings } from '../settings/config.ts';
 import { shellQuoted } from '../shell-quoted.ts';
 import type { Failure } from '../state/failures.ts';
 import type { Places } from '../state/places.ts';
-import type { Removals, RunRecord } from '../state/schemas.ts';
+import type { Pass, Removals, RunRecord } from '../state/schemas.ts';
 import { currentState, type State } from '../state/state.ts';
 import { quotaNow } from './quota.ts';
 import type { Skip } from './skip.ts';
@@ -89,7 +89,7 @@ export async function readStatus(etcd: Etcd, settings: Settings, places: Places,
     ...(backfill && { lastBackfill: backfill.last }),
     ...(quota && { notBefore: quota.until }),
     ...(watermark && { watermark }),
-    ...(checkpoint?.pass && { unfinishedPass: checkpoint.pass }),
+    ...(checkpoint?.pass && { unfinishedPass: withoutChanges(checkpoint.pass) }),
     failed: checkpoint?.failed ?? [],
     ...(checkpoint?.failed.length && { failedCount: checkpoint.failed.length }),
     ...describeRemovals(state.removals),
@@ -112,6 +112,9 @@ function removalsTogether(parts: Status[]): State['removals'] {
     ...(approved && { approvedUpTo: sum(({ approvedUpTo = 0 }) => approvedUpTo) }),
   };
 }
+
+/** They are for runs only, and there may be many. */
+const withoutChanges = ({ changes: _, ...pass }: Pass): Pass => pass;
 
 async function describeLease(etcd: Etcd, holder: Holder, budget: Budget): Promise<Pick<Status, 'heldBy' | 'advice'>> {
   if (holder.leaseId === '0') {

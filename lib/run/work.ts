@@ -87,14 +87,14 @@ export async function work<R>(running: Work<R>): Promise<Result> {
 }
 
 function copyUnderLock<R>(running: Work<R>, keeping: Keeping<R>): Promise<Copied> {
-  const { job, request, runId, settings, places, taken, deadline, credentials, report, throttled, log } = running;
+  const { job, request, settings, places, taken, deadline, credentials, report, throttled, log } = running;
   const { session, lock } = taken;
   const { pass, division, failures, outcomes, versions, checkpoints, saving } = keeping;
   const byHand = request.kind === 'backfill' ? request : undefined;
   // A run that only goes on with a tick's pass leaves the failed records to the later ticks.
   const continues = request.kind === 'tick' && request.continues !== undefined;
   return copy({
-    ...{ job, runId, settings, credentials, pass, report, outcomes, versions, throttled, log },
+    ...{ job, settings, credentials, pass, report, outcomes, versions, throttled, log },
     concurrency: byHand?.concurrency ?? settings.concurrency,
     ids: byHand?.ids,
     shard: request.shard,

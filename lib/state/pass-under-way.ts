@@ -26,15 +26,21 @@ export interface PassUnderWay {
   sourceClock(clock: string | undefined): void;
   /** A failed record that no list holds changed then: the watermark has to stay before it. */
   holdBack(updatedAt: string): void;
+  /** A record has changed once more while the pass writes it. At least the last 500 of them are kept, by hashes of their ids. */
+  changed(idHash: string, version: { count: number; content: string }): void;
   /** Adds what only the end of a run knows. */
   runEnded(report: Pick<Report, 'durationMs' | 'peakInFlight'>): void;
 }
+
+/** With a hash of the id and one of the content each, they take less than 50 kB of a checkpoint. */
+const MAX_CHANGES = 1000;
 
 /** A list in another order rises so often in a row by chance once in 40 million times. */
 const RISES_OF_AN_ORDER = 10;
 
 export function openPass(begun: Pass, overlapSeconds: number): PassUnderWay {
-  let pass: Pass = { ...begun, counts: { ...begun.counts } };
+  let pass: Pass = { ...begun, counts: { ...begun.counts }, ...(begun.changes && { changes: { ...begun.changes } }) };
+  let changesKept = Object.keys(pass.changes ?? {}).length;
   let settledPages = 0;
 
   function restartsAt(): string | undefined {
@@ -100,6 +106,18 @@ export function openPass(begun: Pass, overlapSeconds: number): PassUnderWay {
     },
     holdBack(updatedAt) {
       if (!(pass.holdBack && pass.holdBack <= updatedAt)) pass.holdBack = updatedAt;
+    },
+    changed(idHash, { count, content }) {
+      pass.changes ??= {};
+      const { changes } = pass;
+      if (!changes[idHash]) changesKept++;
+      // Changed last, dropped last.
+      delete changes[idHash];
+      changes[idHash] = [count, content];
+      if (changesKept <= MAX_CHANGES) return;
+      // Many at a time, because to drop one takes as long.
+      pass.changes = Object.fromEntries(Object.entries(changes).slice(-MAX_CHANGES / 2));
+      changesKept = MAX_CHANGES / 2;
     },
     runEnded({ durationMs, peakInFlight }) {
       pass.counts.durationMs += durationMs;

@@ -46,9 +46,11 @@ export function resumePass(saved: Pass, identity: Identity, log: Log): Pass {
 
 /** The same window from its beginning. */
 export function startOver(pass: Pass): Pass {
-  const { since, until, full, byIds, runId, startedAt, fingerprint } = pass;
+  const { since, until, full, byIds, runId, startedAt, fingerprint, changes } = pass;
   const listed = { ordered: true, rises: 0, read: 0 };
-  return { since, until, full, byIds, runId, startedAt, fingerprint, cursor: null, counts: newReport(), listed };
+  const again = { since, until, full, byIds, runId, startedAt, fingerprint, cursor: null, counts: newReport(), listed };
+  // The idempotency keys are those of the same pass.
+  return changes ? { ...again, changes } : again;
 }
 
 /**

@@ -2,8 +2,8 @@ import { TargetError } from '../errors.ts';
 import type { HttpAnswer } from '../http/client.ts';
 import { shownOf } from '../http/excerpt.ts';
 import { answerOf } from '../http/verdict.ts';
-import type { Outcome, WriteContext, WriteMany } from '../job-types.ts';
-import { type MakeRequest, type RecordRequest, withMethod } from './write-request.ts';
+import type { Outcome, Request, WriteContext, WriteMany } from '../job-types.ts';
+import { type MakeRequest, placeOf, type RecordRequest, unmade, withMethod } from './write-request.ts';
 
 /** The most bytes that `results` can see of an answer. */
 export const MAX_RESULTS_BYTES = 16 * 1024 * 1024;
@@ -30,12 +30,14 @@ export function openBulk<R>(
   by: {
     context: WriteContext<unknown>;
     requestFor: MakeRequest<R[]>;
+    /** Tells the versions of a record apart; a batch of other versions has another key. */
+    versionOf: (record: R) => number;
     call: (request: RecordRequest) => Promise<HttpAnswer>;
     secret: () => unknown;
   },
 ): Bulk<R> {
   const { max, maxBytes = Number.POSITIVE_INFINITY, results } = many;
-  const { context, requestFor, call, secret } = by;
+  const { context, requestFor, versionOf, call, secret } = by;
   /** Bytes of a body for each byte of its records as JSON; measured again where it proves too low. */
   let overhead: number | undefined;
 
@@ -87,12 +89,21 @@ export function openBulk<R>(
     });
   }
 
+  function madeOf(records: R[]): Request {
+    try {
+      return withMethod('target.writeMany', many.request(records, context));
+    } catch (cause) {
+      throw unmade(cause);
+    }
+  }
+
   return {
     max,
     maxBytes,
     bytesOf: (record) => (maxBytes === Number.POSITIVE_INFINITY ? 0 : Math.ceil(jsonBytes(record) * (overhead ?? 1))),
     async write(records) {
-      const { request } = requestFor(records, () => withMethod('target.writeMany', many.request(records, context)));
+      const made = madeOf(records);
+      const { request } = requestFor(records, () => made, `${placeOf(made)}${records.map(versionOf)}\n`);
       if (maxBytes !== Number.POSITIVE_INFINITY) checkSize(records, request.body);
       return outcomesOf(await call(request), records);
     },

@@ -1,66 +1,106 @@
+import { TargetError } from '../errors.ts';
 import type { HttpAnswer } from '../http/client.ts';
-import { withQuery } from '../http/request.ts';
-import type { Request, TargetJob, WriteContext } from '../job-types.ts';
-import type { Bulk } from './bulk.ts';
+import type { Agent } from '../http/user-agent.ts';
+import type { Request, TargetJob } from '../job-types.ts';
+import { type Bulk, openBulk } from './bulk.ts';
+import type { Held } from './held.ts';
 import { pushRecord } from './push.ts';
-import { type MakeRequest, type RecordRequest, unmade, withMethod, writeOf } from './write-request.ts';
+import {
+  contentOfRecord,
+  numbered,
+  placeOf,
+  type RecordRequest,
+  requestMaker,
+  unmade,
+  withMethod,
+  writeOf,
+} from './write-request.ts';
 
 /** What is to be done with a record. */
 export interface PreparedWrite {
   /** What it counts as once that is done; an unchanged one needs nothing. */
   as: 'written' | 'removed' | 'unchanged';
   /** Sends it with a request of its own; called at most once. Undefined where it goes into a batch, or nothing is to be sent. */
-  write?: Write | undefined;
+  write?: (() => Promise<unknown>) | undefined;
   /** About how many bytes it adds to a batch. */
   bytes?: number;
   /** A short hash of what is written, where that is known before. */
   content(): string | undefined;
 }
 
-/** Resolves once the target has answered 2xx and the answer is read. */
-export type Write = () => Promise<unknown>;
+export interface Writes<R> {
+  /**
+   * Prepares what is to be done with a record. Its write resolves once the target has answered 2xx and the answer is read. It
+   * rejects with TargetError for a record that the target refuses, that no attempt got through, or of which the job makes no
+   * request: that record has failed. Anything else it rejects with concerns the run.
+   * @throws what the job's `deleted` or `id` throws
+   */
+  prepare(record: R): PreparedWrite;
+  /** Prepares the removal of the record with this id, which the source no longer has. */
+  remove(id: string): PreparedWrite;
+  /** How records are written that have no request of their own. */
+  bulk: Bulk<R> | undefined;
+}
 
-/** What the target held when the pass began. */
-export interface Held {
-  /** Whether it held the record with this body; the record is seen then. */
-  isSame(id: string, body: unknown): boolean;
-  holds(id: string): boolean;
-  /** The source has a record of this id, whatever it says. */
-  seen(id: string): void;
+/** Tells versions of a record apart that have no time. */
+export interface Changes {
+  /** How often the record has changed within the pass, where this content of it is written now. */
+  countOf(id: string, content: string): number;
+}
+
+/** What a record's requests are made of. */
+export interface Writing<R> {
+  id: (record: R) => string;
+  /** Whether a record is a tombstone. */
+  deleted?: ((record: R) => boolean) | undefined;
+  /** The run that began the pass: what a later one writes again has the same key. */
+  runId: string;
+  /** When the record changed. */
+  updatedAtMs?: ((record: R) => number) | undefined;
+  /** Of a job whose records have no time. */
+  changes?: Changes | undefined;
+  /** The job's own settings. */
+  settings: unknown;
 }
 
 /** Sends one request of a record. @param removes that the record is gone by an answer 404 or 410 as well */
-export type Call = (request: RecordRequest, removes?: boolean) => Promise<HttpAnswer>;
+type Call = (request: RecordRequest, removes?: boolean) => Promise<HttpAnswer>;
 
-/** What a record's requests are made of. */
-export interface Preparing<R> {
-  job: TargetJob<R>;
-  id: (record: R) => string;
-  /** Whether the record is a tombstone. */
-  deleted: ((record: R) => boolean) | undefined;
-  context: WriteContext<unknown>;
-  requestFor: MakeRequest<R>;
-  /** For a record of which only the id is known. */
-  removalFor: MakeRequest<{ id: string }>;
-  call: Call;
-  /** Writes the records that have no request of their own. */
-  bulk: Bulk<R> | undefined;
-  held: Held | undefined;
-  /** Aborts when what is in flight must stop. */
-  signal: AbortSignal;
-}
-
-const unchanged = (content: () => string | undefined): PreparedWrite => ({ as: 'unchanged', content });
-const unknown = () => undefined;
-
-/**
- * Makes the function that prepares records.
- * @returns what throws only where the job's `deleted` or `id` does. A request that could not be made fails when it is sent.
- */
-export function preparing<R>(options: Preparing<R>): (record: R) => PreparedWrite {
-  const { job, id, deleted, context, requestFor, call, bulk, held, signal } = options;
+/** Makes the writes of a job, each by `call`. */
+export function writesOf<R>(
+  job: TargetJob<R>,
+  { id, deleted, runId, updatedAtMs, changes, settings }: Writing<R>,
+  by: {
+    fence: { token: string; scope: string };
+    agent: Agent | undefined;
+    call: Call;
+    /** What the target held when the pass began; without it every record is written. */
+    held: Held | undefined;
+    /** Aborts when what is in flight must stop. */
+    signal: AbortSignal;
+    /** What no error may show. */
+    secret: () => unknown;
+  },
+): Writes<R> {
+  const { fence, agent, call, held, signal, secret } = by;
+  const making = { runId, fence, agent, headers: job.headers };
+  const context = { settings, fencingToken: fence.token, fencingScope: fence.scope };
+  const requestFor = requestMaker({ ...making, id, updatedAtMs });
+  const removalFor = requestMaker<{ id: string }>({ ...making, id: ({ id }) => id });
+  const bulk =
+    job.writeMany &&
+    openBulk<R>(job.writeMany, {
+      ...{ context, call, secret },
+      requestFor: requestMaker<R[]>({ ...making, id: () => 'batch' }),
+      versionOf: (record) => updatedAtMs?.(record) ?? changesOf(id(record), contentOfRecord(record)),
+    });
   const whole = job.push ? pushed : bulk ? batched : alone;
-  return (record) => (deleted?.(record) ? removing(options, id(record)) : whole(record));
+  return { prepare: (record) => (deleted?.(record) ? remove(id(record)) : whole(record)), remove, bulk };
+
+  /** Asked when it is written, because only then is the content the last one of its id. */
+  function changesOf(id: string, content: string): number {
+    return changes?.countOf(id, content) ?? 0;
+  }
 
   function alone(record: R): PreparedWrite {
     let request: Request;
@@ -71,7 +111,7 @@ export function preparing<R>(options: Preparing<R>): (record: R) => PreparedWrit
       return failing(unmade(cause));
     }
     if (held?.isSame(id(record), request.body)) return unchanged(() => requestFor(record, () => request).content);
-    return sending('written', () => requestFor(record, () => request), call);
+    return sending('written', id(record), () => requestFor(record, () => request));
   }
 
   function batched(record: R): PreparedWrite {
@@ -82,55 +122,47 @@ export function preparing<R>(options: Preparing<R>): (record: R) => PreparedWrit
   function pushed(record: R): PreparedWrite {
     if (held?.isSame(id(record), record)) return unchanged(unknown);
     const push: NonNullable<typeof job.push> = (given, to) => job.push!(given, to);
-    const write = () =>
-      pushRecord(push, record, { ...context, signal }, (request) => {
-        const place = `${request.method} ${withQuery(request.path, request.query)}\n`;
-        return call(requestFor(record, () => request, place).request);
-      });
+    const write = () => {
+      const count = changesOf(id(record), contentOfRecord(record));
+      return pushRecord(push, record, { ...context, signal }, (request) =>
+        call(numbered(requestFor(record, () => request, placeOf(request)).request, count)),
+      );
+    };
     return { as: 'written', write, content: unknown };
   }
-}
 
-/** Prepares the removal of a record. One that the target does not hold needs none. */
-export function removing<R>(
-  {
-    job,
-    context,
-    removalFor,
-    call,
-    held,
-  }: Pick<Preparing<R>, 'job' | 'context' | 'removalFor' | 'call'> & { held?: Held | undefined },
-  id: string,
-): PreparedWrite {
-  held?.seen(id);
-  if (held && !held.holds(id)) return unchanged(unknown);
-  return sending(
-    'removed',
-    () => removalFor({ id }, () => removalOf(job, id, context)),
-    (request) => call(request, true),
-  );
-}
+  function remove(id: string): PreparedWrite {
+    held?.seen(id);
+    // What the target does not hold is removed.
+    if (held && !held.holds(id)) return unchanged(unknown);
+    return sending('removed', id, () => removalFor({ id }, () => removalOf(job, id, context)));
+  }
 
-function removalOf<R>(job: TargetJob<R>, id: string, context: WriteContext<unknown>): Request {
-  if (!job.remove) throw new TypeError('the job has no target.remove');
-  return withMethod('target.remove', job.remove(id, context));
-}
-
-function sending(
-  as: 'written' | 'removed',
-  make: () => { request: RecordRequest; content: string },
-  call: (request: RecordRequest) => Promise<unknown>,
-): PreparedWrite {
-  try {
-    const { request, content } = make();
-    return { as, write: () => call(request), content: () => content };
-  } catch (error) {
-    return failing(error);
+  function sending(
+    as: 'written' | 'removed',
+    id: string,
+    make: () => { request: RecordRequest; content: string },
+  ): PreparedWrite {
+    try {
+      const { request, content } = make();
+      const write = () => call(numbered(request, changesOf(id, content)), as === 'removed');
+      return { as, write, content: () => content };
+    } catch (error) {
+      if (error instanceof TargetError) return failing(error);
+      throw error;
+    }
   }
 }
 
-const failing = (error: unknown): PreparedWrite => ({
+const unchanged = (content: () => string | undefined): PreparedWrite => ({ as: 'unchanged', content });
+const unknown = () => undefined;
+const failing = (error: TargetError): PreparedWrite => ({
   as: 'written',
   write: () => Promise.reject(error),
   content: unknown,
 });
+
+function removalOf<R>(job: TargetJob<R>, id: string, context: Parameters<NonNullable<typeof job.remove>>[1]): Request {
+  if (!job.remove) throw new TypeError('the job has no target.remove');
+  return withMethod('target.remove', job.remove(id, context));
+}

@@ -1,34 +1,23 @@
 import type { HttpAnswer } from '../http/client.ts';
 import type { TargetJob } from '../job-types.ts';
-import { openBulk } from './bulk.ts';
-import { type Held, type Preparing, preparing, removing } from './prepare.ts';
-import type { Target, Writing } from './target.ts';
-import { requestMaker } from './write-request.ts';
+import type { Held } from './held.ts';
+import { type Writing, writesOf } from './prepare.ts';
+import type { Target } from './target.ts';
 
 /** Makes the requests of a dry run and sends none of them. A push needs answers, so it is not even begun. */
 export function openRehearsal<R>(job: TargetJob<R>, writing: Writing<R>, held?: Held): Target<R> {
-  const { id, deleted, runId, settings } = writing;
-  const making = { runId, fence: { token: '', scope: '' } };
-  const context = { settings, fencingToken: '', fencingScope: '' };
-  const call = async (): Promise<HttpAnswer> => ({ status: 200, headers: {}, body: Buffer.alloc(0) });
-  // Without an answer there are no results to look at.
-  const { results: _, ...many } = job.writeMany ?? {};
-  const bulk =
-    job.writeMany &&
-    openBulk<R>(many as typeof job.writeMany, {
-      ...{ context, call, secret: () => undefined },
-      requestFor: requestMaker<R[]>({ ...making, id: () => 'batch' }),
-    });
-  const ways: Preparing<R> = {
-    job: job.push ? { ...job, push: async () => {} } : job,
-    ...{ id, deleted, context, call, bulk, held, signal: new AbortController().signal },
-    requestFor: requestMaker({ ...making, id }),
-    removalFor: requestMaker<{ id: string }>({ ...making, id: ({ id }) => id }),
+  const { push, writeMany, ...rest } = job;
+  const rehearsed: TargetJob<R> = {
+    ...rest,
+    ...(push && { push: async () => {} }),
+    // Nobody answers, so there are no results.
+    ...(writeMany && { writeMany: { ...writeMany, results: (_, records: R[]) => records.map(() => 'written') } }),
   };
+  const by = { fence: { token: '', scope: '' }, agent: undefined, signal: new AbortController().signal };
   return {
-    prepare: preparing(ways),
-    remove: (id) => removing(ways, id),
-    bulk,
+    ...writesOf(rehearsed, writing, { ...by, call: notSent, held, secret: () => undefined }),
     async [Symbol.asyncDispose]() {},
   };
 }
+
+const notSent = async (): Promise<HttpAnswer> => ({ status: 200, headers: {}, body: Buffer.alloc(0) });

@@ -10,12 +10,13 @@ import { identityFor, type TlsSecret } from '../http/tls.ts';
 import type { Agent } from '../http/user-agent.ts';
 import type { TargetJob } from '../job-types.ts';
 import type { Guard } from '../time/guard.ts';
-import { type Bulk, MAX_RESULTS_BYTES, openBulk } from './bulk.ts';
+import { MAX_RESULTS_BYTES } from './bulk.ts';
+import type { Held } from './held.ts';
 import { type Judged, judging, verdictOfStatus } from './judged.ts';
 import { closingOldScopes } from './old-scopes.ts';
-import { type Held, type PreparedWrite, type Preparing, preparing, removing } from './prepare.ts';
+import { type Writes, type Writing, writesOf } from './prepare.ts';
 import { MAX_ANSWER_BYTES } from './push.ts';
-import { type RecordRequest, requestMaker } from './write-request.ts';
+import type { RecordRequest } from './write-request.ts';
 
 /** Keeps older holders of the lock out of the target. */
 export interface Fence {
@@ -30,29 +31,9 @@ export interface Fence {
   refused(): Promise<Error>;
 }
 
-export interface Target<R> extends AsyncDisposable {
-  /**
-   * Prepares what is to be done with a record; see `preparing`. A write rejects with TargetError for a record that the target
-   * refuses or that no attempt got through: that record has failed. Anything else it rejects with (see `createSend` and
-   * `Fence.refused`) concerns the run.
-   */
-  prepare(record: R): PreparedWrite;
-  /** Prepares the removal of the record with this id, which the source no longer has. */
-  remove(id: string): PreparedWrite;
-  /** How records are written that have no request of their own. */
-  bulk: Bulk<R> | undefined;
+export interface Target<R> extends AsyncDisposable, Writes<R> {
   /** How fast the target wants to be called; a rehearsal calls nobody. */
   pace?: Pace;
-}
-
-/** What a record's requests are made of. */
-export interface Writing<R> {
-  id: (record: R) => string;
-  /** Whether a record is a tombstone. */
-  deleted?: ((record: R) => boolean) | undefined;
-  runId: string;
-  /** The job's own settings. */
-  settings: unknown;
 }
 
 /** The server of a target, and what the requests to it need. */
@@ -82,7 +63,6 @@ export function openTarget<R>(
   server: TargetServer,
   held?: Held,
 ): Target<R> {
-  const { id, deleted, runId, settings } = writing;
   const { url, timeoutMs, credentials, guard, concurrency, perSecond, agent, throttled } = server;
   const pace = createPace({ concurrency, perSecond });
   const identity = identityFor('target', url, credentials.current());
@@ -93,7 +73,11 @@ export function openTarget<R>(
     // Nothing in the answer to a single request is needed, unless the job looks at it.
     keepBytes: looksAtAnswers ? maxBytes : 0,
   });
-  const signer = signing(job, { name: 'target', baseUrl: url, timeoutMs, guard, identity, throttled }, settings);
+  const signer = signing(
+    job,
+    { name: 'target', baseUrl: url, timeoutMs, guard, identity, throttled },
+    writing.settings,
+  );
   const send = createSend<Judged, TlsSecret & OwnPart>({
     name: 'target',
     http: judging(http, job, maxBytes),
@@ -103,7 +87,6 @@ export function openTarget<R>(
     pace,
     throttled,
   });
-  const making = { runId, fence, agent, headers: job.headers };
 
   /** @returns an answer that means written, or that the scope has seen a higher token */
   async function attempt(request: RecordRequest, removes = false): Promise<{ answer: HttpAnswer; fenced: boolean }> {
@@ -136,22 +119,9 @@ export function openTarget<R>(
     return answer;
   }
 
-  const context = { settings, fencingToken: fence.token, fencingScope: fence.scope };
-  const bulk =
-    job.writeMany &&
-    openBulk<R>(job.writeMany, {
-      ...{ context, call, secret: credentials.current },
-      requestFor: requestMaker<R[]>({ ...making, id: () => 'batch' }),
-    });
-  const ways: Preparing<R> = {
-    ...{ job, id, deleted, context, call, bulk, held, signal: guard.signal },
-    requestFor: requestMaker({ ...making, id }),
-    removalFor: requestMaker<{ id: string }>({ ...making, id: ({ id }) => id }),
-  };
+  const { signal } = guard;
   return {
-    prepare: preparing(ways),
-    remove: (id) => removing(ways, id),
-    bulk,
+    ...writesOf(job, writing, { ...{ fence, agent, call, held, signal }, secret: credentials.current }),
     pace,
     [Symbol.asyncDispose]: () => http[Symbol.asyncDispose](),
   };

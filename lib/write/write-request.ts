@@ -1,14 +1,14 @@
 import { hash } from 'node:crypto';
 import { TargetError } from '../errors.ts';
 import type { HttpRequest } from '../http/client.ts';
-import { lowerCased, onTheWire } from '../http/request.ts';
+import { lowerCased, onTheWire, withQuery } from '../http/request.ts';
 import { type Agent, userAgent } from '../http/user-agent.ts';
 import type { Request, TargetJob, WriteContext } from '../job-types.ts';
 import { encodeHeader } from './old-scopes.ts';
 
 /**
  * Makes the HTTP request of a write, with its fencing headers and its idempotency key. `content` is a short hash of the body:
- * the same content of the same record has the same key within a run, so that a target recognises a repetition.
+ * the same version of the same record has the same key within a pass, so that a target recognises a repetition.
  */
 export type MakeRequest<R> = (
   record: R,
@@ -19,23 +19,26 @@ export type MakeRequest<R> = (
 
 /** A request, and the record of which no part may be in an error. */
 export interface RecordRequest extends HttpRequest {
+  headers: Record<string, string>;
   record: unknown;
 }
 
 /**
- * Prepares `MakeRequest` for one run.
+ * Prepares `MakeRequest` for a pass.
  * @returns a function that throws TargetError where the job's `make` throws or its body is no JSON
  */
 export function requestMaker<R>(options: {
+  /** The run that began the pass. */
   runId: string;
   id: (record: R) => string;
+  updatedAtMs?: ((record: R) => number) | undefined;
   fence: { token: string; scope: string };
   /** The User-Agent. */
   agent?: Agent | undefined;
   /** The job's own headers of every request. */
   headers?: Record<string, string> | undefined;
 }): MakeRequest<R> {
-  const { runId, id, fence, agent, headers } = options;
+  const { runId, id, updatedAtMs, fence, agent, headers } = options;
   const fixedHeaders = {
     accept: 'application/json',
     // To unpack a small answer costs more than it saves.
@@ -51,7 +54,8 @@ export function requestMaker<R>(options: {
       // A record may be in the query instead of the body.
       const place = request.body === undefined || request.query ? `${wire.method} ${wire.path}\n` : '';
       const content = contentOf(keyed || place, wire.body);
-      const key = encodeURIComponent(`${runId}:${id(record)}:${content}`);
+      const version = updatedAtMs ? `${content}:${updatedAtMs(record)}` : content;
+      const key = encodeURIComponent(`${runId}:${id(record)}:${version}`);
       // Last, so that no job replaces them.
       Object.assign(wire.headers, fenceHeaders, { 'idempotency-key': key });
       return { request: Object.assign(wire, { record }), content };
@@ -64,6 +68,27 @@ export function requestMaker<R>(options: {
 /** The error for a record of which the job could make no request. */
 export const unmade = (cause: unknown) =>
   new TargetError('the job could not make a request of the record', { cause, refused: true });
+
+/**
+ * Numbers the key of a record that has changed so often within the pass, as one without a time may have become again what it
+ * was: a target that remembers keys would not write it.
+ */
+export function numbered(request: RecordRequest, changes: number): RecordRequest {
+  if (changes > 0) request.headers['idempotency-key'] += `%3A${changes}`;
+  return request;
+}
+
+/** A short hash of a record whose requests are not known before; all that is no JSON is taken for the same. */
+export function contentOfRecord(record: unknown): string {
+  try {
+    return contentOf('', JSON.stringify(record));
+  } catch {
+    return '';
+  }
+}
+
+/** Where a request goes, for a key that the body alone does not make. */
+export const placeOf = ({ method, path, query }: Request) => `${method} ${withQuery(path, query)}\n`;
 
 const contentOf = (place: string, body: string | Uint8Array = '') =>
   (typeof body === 'string'

@@ -94,6 +94,28 @@ test('A pass that starts over forgets its cursor and its counts, and keeps its c
   assert.partialDeepStrictEqual(pass.current(), { ...begun(kept), cursor: null, counts: newReport() });
 });
 
+test('Of records that have changed, the last ones are kept, at most a thousand; the pass that was given stays as it was.', () => {
+  const saved = begun({ changes: { first: [1, 'x'], second: [1, 'x'] } });
+  const pass = openPass(saved);
+  pass.changed('first', { count: 2, content: 'y' });
+  assert.deepEqual(Object.entries(pass.current().changes ?? {}), [
+    ['second', [1, 'x']],
+    ['first', [2, 'y']],
+  ]);
+  assert.deepEqual(saved.changes, { first: [1, 'x'], second: [1, 'x'] });
+  for (let index = 0; index < 998; index++) pass.changed(`id ${index}`, { count: 1, content: 'x' });
+  assert.equal(Object.keys(pass.current().changes ?? {}).length, 1000);
+  pass.changed('id 0', { count: 2, content: 'y' });
+  assert.equal(Object.keys(pass.current().changes ?? {}).length, 1000);
+  pass.changed('last', { count: 1, content: 'x' });
+  const kept = Object.entries(pass.current().changes ?? {});
+  assert.deepEqual([kept.length, kept.at(-2), kept.at(-1)], [500, ['id 0', [2, 'y']], ['last', [1, 'x']]]);
+  for (let index = 0; index < 500; index++) pass.changed(`new ${index}`, { count: 1, content: 'x' });
+  assert.equal(Object.keys(pass.current().changes ?? {}).length, 1000);
+  pass.startOver();
+  assert.equal(Object.keys(pass.current().changes ?? {}).length, 1000);
+});
+
 test('The end of a run adds its duration, and the highest number of writes in flight counts.', () => {
   const pass = openPass(begun({ counts: { ...newReport(), durationMs: 5, peakInFlight: 7 } }));
   pass.runEnded({ durationMs: 10, peakInFlight: 3 });

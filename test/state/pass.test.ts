@@ -56,7 +56,7 @@ for (const [what, changed, pass] of [
   });
 }
 
-test('What starts over keeps the window and who began it, and forgets what was seen.', () => {
+test('What starts over keeps the window, who began it and which records have changed, and forgets what was seen.', () => {
   const before = {
     ...saved(),
     byIds: true,
@@ -65,10 +65,11 @@ test('What starts over keeps the window and who began it, and forgets what was s
     holdBack: run.startedAt,
     listed: { ordered: false, rises: 0, read: 5 },
     restart: { read: 5 },
+    changes: { '0123456789abcdef': [2, 'fedcba9876543210'] as [number, string] },
   };
-  const { fingerprint } = before;
+  const { fingerprint, changes } = before;
   assert.deepEqual(startOver(before), {
-    ...{ ...window, ...run, byIds: true, fingerprint, cursor: null, counts: newReport() },
+    ...{ ...window, ...run, byIds: true, fingerprint, cursor: null, counts: newReport(), changes },
     listed: { ordered: true, rises: 0, read: 0 },
   });
 });

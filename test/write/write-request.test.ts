@@ -3,14 +3,15 @@ import { hash } from 'node:crypto';
 import { test } from 'node:test';
 import { TargetError } from '../../lib/errors.ts';
 import { userAgent } from '../../lib/http/user-agent.ts';
-import { requestMaker } from '../../lib/write/write-request.ts';
+import { numbered, requestMaker } from '../../lib/write/write-request.ts';
 
-type Item = { id: string };
+type Item = { id: string; at?: number };
 
-const maker = (options: { runId?: string; scope?: string } = {}) =>
+const maker = (options: { runId?: string; scope?: string; updatedAtMs?: (item: Item) => number } = {}) =>
   requestMaker<Item>({
     runId: options.runId ?? 'run-1',
     id: ({ id }) => id,
+    updatedAtMs: options.updatedAtMs,
     fence: { token: '42', scope: options.scope ?? '/locks/a' },
   });
 const put = (body: unknown, path = '/items/a') => ({ method: 'PUT', path, body }) as const;
@@ -44,7 +45,7 @@ test('A request without a body has none, and a key all the same.', () => {
   assert.equal(headers['idempotency-key'], `run-1%3Aa%3A${hash('sha256', 'PUT /items/a\n').slice(0, 16)}`);
 });
 
-test('The key changes with the run, the record, the content, and what makes it another request of the record.', () => {
+test('The key changes with the pass, the record, the content, and what makes it another request of the record.', () => {
   const keyOf = (id: string, body: unknown, keyed?: string, runId?: string) =>
     maker(runId === undefined ? {} : { runId })({ id }, () => put(body), keyed).request.headers['idempotency-key'];
   const key = keyOf('a', 1);
@@ -52,6 +53,23 @@ test('The key changes with the run, the record, the content, and what makes it a
   const others = [keyOf('a', 1, undefined, 'run-2'), keyOf('b', 1), keyOf('a', 2), keyOf('a', 1, 'PUT /x\n')];
   assert.equal(new Set([key, ...others]).size, 5);
   assert.notEqual(keyOf('a', 1, 'PUT /x\n'), keyOf('a', 1, 'PUT /y\n'));
+});
+
+test('Where a record has a time, that is in its key, so that a version that comes back has another one.', () => {
+  const make = maker({ updatedAtMs: ({ at }) => at ?? Number.NaN });
+  const keyOf = (at: number) => make({ id: 'a', at }, () => put(1)).request.headers['idempotency-key'];
+  const content = maker()({ id: 'a' }, () => put(1)).content;
+  assert.equal(decodeURIComponent(keyOf(7) ?? ''), `run-1:a:${content}:7`);
+  assert.notEqual(keyOf(7), keyOf(8));
+  assert.equal(make({ id: 'a', at: 7 }, () => put(1)).content, content);
+});
+
+test('The number of changes is in the key where there are any.', () => {
+  const keyOf = (changes: number) =>
+    numbered(maker()({ id: 'a' }, () => put(1)).request, changes).headers['idempotency-key'] ?? '';
+  const key = maker()({ id: 'a' }, () => put(1)).request.headers['idempotency-key'];
+  assert.equal(keyOf(0), key);
+  assert.equal(decodeURIComponent(keyOf(2)), `${decodeURIComponent(key ?? '')}:2`);
 });
 
 test('A scope that a header can hold is sent as it is, and another one URL-encoded.', () => {
