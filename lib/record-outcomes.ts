@@ -9,6 +9,8 @@ export interface RecordOutcomes<R> {
    * @param refused that the target refused the record, which counts as an attempt whatever state the target is in
    */
   failed(id: string, reason: string, record: R, refused: boolean): void;
+  /** A record that has vanished from the source could not be removed. */
+  notRemoved(id: string, reason: string): void;
   /** The record was asked for by id and does not exist. */
   missing(id: string): void;
   /** The source refuses to show a record that was asked for by id. */

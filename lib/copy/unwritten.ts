@@ -32,6 +32,7 @@ export function keepUnwritten<R>(options: {
 
   return {
     done: (id) => failures.done(id),
+    notRemoved: (id, reason) => note({ id, kind: 'failed', reason: `it is not removed: ${reason}` }),
     missing(id) {
       failures.done(id);
       note({ id, kind: 'missing', reason: 'the source knows no record of this id' });

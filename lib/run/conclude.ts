@@ -10,7 +10,7 @@ import type { Taken } from './acquire.ts';
 /** Frees the lock and leaves the final state, in one transaction. @throws LockLostError, LockServiceError */
 export type Conclude = (
   status: RunRecord['status'],
-  more?: { error?: Error; quota?: Quota | undefined },
+  more?: { error?: Error; quota?: Quota | undefined; removals?: Reached['removals'] },
 ) => Promise<void>;
 
 /** @param options.reached gives what the run has reached by then */
@@ -27,7 +27,7 @@ export function concluding(options: {
 }): Conclude {
   const { runId, kind, startedMs, taken, deadline, report, pass, leaving, reached } = options;
   const { session, lock } = taken;
-  return async (status, { error, quota } = {}) => {
+  return async (status, { error, quota, removals } = {}) => {
     const endedMs = Date.now();
     // The clock may have been set back meanwhile.
     report.durationMs = Math.max(0, endedMs - startedMs);
@@ -38,7 +38,7 @@ export function concluding(options: {
       endedAt: new Date(endedMs).toISOString(),
       ...(error && { error: describe(error) }),
     };
-    const operations = leaving.final(last, { ...reached(), ...(quota && { quota }) });
+    const operations = leaving.final(last, { ...reached(), ...(quota && { quota }), removals });
     const unlock = async (signal: AbortSignal) => {
       const { totalMs, ...budget } = session.budget();
       const leftMs = deadline.endsInMs();

@@ -15,7 +15,7 @@ export function planPass<R>(
   job: Job<R>,
   request: Tick | Backfill,
   options: {
-    state: Pick<State, 'checkpoint' | 'backfillProgress' | 'watermark'>;
+    state: Pick<State, 'checkpoint' | 'backfillProgress' | 'watermark' | 'removals'>;
     settings: { source: { url: string }; initialSince: string | undefined; fullEveryHours: number | undefined };
     runId: string;
     startedAt: string;
@@ -40,7 +40,9 @@ export function planPass<R>(
   if (at !== undefined && Date.parse(at) > nowMs) {
     log.warn(`the watermark ${at} is in the future, so it is not believed: everything is read`);
   }
-  const window = windowOfTick(state.watermark, {
+  // Only a full pass finds the removals that were approved.
+  const isApproved = state.removals?.approvedUpTo !== undefined;
+  const window = windowOfTick(isApproved ? undefined : state.watermark, {
     incremental: job.updatedAt !== undefined,
     initialSince: settings.initialSince,
     fullEveryHours: settings.fullEveryHours,

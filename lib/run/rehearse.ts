@@ -1,4 +1,5 @@
 import { copy } from '../copy/copy.ts';
+import type { Difference } from '../copy/differences.ts';
 import type { Backfill } from '../event.ts';
 import type { Job } from '../job-types.ts';
 import type { Log } from '../log.ts';
@@ -46,18 +47,19 @@ export async function rehearse<R>(
     settings.watermarkOverlapSeconds,
   );
   const outcomes: RecordOutcomes<R> = {
-    done(id) {
-      if (wouldWrite.length < MAX_NAMED) wouldWrite.push(id);
+    done(id, as) {
+      if (as === 'written' && wouldWrite.length < MAX_NAMED) wouldWrite.push(id);
     },
     invalid(id, reason) {
       note({ id, kind: 'invalid', reason });
       return undefined;
     },
     failed: (id, reason) => note({ id, kind: 'failed', reason }),
+    notRemoved() {},
     unreadable: (id, reason) => note({ id, kind: 'failed', reason }),
     missing: (id) => note({ id, kind: 'missing', reason: 'the source knows no record of this id' }),
   };
-  const { ending, interrupted } = await copy({
+  const { ending, interrupted, differences } = await copy({
     job,
     settings,
     concurrency: request.concurrency ?? settings.concurrency,
@@ -66,6 +68,8 @@ export async function rehearse<R>(
     ids: request.ids,
     shard: request.shard,
     failedBefore: [],
+    // Nothing is removed, so there is nothing to withhold.
+    removals: request.ids ? undefined : { maxPercent: 100 },
     stops: { check() {}, deadline },
     report,
     outcomes,
@@ -82,8 +86,29 @@ export async function rehearse<R>(
     dryRun: true,
     report,
     wouldWrite,
+    ...(differences && { differences: differences.map(request.values ? withValues : withoutValues) }),
     ...(ending !== 'complete' && { reason: ending }),
     ...(interrupted && { message: interrupted.message }),
     ...(problems.length > 0 && { problems }),
   };
+}
+
+/** The most characters of a value's JSON. */
+const MAX_VALUE_LENGTH = 200;
+
+const withoutValues = ({ fields, ...difference }: Difference): Difference => ({
+  ...difference,
+  ...(fields && { fields: fields.map(({ name }) => ({ name })) }),
+});
+
+const withValues = ({ fields, ...difference }: Difference): Difference => ({
+  ...difference,
+  ...(fields && {
+    fields: fields.map(({ name, source, target }) => ({ name, source: cut(source), target: cut(target) })),
+  }),
+});
+
+function cut(value: unknown): unknown {
+  const json = JSON.stringify(value) ?? '';
+  return json.length <= MAX_VALUE_LENGTH ? value : `${json.slice(0, MAX_VALUE_LENGTH - 1).toWellFormed()}…`;
 }

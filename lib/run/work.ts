@@ -72,7 +72,8 @@ export async function work<R>(running: Work<R>): Promise<Result> {
   const { ending, interrupted } = copied;
   const status = ending === 'complete' ? 'completed' : 'partial';
   const quota = quotaOf(interrupted);
-  await conclude(status, { quota });
+  const { removals } = copied;
+  await conclude(status, { quota, removals: removals && { ...removals, at: new Date(startedMs).toISOString() } });
   const { counts } = pass.current();
   log.info(interrupted ? `partial (${ending}): ${interrupted.message}` : status, { report, pass: counts });
   return {
@@ -80,6 +81,7 @@ export async function work<R>(running: Work<R>): Promise<Result> {
     ...(ending !== 'complete' && { reason: ending }),
     ...(interrupted && { message: interrupted.message }),
     ...(quota && { notBefore: quota.until }),
+    ...(removals && { removalsWithheld: removals.withheld }),
     ...(request.kind === 'backfill' && { backfillId: request.backfillId ?? runId }),
     ...(request.kind === 'backfill' && failedIds.length > 0 && { failedIds }),
     ...(problems.length > 0 && { problems }),
@@ -98,6 +100,9 @@ function copyUnderLock<R>(running: Work<R>, keeping: Keeping<R>): Promise<Copied
     concurrency: byHand?.concurrency ?? settings.concurrency,
     ids: byHand?.ids,
     shard: request.shard,
+    removals: comparesAll(request, pass)
+      ? { maxPercent: settings.maxRemovalsPercent, approvedUpTo: taken.state.removals?.approvedUpTo }
+      : undefined,
     failedBefore: job.source.one && !continues ? failures.due() : [],
     fence: {
       token: lock.fencingToken,
@@ -114,6 +119,10 @@ function copyUnderLock<R>(running: Work<R>, keeping: Keeping<R>): Promise<Copied
     },
   });
 }
+
+/** A full pass compares with what the target holds; one of a tick's changes only would read more than it writes. */
+const comparesAll = (request: Tick | Backfill, pass: PassUnderWay): boolean =>
+  request.kind === 'tick' ? pass.current().full : !(request.since || request.until || request.ids);
 
 /** @throws NoProgressError where other runs like this one would never come to the end of the pass */
 function checkProgress(pass: PassUnderWay, ending: Ending, stop: AbortSignal): void {

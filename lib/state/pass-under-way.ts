@@ -28,6 +28,8 @@ export interface PassUnderWay {
   holdBack(updatedAt: string): void;
   /** A record has changed once more while the pass writes it. At least the last 500 of them are kept, by hashes of their ids. */
   changed(idHash: string, version: { count: number; content: string }): void;
+  /** Records that have vanished from the source were removed. */
+  removed(records: number): void;
   /** Adds what only the end of a run knows. */
   runEnded(report: Pick<Report, 'durationMs' | 'peakInFlight'>): void;
 }
@@ -118,6 +120,9 @@ export function openPass(begun: Pass, overlapSeconds: number): PassUnderWay {
       // Many at a time, because to drop one takes as long.
       pass.changes = Object.fromEntries(Object.entries(changes).slice(-MAX_CHANGES / 2));
       changesKept = MAX_CHANGES / 2;
+    },
+    removed(records) {
+      pass.counts.removed += records;
     },
     runEnded({ durationMs, peakInFlight }) {
       pass.counts.durationMs += durationMs;

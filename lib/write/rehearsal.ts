@@ -4,8 +4,16 @@ import type { Held } from './held.ts';
 import { type Writing, writesOf } from './prepare.ts';
 import type { Target } from './target.ts';
 
-/** Makes the requests of a dry run and sends none of them. A push needs answers, so it is not even begun. */
-export function openRehearsal<R>(job: TargetJob<R>, writing: Writing<R>, held?: Held): Target<R> {
+/**
+ * Makes the requests of a dry run and sends none of them. A push needs answers, so it is not even begun.
+ * @param differs receives what would be written: the body that `write` makes, or the record
+ */
+export function openRehearsal<R>(
+  job: TargetJob<R>,
+  writing: Writing<R>,
+  held?: Held,
+  differs?: (id: string, body: unknown) => void,
+): Target<R> {
   const { push, writeMany, ...rest } = job;
   const rehearsed: TargetJob<R> = {
     ...rest,
@@ -13,11 +21,26 @@ export function openRehearsal<R>(job: TargetJob<R>, writing: Writing<R>, held?: 
     // Nobody answers, so there are no results.
     ...(writeMany && { writeMany: { ...writeMany, results: (_, records: R[]) => records.map(() => 'written') } }),
   };
+  const context = { settings: writing.settings, fencingToken: '', fencingScope: '' };
   const by = { fence: { token: '', scope: '' }, agent: undefined, signal: new AbortController().signal };
+  const writes = writesOf(rehearsed, writing, { ...by, call: notSent, held, secret: () => undefined });
   return {
-    ...writesOf(rehearsed, writing, { ...by, call: notSent, held, secret: () => undefined }),
+    ...writes,
+    prepare(record) {
+      const prepared = writes.prepare(record);
+      if (prepared.as === 'written') differs?.(writing.id(record), bodyOf(record));
+      return prepared;
+    },
     async [Symbol.asyncDispose]() {},
   };
+
+  function bodyOf(record: R): unknown {
+    try {
+      return job.write ? job.write(record, context).body : record;
+    } catch {
+      return undefined;
+    }
+  }
 }
 
 const notSent = async (): Promise<HttpAnswer> => ({ status: 200, headers: {}, body: Buffer.alloc(0) });

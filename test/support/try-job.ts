@@ -91,6 +91,7 @@ export async function tryJob(defined: DefinedJob<unknown>, trial: Trial): Promis
     stops: { check() {}, deadline },
     outcomes: {
       done() {},
+      notRemoved() {},
       invalid(id, reason) {
         note({ id, kind: 'invalid', reason });
         return undefined;

@@ -1,0 +1,83 @@
+import { SourceError } from '../errors.ts';
+import type { List, TargetJob } from '../job-types.ts';
+import type { Log } from '../log.ts';
+import type { SourceServer } from '../read/source.ts';
+import { openTargetList } from '../read/target-list.ts';
+import type { RecordOutcomes } from '../record-outcomes.ts';
+import type { Shard } from '../shard.ts';
+import type { Held } from '../write/held.ts';
+import { type Existing, existingRecords, readHeld } from './reading-target.ts';
+
+/** A job whose target can be listed. */
+export type Listed<R> = TargetJob<R> & { list: List; existing: NonNullable<TargetJob<R>['existing']> };
+
+/** What a pass compares the source with. */
+export interface Comparison {
+  held: Held;
+  /** Lists the target once more. */
+  existing(): AsyncIterable<Existing[]>;
+}
+
+/** Whether the job says how to list its target. */
+export const isListed = <R>(job: TargetJob<R>): job is Listed<R> => Boolean(job.list && job.existing);
+
+/**
+ * Reads what the target holds, before a pass compares the source with it.
+ * @param resources takes the connections to the target
+ * @returns undefined where the target could not be listed, which is logged: the pass then goes as without it
+ * @throws Interrupted, and what concerns the run
+ */
+export async function compareWith<R>(
+  job: Listed<R>,
+  server: SourceServer,
+  { shard, log }: { shard: Shard | undefined; log: Log },
+  resources: AsyncDisposableStack,
+): Promise<Comparison | undefined> {
+  const list = resources.use(openTargetList(job, server));
+  const signal = server.guard.closing;
+  const reading = () => ({ list: list.pages({}, null), existing: job.existing, shard, signal });
+  try {
+    const held = await readHeld(reading());
+    log.info(`the target holds ${held.size()} records: only what differs is written`);
+    return { held, existing: () => existingRecords(reading()) };
+  } catch (error) {
+    if (!(error instanceof SourceError)) throw error;
+    log.warn('the target could not be listed, so everything is written, and nothing that has vanished is removed', {
+      error,
+    });
+    return undefined;
+  }
+}
+
+/** Notes which records the source has beside those that are written, and whether that is known of all. */
+export function watching<R>(
+  outcomes: RecordOutcomes<R>,
+  { held, idOf }: { held: Held; idOf: (record: R) => string },
+): { outcomes: RecordOutcomes<R>; knowsAll(): boolean } {
+  let knowsAll = true;
+  return {
+    outcomes: {
+      ...outcomes,
+      invalid(id, reason, raw) {
+        const own = idOfRaw(idOf, raw);
+        if (own === undefined) knowsAll = false;
+        else held.seen(own);
+        return outcomes.invalid(id, reason, raw);
+      },
+      unreadable(id, reason) {
+        knowsAll = false;
+        outcomes.unreadable(id, reason);
+      },
+    },
+    knowsAll: () => knowsAll,
+  };
+}
+
+function idOfRaw<R>(idOf: (record: R) => string, raw: unknown): string | undefined {
+  try {
+    const id: unknown = idOf(raw as R);
+    return typeof id === 'string' && id !== '' ? id : undefined;
+  } catch {
+    return undefined;
+  }
+}

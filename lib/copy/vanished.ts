@@ -1,0 +1,111 @@
+import * as v from 'valibot';
+import type { Ending } from '../engine/ending.ts';
+import { sync } from '../engine/engine.ts';
+import { SourceError } from '../errors.ts';
+import type { Log } from '../log.ts';
+import type { Source } from '../read/source.ts';
+import type { RecordOutcomes } from '../record-outcomes.ts';
+import { newReport, type Report } from '../report.ts';
+import type { PassUnderWay } from '../state/pass-under-way.ts';
+import type { Target } from '../write/target.ts';
+import type { Comparison } from './comparison.ts';
+
+/** How many vanished records a pass may remove. */
+export interface RemovalGuard {
+  /** Of what the target holds. */
+  maxPercent: number;
+  /** As many were approved by hand. */
+  approvedUpTo?: number | undefined;
+}
+
+/** So few may always be removed. */
+const ALWAYS_ALLOWED = 10;
+
+/** Ids are looked for at the source so many at a time. */
+const AT_A_TIME = 20;
+
+/** How the removal ended. */
+export interface Removal {
+  ending: Ending;
+  /** Set where the guard has withheld the removals, all of them. */
+  withheld?: { withheld: number; of: number };
+}
+
+/**
+ * Removes what the target holds and the source has not brought, once the source was read whole. Where a source has lost its data,
+ * or answers with those of another, that is more than the guard lets through: nothing is removed then. With `readOne`, each
+ * record is looked for at the source first, because a page may have been left out.
+ * @throws the errors of `sync`
+ */
+export async function removeVanished<R>(options: {
+  comparison: Comparison;
+  guard: RemovalGuard;
+  readOne: Source['one'] | undefined;
+  target: Pick<Target<R>, 'remove' | 'pace'>;
+  concurrency: number;
+  closing: AbortController;
+  failuresBeforeStop: number;
+  report: Report;
+  pass: Pick<PassUnderWay, 'removed'>;
+  outcomes: Pick<RecordOutcomes<R>, 'done' | 'notRemoved'>;
+  log: Log;
+}): Promise<Removal> {
+  const { comparison, guard, readOne, target, concurrency, closing, failuresBeforeStop, pass, outcomes, log } = options;
+  const { held } = comparison;
+  const [vanished, of] = [held.vanished(), held.size()];
+  if (vanished === 0) return { ending: 'complete' };
+  if (isTooMany(vanished, of, guard)) {
+    log.warn(
+      `${vanished} of the ${of} records at the target have vanished from the source: they are not removed without an approval`,
+      { removalsWithheld: vanished },
+    );
+    return { ending: 'complete', withheld: { withheld: vanished, of } };
+  }
+  const report = newReport();
+  let doubtful = 0;
+  try {
+    const ending = await sync<string>({
+      pages: pages(),
+      accept: { schema: v.string(), id: (id) => id, prepare: target.remove },
+      ...{ concurrency, pace: target.pace, closing, report, failuresBeforeStop },
+      outcomes: { done: outcomes.done, invalid: () => undefined, failed: outcomes.notRemoved },
+      pageSettled() {},
+    });
+    log.info(`${report.removed} of ${vanished} vanished records were removed`, { doubtful });
+    return { ending };
+  } finally {
+    options.report.removed += report.removed;
+    options.report.peakInFlight = Math.max(options.report.peakInFlight, report.peakInFlight);
+    pass.removed(report.removed);
+    if (doubtful > 0) {
+      log.warn(`${doubtful} records were not in the list of the source, which may have them: they are not removed`);
+    }
+  }
+
+  async function* pages() {
+    for await (const records of comparison.existing()) {
+      const ids = records.map(({ id }) => id).filter(held.hasVanished);
+      for (let from = 0; from < ids.length; from += AT_A_TIME) {
+        const some = [...new Set(ids.slice(from, from + AT_A_TIME))];
+        // A target may list a record twice.
+        some.forEach(held.seen);
+        const gone = await Promise.all(some.map(isGone));
+        doubtful += gone.filter((one) => !one).length;
+        yield { records: some.filter((_, index) => gone[index]), cursor: 'vanished' };
+      }
+    }
+  }
+
+  async function isGone(id: string): Promise<boolean> {
+    if (!readOne) return true;
+    try {
+      return (await readOne(id)) === undefined;
+    } catch (error) {
+      if (error instanceof SourceError) return false;
+      throw error;
+    }
+  }
+}
+
+const isTooMany = (vanished: number, of: number, { maxPercent, approvedUpTo = 0 }: RemovalGuard) =>
+  vanished > ALWAYS_ALLOWED && vanished > (of * maxPercent) / 100 && vanished > approvedUpTo;
