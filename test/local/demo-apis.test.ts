@@ -128,6 +128,69 @@ test('the target refuses a fencing token below the highest one in the same scope
   assert.deepEqual(statuses, [200, 200, 200, 412, 200, 412]);
 });
 
+const remove = (url: string, id: string, fence = '5') =>
+  fetch(`${url}/v1/regions/eu/models/${encodeURIComponent(id)}`, {
+    method: 'DELETE',
+    headers: {
+      authorization: 'Bearer secret',
+      'x-fencing-scope': '/lock',
+      'x-fencing-token': fence,
+      'idempotency-key': `run:${id}`,
+    },
+  });
+
+test('the target removes a model, answers 404 where there is none, and a late write does not bring it back', async () => {
+  await using target = await startTarget({ token: 'secret', regions: ['eu'] });
+  await put(target.url, { id: 'a/b' });
+  assert.equal((await remove(target.url, 'a/b', '')).status, 400);
+  assert.equal((await remove(target.url, 'a/b', '4')).status, 412);
+  assert.equal((await remove(target.url, 'a/b', '6')).status, 200);
+  assert.equal((await remove(target.url, 'a/b', '6')).status, 404);
+  assert.equal((await remove(target.url, 'never', '7')).status, 404);
+  for (const fence of ['5', '6']) assert.equal((await put(target.url, { id: 'never', fence })).status, 412);
+  assert.deepEqual(target.removals, [{ id: 'a/b', scope: '/lock', token: '6', idempotencyKey: 'run:a/b' }]);
+  assert.deepEqual([...target.models], []);
+  target.refuseRemoval = (id) => (id === 'x' ? 503 : undefined);
+  assert.equal((await remove(target.url, 'x', '7')).status, 503);
+});
+
+async function listed(url: string, query: string, token = 'secret') {
+  const response = await fetch(`${url}/v1/regions/eu/models${query}`, {
+    headers: { authorization: `Bearer ${token}` },
+  });
+  return { status: response.status, body: (await response.json()) as Page };
+}
+
+test('the target lists what it has, in pages that nothing leaves while it is read, and records each page that is asked for', async () => {
+  await using target = await startTarget({ token: 'secret', regions: ['eu'] });
+  for (const id of ['d', 'a', 'ä/€', 'c', 'b']) target.models.set(id, { name: id });
+  const seen: unknown[] = [];
+  for (let cursor: string | null = ''; cursor !== null; ) {
+    const { status, body } = await listed(target.url, `?limit=2&cursor=${cursor}`);
+    assert.equal(status, 200);
+    seen.push(...body.models);
+    // What is removed while the list is read takes nothing to another page.
+    for (const { id } of body.models) target.models.delete(id);
+    cursor = body.nextCursor;
+  }
+  assert.deepEqual(
+    seen,
+    ['a', 'b', 'c', 'd', 'ä/€'].map((id) => ({ id, name: id })),
+  );
+  assert.equal(target.reads.length, 3);
+  assert.deepEqual((await listed(target.url, '')).body, { models: [], nextCursor: null });
+});
+
+test('the target refuses to list with a wrong token, a malformed query, and where a test says so', async () => {
+  await using target = await startTarget({ token: 'secret', regions: ['eu'] });
+  assert.equal((await listed(target.url, '', 'wrong')).status, 401);
+  for (const query of ['?limit=0', '?limit=1001', '?limit=x'])
+    assert.equal((await listed(target.url, query)).status, 400);
+  target.refuseRead = (path) => (path.includes('cursor=YQ') ? 500 : undefined);
+  assert.equal((await listed(target.url, '?cursor=YQ')).status, 500);
+  assert.equal((await listed(target.url, '?cursor=Yg')).status, 200);
+});
+
 test('the target counts the requests in flight', async () => {
   await using target = await startTarget({ token: 'secret', regions: ['eu'], latencyMs: 100 });
   const arrived = target.nextRequest();

@@ -1,8 +1,9 @@
-import type { IncomingMessage } from 'node:http';
+import type { IncomingMessage, ServerResponse } from 'node:http';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { answer, bodyOf, type Served, serve } from '../serve.ts';
+import { pageOf } from './target-pages.ts';
 
-/** A write that the target accepted. */
+/** A write or a removal that the target accepted. */
 export interface Write {
   id: string;
   scope: string;
@@ -15,25 +16,34 @@ export interface DemoTarget extends Served {
   models: Map<string, unknown>;
   /** Every accepted write, in the order of acceptance. */
   writes: Write[];
+  /** Every accepted removal, in the order of acceptance. */
+  removals: Write[];
+  /** The path and query of every request for a page of the list. */
+  reads: string[];
   /** The statuses of refused requests. */
   refusals: number[];
   inFlight: number;
   peakInFlight: number;
   /** Can change at any time. */
   token: string;
-  /** How long an answer takes. Can change at any time. */
+  /** How long the answer to a write or a removal takes. Can change at any time. */
   latencyMs: number;
   /** Returns the status to refuse a body with, or undefined to accept it. Can change at any time. */
   refuse: ((body: unknown) => number | undefined) | undefined;
+  /** The same for the id of a removal. */
+  refuseRemoval: ((id: string) => number | undefined) | undefined;
+  /** The same for the path and query of a page of the list. */
+  refuseRead: ((path: string) => number | undefined) | undefined;
   /** The `Retry-After` of every refusal. Can change at any time. */
   retryAfterSeconds: number | undefined;
-  /** Resolves when the next request arrives. */
+  /** Resolves when the next write or removal arrives. */
   nextRequest(): Promise<void>;
 }
 
 /**
- * The demo target API: `PUT /v1/regions/{region}/models/{id}` with a Bearer token. It refuses a fencing token lower than the
- * highest in its scope, as every target must for the lock to be safe, and stores what it accepts.
+ * The demo target API, with a Bearer token: `PUT` and `DELETE /v1/regions/{region}/models/{id}`, and
+ * `GET /v1/regions/{region}/models` in pages. It refuses a fencing token lower than the highest in its scope, as every target must
+ * for the lock to be safe, and stores what it accepts.
  */
 export async function startTarget(options: {
   token: string;
@@ -48,12 +58,16 @@ export async function startTarget(options: {
   const state = {
     models: new Map<string, unknown>(),
     writes: [] as Write[],
+    removals: [] as Write[],
+    reads: [] as string[],
     refusals: [] as number[],
     inFlight: 0,
     peakInFlight: 0,
     token,
     latencyMs,
     refuse: undefined as DemoTarget['refuse'],
+    refuseRemoval: undefined as DemoTarget['refuseRemoval'],
+    refuseRead: undefined as DemoTarget['refuseRead'],
     retryAfterSeconds: undefined as DemoTarget['retryAfterSeconds'],
     nextRequest: () => arrival.promise,
   };
@@ -62,32 +76,47 @@ export async function startTarget(options: {
     return headers.authorization === `Bearer ${state.token}`;
   }
 
-  /** Checks a write as a target has to. Returns the first fault, or the write and its model. */
+  /** Checks what every request needs, and that there is the region. */
+  const accessFault = (request: IncomingMessage, region: string | undefined): Fault | undefined => {
+    if (!admits(request)) return fault(401, 'wrong token');
+    if (!region) return fault(404, 'no such path');
+    return regions.includes(decodeURIComponent(region)) ? undefined : fault(404, 'no such region');
+  };
+
+  /** Checks a write or a removal as a target has to. Returns the first fault, or what to do. */
   const check = (request: IncomingMessage, body: string) => {
     const { headers, method, url } = request;
-    const fault = (status: number, message: string) => ({ status, message });
-    if (!admits(request)) return fault(401, 'wrong token');
-    const [, region, id] = /^\/v1\/regions\/([^/?]+)\/models\/([^/?]+)(?:\?|$)/.exec(url ?? '') ?? [];
-    if (!region || !id) return fault(404, 'no such path');
-    if (!regions.includes(decodeURIComponent(region))) return fault(404, 'no such region');
-    if (method !== 'PUT') return fault(405, 'this API only knows PUT');
+    const [, region, encoded] = /^\/v1\/regions\/([^/?]+)\/models\/([^/?]+)(?:\?|$)/.exec(url ?? '') ?? [];
+    const wrong = accessFault(request, region);
+    if (wrong) return wrong;
+    if (method !== 'PUT' && method !== 'DELETE') return fault(405, 'this API only knows PUT and DELETE of a model');
     const header = (name: string) => String(headers[name] ?? '');
     const [scope, fence] = [header('x-fencing-scope'), header('x-fencing-token')];
     if (!scope || !/^\d+$/.test(fence)) return fault(400, 'X-Fencing-Scope or X-Fencing-Token is missing or malformed');
     if (BigInt(fence) < (fences.get(scope) ?? 0n)) return fault(412, 'a higher fencing token was seen');
-    let model: unknown;
-    try {
-      model = JSON.parse(body);
-    } catch {
-      return fault(400, 'the body is not JSON');
+    const id = decodeURIComponent(encoded!);
+    const write = { id, scope, token: fence, idempotencyKey: header('idempotency-key') };
+    if (method === 'DELETE') {
+      const status = state.refuseRemoval?.(id);
+      return status === undefined ? { write, removes: true } : fault(status, 'refused for a test');
     }
+    const model = parsed(body);
+    if (model === undefined) return fault(400, 'the body is not JSON');
     const status = state.refuse?.(model);
-    if (status !== undefined) return fault(status, 'refused for a test');
-    const write = { id: decodeURIComponent(id), scope, token: fence, idempotencyKey: header('idempotency-key') };
-    return { write, model };
+    return status === undefined ? { write, model } : fault(status, 'refused for a test');
+  };
+
+  const refuse = (response: ServerResponse, { status, message }: Fault) => {
+    state.refusals.push(status);
+    const { retryAfterSeconds: seconds } = state;
+    answer(response, status, { message }, seconds === undefined ? {} : { 'retry-after': String(seconds) });
   };
 
   const served = await serve(async (request, response) => {
+    if (request.method === 'GET') {
+      const page = listed(request, state, accessFault);
+      return 'status' in page ? refuse(response, page) : answer(response, 200, page);
+    }
     state.inFlight++;
     state.peakInFlight = Math.max(state.peakInFlight, state.inFlight);
     let here = true;
@@ -105,17 +134,49 @@ export async function startTarget(options: {
     // No await from here to the answer: comparing the fencing token and storing have to be one step.
     const checked = check(request, body);
     leave();
-    if ('status' in checked) {
-      const { status, message } = checked;
-      state.refusals.push(status);
-      const { retryAfterSeconds: seconds } = state;
-      return answer(response, status, { message }, seconds === undefined ? {} : { 'retry-after': String(seconds) });
-    }
-    const { write, model } = checked;
+    if ('status' in checked) return refuse(response, checked);
+    const { write } = checked;
+    // A late write must not bring back what is removed, nor what was not there.
     fences.set(write.scope, BigInt(write.token));
-    state.models.set(write.id, model);
-    state.writes.push(write);
+    if ('removes' in checked) {
+      if (!state.models.delete(write.id)) return refuse(response, fault(404, 'no such model'));
+      state.removals.push(write);
+    } else {
+      state.models.set(write.id, checked.model);
+      state.writes.push(write);
+    }
     answer(response, 200, {});
   });
   return Object.assign(state, served);
+}
+
+interface Fault {
+  status: number;
+  message: string;
+}
+
+const fault = (status: number, message: string): Fault => ({ status, message });
+
+/** Answers a request for a page of the list. */
+function listed(
+  request: IncomingMessage,
+  state: Pick<DemoTarget, 'models' | 'reads' | 'refuseRead'>,
+  accessFault: (request: IncomingMessage, region: string | undefined) => Fault | undefined,
+): Fault | NonNullable<ReturnType<typeof pageOf>> {
+  const { pathname, search, searchParams } = new URL(request.url ?? '/', 'http://target');
+  state.reads.push(pathname + search);
+  const wrong = accessFault(request, /^\/v1\/regions\/([^/]+)\/models$/.exec(pathname)?.[1]);
+  if (wrong) return wrong;
+  const status = state.refuseRead?.(pathname + search);
+  if (status !== undefined) return fault(status, 'refused for a test');
+  return pageOf(state.models, searchParams) ?? fault(400, 'malformed query');
+}
+
+/** Undefined for what is not JSON. */
+function parsed(body: string): unknown {
+  try {
+    return JSON.parse(body);
+  } catch {
+    return undefined;
+  }
 }
