@@ -3,6 +3,7 @@ import type { Control } from '../lib/event.ts';
 import { backfill } from './operate/backfill.ts';
 import { commands } from './operate/commands.ts';
 import { approvalOf, type ControlOptions, pauseOf, resetOf } from './operate/control-options.ts';
+import { type DiffOptions, diff } from './operate/diff.ts';
 import { deployedJobs, invokeDev, type Jobs, localJobs } from './operate/jobs.ts';
 import { type BackfillOptions, readBackfillOptions } from './operate/options.ts';
 import { createProgress } from './operate/progress.ts';
@@ -30,7 +31,7 @@ interface Writers {
   progress: { get(name: string): { update(text: string): void; remove(): void } };
 }
 
-type Options = Where & BackfillOptions & ControlOptions & { json?: boolean };
+type Options = Where & BackfillOptions & DiffOptions & ControlOptions;
 
 /** A function may run for 15 minutes without sending a byte; osls would close the connection after two. */
 const AWS_CLIENT_TIMEOUT_MS = String(16 * 60_000);
@@ -80,6 +81,11 @@ export default function operatePlugin(serverless: Serverless, options: Options, 
     process.exitCode = 130;
   }
 
+  async function runDiff() {
+    const { shards, backfill: invoke } = await connectJob();
+    if (!(await diff(options, { invoke, shards, print }))) process.exitCode = 1;
+  }
+
   async function runControl(event: Control) {
     const { control } = await connectJob();
     const status = await control(event);
@@ -108,6 +114,7 @@ export default function operatePlugin(serverless: Serverless, options: Options, 
     commands,
     hooks: {
       'backfill:run': withoutStack(runBackfill),
+      'diff:run': withoutStack(runDiff),
       'status:run': withoutStack(runStatus),
       'pause:run': withoutStack(async () => runControl(pauseOf(options))),
       'resume:run': withoutStack(() => runControl({ action: 'resume' })),

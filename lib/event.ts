@@ -68,12 +68,15 @@ const backfill = v.pipe(
     shard: v.optional(shard),
     /** Read and check only: no lock, nothing written. */
     dryRun: v.optional(v.boolean(), false),
+    /** Show the values that differ, where the dry run compares. */
+    values: v.optional(v.boolean()),
     /** Continues the partial backfill with this id. */
     backfillId: v.optional(v.pipe(v.string(), v.regex(/^[\w-]{1,64}$/, 'must be an id from an earlier result'))),
     concurrency: v.optional(v.pipe(v.number(), v.integer(), v.minValue(1), v.maxValue(10_000))),
   }),
   v.check(({ since, until }) => !since || !until || since < until, 'since must be before until'),
   v.check(({ since, until, ids }) => !ids || !(since || until), 'ids and a window (since, until) exclude each other'),
+  v.check(({ dryRun, values }) => dryRun || !values, 'values belongs to dryRun'),
   v.check(({ dryRun, backfillId }) => !dryRun || !backfillId, 'dryRun and backfillId exclude each other'),
 );
 

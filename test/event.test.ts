@@ -150,6 +150,8 @@ test('Ids and a window exclude each other, and so do a rehearsal and a continuat
   const backfillId = `${'b'.repeat(60)}_-Z9`;
   assert.equal(parseBackfill({ backfillId }).backfillId, backfillId);
   assert.equal(parseBackfill({ dryRun: true }).dryRun, true);
+  assert.throws(() => parseBackfill({ values: true }), refused(/values belongs to dryRun/));
+  assert.equal(parseBackfill({ dryRun: true, values: true }).values, true);
 });
 
 test('A value of a wrong type is refused with its path.', () => {

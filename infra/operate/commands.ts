@@ -34,6 +34,18 @@ export const commands = {
       ...local,
     },
   },
+  diff: {
+    usage: 'Compare the target with the source, and write nothing; exit code 0 if they agree',
+    lifecycleEvents: ['run'],
+    options: {
+      since: string('Compare only records changed at this time or later: 2026-01-31, or 2026-01-31T12:00:00Z'),
+      until: string('Compare only records changed before this time'),
+      values: boolean('Show the values that differ, not only the names of their fields'),
+      ...job,
+      ...json,
+      ...local,
+    },
+  },
   status: {
     usage: 'Show who holds the lock, the last run, and what remains to be done; of all jobs in one table, or of one',
     lifecycleEvents: ['run'],

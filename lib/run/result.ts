@@ -27,10 +27,21 @@ export interface Result {
   dryRun?: true;
   /** The first records that a rehearsal would have written. */
   wouldWrite?: string[];
+  /** The first records in which the target differs from the source, of a rehearsal that compares; there although there are none. */
+  differences?: Difference[];
   /** The records that a backfill could not write, as many as are kept, for a later one with `ids`. */
   failedIds?: string[];
   /** How many they are; `failedIds` has as many as fit into an answer. */
   failedCount?: number;
   /** The first records that were not written, and why. */
   problems?: Problem[];
+}
+
+/** A record that source and target do not have alike. */
+export interface Difference {
+  id: string;
+  /** Only the source has it, both have it, or only the target has it. */
+  kind: 'new' | 'changed' | 'vanished';
+  /** What differs; the values where they were asked for, each as JSON of at most 200 characters. */
+  fields?: { name: string; source?: unknown; target?: unknown }[];
 }

@@ -115,7 +115,7 @@ test('A log line of a function is one line in npm run dev, whatever it says, and
     assert.equal(readable('sync', line), `sync  ${line}`);
 });
 
-test('Whatever the functions answer, status and backfill print no command for the terminal, and no line of a stranger.', async (t) => {
+test('Whatever the functions answer, status, diff and backfill print no command for the terminal, and no line of a stranger.', async (t) => {
   const folder = await mkdtemp(join(tmpdir(), 'solotick-printable-'));
   t.after(() => rm(folder, { recursive: true }));
   const at = '2026-01-01T00:00:00.000Z';
@@ -128,10 +128,12 @@ test('Whatever the functions answer, status and backfill print no command for th
     ...{ heldBy: { key: EVIL, leaseId: '1', runId: EVIL, kind: EVIL, startedAt: EVIL, host: EVIL }, advice: EVIL },
     ...{ lastRun: run, lastBackfill: run, lastCompletedStartedAt: EVIL, watermark: { at: EVIL, fullAt: EVIL } },
     ...{ unfinishedPass: { startedAt: EVIL, counts: newReport() }, failed: [{ id: EVIL, attempts: 1 }] },
+    ...{ removalsWithheld: 12, removals: { withheld: 12, of: 100, at: EVIL } },
   };
   const result = {
     ...{ status: 'completed', reason: EVIL, job: 'models', runId: EVIL, report: { ...newReport(), failed: 1 } },
     ...{ problems: [{ id: EVIL, kind: EVIL, reason: EVIL }], failedIds: [EVIL], wouldWrite: [EVIL], backfillId: EVIL },
+    differences: [{ id: EVIL, kind: EVIL, fields: [{ name: EVIL, source: EVIL, target: { [EVIL]: EVIL } }] }],
   };
   await using lambda = await serve((request, response) => {
     response.setHeader('content-type', 'application/json');
@@ -139,7 +141,7 @@ test('Whatever the functions answer, status and backfill print no command for th
   });
   announce(folder, { url: lambda.url, stage: 'dev', jobs: [{ job: 'models', shards: 1 }] });
   /** What a command prints. */
-  const printed = async (command: 'status:run' | 'backfill:run', options: object) => {
+  const printed = async (command: 'status:run' | 'backfill:run' | 'diff:run', options: object) => {
     const lines: string[] = [];
     const writers = {
       writeText: (text: string) => lines.push(text),
@@ -168,6 +170,11 @@ test('Whatever the functions answer, status and backfill print no command for th
     );
   const json = await printed('status:run', { json: true });
   assert.deepEqual(JSON.parse(json.join('\n')), [JSON.parse(JSON.stringify({ ...status, at }))]);
+  const exitCode = process.exitCode;
+  const differing = await printed('diff:run', { values: true });
+  assert.equal(process.exitCode, 1);
+  process.exitCode = exitCode;
+  assert.match(differing.join('\n'), /a\\u001b.* at the source, .*a\\+u001b.* at the target/);
   const dry = await printed('backfill:run', { ids: 'a', 'dry-run': true });
   for (const part of [
     /: a\\u001b.*: a\\u001b/,

@@ -1,0 +1,93 @@
+import type { Difference, Result } from '../../lib/run/result.ts';
+import type { Lines } from '../terminal/print-lines.ts';
+import { Refusal } from '../terminal/refusal.ts';
+import { addCounts, type Counts, formatCounts, noCounts } from './counts.ts';
+import type { Functions } from './functions.ts';
+import { readInstant } from './options.ts';
+import { cut, type Part } from './windows.ts';
+
+/** The options of the command as osls passes them on. */
+export interface DiffOptions {
+  since?: string;
+  until?: string;
+  values?: boolean;
+  json?: boolean;
+}
+
+/** The most records that are named; each shard names as many. */
+const MAX_NAMED = 20;
+
+/**
+ * Compares the target with the source, shard by shard, by dry runs, and prints how they differ.
+ * @returns whether they agree, which is not known of what a run that ended early did not read
+ * @throws Refusal
+ */
+export async function diff(
+  options: DiffOptions,
+  tools: { invoke: Functions['backfill']; shards: number; print(lines: Lines): void },
+): Promise<boolean> {
+  const { invoke, shards, print } = tools;
+  const values = options.values === true;
+  const results: Result[] = [];
+  for (const part of cut({ whole: rangeOf(options), shards, fromShard: 0 })) {
+    const result = await invoke({ ...part, dryRun: true, ...(values && { values }) });
+    if (!result.differences) {
+      throw new Refusal(
+        'the job does not say how to list its target (target.list), so nothing can be compared; ' +
+          '"serverless backfill --dry-run" says what would be written',
+      );
+    }
+    results.push(result);
+  }
+  if (options.json) print(JSON.stringify(shards === 1 ? results[0] : results, null, 2).split('\n'));
+  else print(describeDiff(results));
+  return results.every(agrees);
+}
+
+function rangeOf({ since, until }: DiffOptions): Part {
+  const range = {
+    ...(since !== undefined && { since: readInstant('since', since) }),
+    ...(until !== undefined && { until: readInstant('until', until) }),
+  };
+  if (range.since && range.until && range.since >= range.until)
+    throw new Refusal(`--since ${range.since} is not before --until ${range.until}`);
+  return range;
+}
+
+const different = ({ written, removed, invalid, failed }: Counts) => written + removed + invalid + failed;
+
+const agrees = ({ status, report }: Result) => status === 'completed' && different(report) === 0;
+
+function describeDiff(results: readonly Result[]): string[] {
+  const counts = results.reduce((sum, { report }) => addCounts(sum, report), noCounts());
+  const early = results.find(({ status }) => status !== 'completed');
+  const differences = results.flatMap((result) => result.differences ?? []);
+  const problems = results.flatMap((result) => result.problems ?? []);
+  const named = differences.slice(0, MAX_NAMED);
+  const more = counts.written + counts.removed - named.length;
+  const equal = early ? 'as far as it was read, the target equals the source' : 'the target equals the source';
+  return [
+    ...(early ? [`partial (${early.reason}): ${early.message ?? 'the run ended early'}`] : []),
+    formatCounts(counts, true),
+    ...named.flatMap(describeDifference),
+    ...(named.length > 0 && more > 0 ? [`  and ${more} more`] : []),
+    ...problems.slice(0, MAX_NAMED).map(({ id, kind, reason }) => `  ${kind.padEnd(8)}  ${id}: ${reason}`),
+    different(counts) === 0 ? equal : 'the target differs from the source',
+  ];
+}
+
+function describeDifference({ id, kind, fields = [] }: Difference): string[] {
+  const names = fields.map(({ name }) => name).join(', ');
+  return [
+    `  ${kind.padEnd(8)}  ${id}${names && `: ${names}`}`,
+    ...fields.flatMap((field) =>
+      'source' in field || 'target' in field
+        ? [`            ${field.name}: ${shown(field.source)} at the source, ${shown(field.target)} at the target`]
+        : [],
+    ),
+  ];
+}
+
+/** Text is JSON already, perhaps cut. */
+const shown = (value: unknown) =>
+  value === undefined ? 'nothing' : typeof value === 'string' ? value : JSON.stringify(value);
