@@ -1,4 +1,4 @@
-import type { Difference, Result } from '../../lib/run/result.ts';
+import type { Result } from '../../lib/run/result.ts';
 import type { Lines } from '../terminal/print-lines.ts';
 import { Refusal } from '../terminal/refusal.ts';
 import { addCounts, type Counts, formatCounts, noCounts } from './counts.ts';
@@ -76,7 +76,7 @@ function describeDiff(results: readonly Result[]): string[] {
   ];
 }
 
-function describeDifference({ id, kind, fields = [] }: Difference): string[] {
+function describeDifference({ id, kind, fields = [] }: NonNullable<Result['differences']>[number]): string[] {
   const names = fields.map(({ name }) => name).join(', ');
   return [
     `  ${kind.padEnd(8)}  ${id}${names && `: ${names}`}`,

@@ -1,3 +1,4 @@
+import type { Difference } from '../copy/differences.ts';
 import type { Ending } from '../engine/ending.ts';
 import type { Holder } from '../lock/holder.ts';
 import type { Problem, Report } from '../report.ts';
@@ -35,13 +36,4 @@ export interface Result {
   failedCount?: number;
   /** The first records that were not written, and why. */
   problems?: Problem[];
-}
-
-/** A record that source and target do not have alike. */
-export interface Difference {
-  id: string;
-  /** Only the source has it, both have it, or only the target has it. */
-  kind: 'new' | 'changed' | 'vanished';
-  /** What differs; the values where they were asked for, each as JSON of at most 200 characters. */
-  fields?: { name: string; source?: unknown; target?: unknown }[];
 }

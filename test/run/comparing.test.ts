@@ -1,0 +1,243 @@
+import assert from 'node:assert/strict';
+import { after, before, test } from 'node:test';
+import { type LocalEtcd, startEtcd } from '../../infra/local/etcd/etcd.ts';
+import { cursorPages } from '../../lib/job.ts';
+import type { TargetJob } from '../../lib/job-types.ts';
+import type { Report } from '../../lib/report.ts';
+import { job as shipped } from '../support/job.ts';
+import { model, startWorld } from '../support/world.ts';
+
+// A full pass of a job that can list its target: it writes what differs, and removes what has vanished.
+
+let etcd: LocalEtcd;
+before(async () => {
+  etcd = await startEtcd();
+});
+after(() => etcd[Symbol.asyncDispose]());
+
+type Model = ReturnType<typeof model>;
+
+const models = (count: number) => Array.from({ length: count }, (_, index) => model(index));
+const bodyOf = ({ id: _, ...body }: Model) => body;
+
+/** How the shipped job writes, and lists and removes what is at the target. */
+const writes: TargetJob<Model> = {
+  ...(shipped.target as TargetJob<Model>),
+  remove: (id) => ({ method: 'DELETE', path: `/v1/regions/eu/models/${encodeURIComponent(id)}` }),
+  list: cursorPages({
+    path: '/v1/regions/eu/models',
+    query: () => ({ limit: 100 }),
+    records: 'models',
+    next: 'nextCursor',
+  }),
+  existing(raw) {
+    const { id, ...body } = raw as Model;
+    return { id, body };
+  },
+};
+
+/** Without times each pass is a full one. */
+const untimed = { updatedAt: undefined } as unknown as { updatedAt: (record: Model) => string };
+
+const open = (options: Partial<Parameters<typeof startWorld>[0]> = {}) =>
+  startWorld({ endpoints: etcd.endpoints, records: models(250), writes, job: untimed, ...options });
+
+const counts = ({ read, written, unchanged, removed, failed }: Report) => ({
+  ...{ read, written, unchanged, removed, failed },
+});
+
+/** What the target has, as the source would give it. */
+const stored = ({ target }: { target: { models: Map<string, unknown> } }) =>
+  [...target.models].map(([id, body]) => ({ id, ...(body as object) })).sort((a, b) => (a.id < b.id ? -1 : 1));
+
+test('What is at the target is not written again, what was changed there by hand is, and what has vanished is removed.', async () => {
+  await using world = await open();
+  assert.deepEqual(counts((await world.tick()).report), {
+    read: 250,
+    written: 250,
+    unchanged: 0,
+    removed: 0,
+    failed: 0,
+  });
+  const idle = await world.tick();
+  assert.deepEqual(counts(idle.report), { read: 250, written: 0, unchanged: 250, removed: 0, failed: 0 });
+  assert.deepEqual(counts(idle.pass!), counts(idle.report));
+  world.target.models.set(model(7).id, { ...bodyOf(model(7)), name: 'by hand' });
+  world.target.models.delete(model(8).id);
+  const [vanished] = world.source.records.splice(3, 1) as Model[];
+  const writesBefore = world.target.writes.length;
+  const mended = await world.tick();
+  assert.deepEqual(counts(mended.report), { read: 249, written: 2, unchanged: 247, removed: 1, failed: 0 });
+  assert.deepEqual(
+    world.target.writes.slice(writesBefore).map(({ id }) => id),
+    [model(7).id, model(8).id],
+  );
+  assert.deepEqual(
+    world.target.removals.map(({ id, token }) => [id, token]),
+    [[vanished?.id, mended.fencingToken]],
+  );
+  assert.deepEqual(stored(world), world.source.records);
+});
+
+test('A tick that reads what has changed does not read the target, and removes nothing.', async () => {
+  await using world = await open({ job: {} });
+  await world.tick();
+  const reads = world.target.reads.length;
+  assert.ok(reads > 0);
+  world.source.records.splice(3, 1);
+  const later = await world.tick();
+  assert.deepEqual([world.target.reads.length, later.report.removed, later.report.written], [reads, 0, 0]);
+  const everything = await world.backfill({});
+  assert.deepEqual(counts(everything.report), { read: 249, written: 0, unchanged: 249, removed: 1, failed: 0 });
+});
+
+for (const [what, spoil] of [
+  ['is empty', () => []],
+  ['has lost a page', (records: Model[]) => records.slice(0, 200)],
+  ['is that of somebody else', () => Array.from({ length: 250 }, (_, index) => model(index + 1000))],
+] as const) {
+  test(`Where the list of the source ${what}, nothing is removed until as many removals are approved.`, async () => {
+    await using world = await open({ job: { ...untimed, source: { one: undefined } } });
+    await world.tick();
+    const whole = world.source.records;
+    world.source.records = spoil(whole as Model[]);
+    const ids = new Set((world.source.records as Model[]).map(({ id }) => id));
+    const vanished = (whole as Model[]).filter(({ id }) => !ids.has(id)).length;
+    const held = await world.tick();
+    assert.deepEqual([held.status, held.removalsWithheld, held.report.removed], ['completed', vanished, 0]);
+    assert.equal(world.target.models.size, 250 + (held.report.written ?? 0));
+    assert.equal((await world.control({ action: 'status' })).removalsWithheld, vanished);
+    assert.equal(world.emf.at(-1)?.RemovalsWithheld, vanished);
+    assert.ok(world.lines.some(({ message }) => /have vanished from the source: they are not removed/.test(message)));
+    await world.control({ action: 'approve-removals', upTo: vanished - 1 });
+    assert.equal((await world.tick()).removalsWithheld, vanished);
+    await world.control({ action: 'approve-removals', upTo: vanished });
+    const removed = await world.tick();
+    assert.deepEqual([removed.removalsWithheld, removed.report.removed], [undefined, vanished]);
+    assert.deepEqual(stored(world), world.source.records);
+    assert.equal((await world.control({ action: 'status' })).removalsWithheld, undefined);
+    // It held for one pass.
+    world.source.records = [];
+    const again = await world.tick();
+    assert.equal(again.removalsWithheld ?? 0, ids.size > 10 ? ids.size : 0);
+  });
+}
+
+test('An approval makes the next tick a full one, of a job that reads what has changed.', async () => {
+  await using world = await open({ job: { source: { one: undefined } } });
+  await world.tick();
+  world.source.records = models(100);
+  assert.equal((await world.backfill({})).removalsWithheld, 150);
+  assert.equal((await world.tick()).report.removed, 0);
+  await world.control({ action: 'approve-removals', upTo: 150 });
+  assert.deepEqual(counts((await world.tick()).report), {
+    read: 100,
+    written: 0,
+    unchanged: 100,
+    removed: 150,
+    failed: 0,
+  });
+});
+
+test('What the source has and its list has left out is not removed.', async () => {
+  await using world = await open({ records: models(20) });
+  await world.tick();
+  const list: NonNullable<TargetJob<Model>['list']> = async function* () {
+    yield { records: models(15), cursor: null };
+  };
+  await using partial = await open({ records: models(20), list });
+  for (const [id, body] of world.target.models) partial.target.models.set(id, body);
+  const tick = await partial.tick();
+  assert.deepEqual([tick.report.removed, partial.target.models.size], [0, 20]);
+  assert.ok(partial.lines.some(({ message }) => /5 records were not in the list of the source/.test(message)));
+});
+
+test('An invalid record is not removed; where nobody knows its id, nothing is.', async () => {
+  await using world = await open({ records: models(20) });
+  await world.tick();
+  const [first, , third] = world.source.records as Model[];
+  world.source.records[0] = { ...first, name: 5 };
+  world.source.records.splice(2, 1);
+  const tick = await world.tick();
+  assert.deepEqual([tick.report.invalid, tick.report.removed], [1, 1]);
+  assert.ok(world.target.models.has(first!.id) && !world.target.models.has(third!.id));
+  world.source.records[0] = { name: 'nobody' };
+  world.source.records.splice(2, 1);
+  assert.deepEqual([(await world.tick()).report.removed, world.target.models.size], [0, 19]);
+});
+
+test('A target that cannot be listed is written as without that, which is said, and nothing is removed.', async () => {
+  await using world = await open({ records: models(20) });
+  await world.tick();
+  world.source.records.splice(2, 1);
+  world.target.refuseRead = () => 403;
+  const tick = await world.tick();
+  assert.deepEqual(counts(tick.report), { read: 19, written: 19, unchanged: 0, removed: 0, failed: 0 });
+  assert.ok(world.lines.some(({ message }) => /the target could not be listed/.test(message)));
+});
+
+test('A removal that the target refuses is told, and the pass is completed.', async () => {
+  await using world = await open({ records: models(20) });
+  await world.tick();
+  const [gone] = world.source.records.splice(2, 1) as Model[];
+  world.target.refuseRemoval = () => 409;
+  const tick = await world.tick();
+  assert.deepEqual([tick.status, tick.report.removed, tick.report.failed], ['completed', 0, 0]);
+  assert.deepEqual(
+    tick.problems?.map(({ id, kind }) => [id, kind]),
+    [[gone?.id, 'failed']],
+  );
+  world.target.refuseRemoval = undefined;
+  assert.equal((await world.tick()).report.removed, 1);
+});
+
+test('Each shard compares and removes its own records.', async () => {
+  await using world = await open({ env: { SHARDS: '3' } });
+  const tick = (index: number) => world.tick({ kind: 'tick', shard: { index, of: 3 } });
+  for (const index of [0, 1, 2]) await tick(index);
+  assert.equal(world.target.models.size, 250);
+  world.source.records.splice(10, 5);
+  const reports: Report[] = [];
+  for (const index of [0, 1, 2]) reports.push((await tick(index)).report);
+  const sum = (name: 'written' | 'unchanged' | 'removed') => reports.reduce((all, report) => all + report[name], 0);
+  assert.deepEqual([sum('written'), sum('unchanged'), sum('removed')], [0, 245, 5]);
+  assert.deepEqual(stored(world), world.source.records);
+});
+
+test('A tombstone is removed in the order of the list, and is not counted as vanished.', async () => {
+  const deleted = (record: Model) => record.limit.context === 999;
+  const tombstone = (index: number) => ({ ...model(index), limit: { context: 999, output: 0 } });
+  await using world = await open({ records: models(10), job: { ...untimed, deleted } });
+  await world.tick();
+  world.source.records = [...models(10), tombstone(3), tombstone(4), model(4), tombstone(77)];
+  const tick = await world.tick();
+  assert.deepEqual(counts(tick.report), { read: 14, written: 1, unchanged: 11, removed: 2, failed: 0 });
+  assert.deepEqual([world.target.models.has(model(3).id), world.target.models.has(model(4).id)], [false, true]);
+});
+
+test('A dry run of everything counts what differs, names it, and neither writes nor removes.', async () => {
+  await using world = await open({ records: models(50) });
+  await world.tick();
+  world.target.models.set(model(7).id, { ...bodyOf(model(7)), name: 'by hand', limit: { context: 1, output: 7 } });
+  world.target.models.delete(model(8).id);
+  for (let index = 0; index < 20; index++) world.source.records.pop();
+  const before = new Map(world.target.models);
+  const dry = await world.backfill({ dryRun: true });
+  assert.deepEqual(counts(dry.report), { read: 30, written: 2, unchanged: 28, removed: 20, failed: 0 });
+  assert.equal(dry.differences?.length, 20);
+  assert.deepEqual(dry.differences?.slice(0, 3), [
+    { id: model(7).id, kind: 'changed', fields: [{ name: 'name' }, { name: 'limit.context' }] },
+    { id: model(8).id, kind: 'new' },
+    { id: model(30).id, kind: 'vanished' },
+  ]);
+  const { differences } = await world.backfill({ dryRun: true, values: true });
+  assert.deepEqual(differences?.[0]?.fields, [
+    { name: 'name', source: 'Model 7', target: 'by hand' },
+    { name: 'limit.context', source: 7, target: 1 },
+  ]);
+  assert.deepEqual(world.target.models, before);
+  const agreed = await open({ records: models(5) });
+  await agreed.tick();
+  assert.deepEqual((await agreed.backfill({ dryRun: true })).differences, []);
+  await agreed[Symbol.asyncDispose]();
+});
