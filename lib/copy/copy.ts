@@ -1,6 +1,6 @@
+import type { Versions } from '../engine/conclusions.ts';
 import type { Ending } from '../engine/ending.ts';
 import { sync } from '../engine/engine.ts';
-import type { Versions } from '../engine/writes.ts';
 import { Interrupted } from '../errors.ts';
 import { msOf } from '../instant.ts';
 import type { Job } from '../job-types.ts';

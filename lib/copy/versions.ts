@@ -1,6 +1,6 @@
 import { hash } from 'node:crypto';
 import type { Accepted } from '../engine/accept.ts';
-import type { Versions } from '../engine/writes.ts';
+import type { Versions } from '../engine/conclusions.ts';
 import { msOf } from '../instant.ts';
 import type { PassUnderWay } from '../state/pass-under-way.ts';
 import { idHash, MAX_RECENT, type Recent, type RecentVersion } from '../state/recent.ts';

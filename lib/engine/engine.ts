@@ -5,12 +5,13 @@ import type { Report, SettledPage } from '../report.ts';
 import { orAborted } from '../time/abort.ts';
 import { type Acceptance, type Accepted, accepting, type Invalid } from './accept.ts';
 import { type Bounds, openBatches } from './batches.ts';
+import { openConclusions, type Versions } from './conclusions.ts';
 import { type Ending, openEnding } from './ending.ts';
 import { openLanes } from './lanes.ts';
 import { type OpenPage, openLedger } from './ledger.ts';
 import { oneAhead } from './one-ahead.ts';
 import type { WriteMany } from './write-batch.ts';
-import { type Item, openWrites, type Versions } from './writes.ts';
+import { type Item, writingFrom } from './writes.ts';
 
 /** This many records are checked and prepared at a time: enough to be fast, and too few to hold up the writes. */
 const CHECKED_AT_A_TIME = 25;
@@ -63,7 +64,8 @@ export async function sync<R>(options: SyncOptions<R>): Promise<Ending> {
   const ending = openEnding(closing);
   const ledger = openLedger(report, options.pageSettled);
   const { write: writeMany, ...bounds } = options.batches ?? {};
-  const writes = openWrites({ signal, ending, ledger, report, outcomes, versions, writeMany, failuresBeforeStop });
+  const conclusions = openConclusions({ ending, ledger, outcomes, versions, failuresBeforeStop });
+  const take = writingFrom({ signal, ending, ledger, report, outcomes, conclusions, writeMany });
   const lanes = openLanes({ concurrency, signal, failed: ending.end });
   const batches = openBatches<Accepted<R> | Invalid, Accepted<R>>(bounds, goesAlone);
   if (pace) pace.onChange = lanes.allow;
@@ -80,7 +82,7 @@ export async function sync<R>(options: SyncOptions<R>): Promise<Ending> {
     ending.end(error);
   }
   await lanes.end();
-  writes.end();
+  conclusions.end();
   return ending.result(listEnded && report.unsettled === 0);
 
   /** Gives the lanes a page. Resolves when they have taken all of it, or take no more. */
@@ -91,7 +93,7 @@ export async function sync<R>(options: SyncOptions<R>): Promise<Ending> {
     let left = records.length;
 
     async function offer(items: Item<R>[]) {
-      const untaken = await lanes.offer(items, (item) => writes.take(item, page));
+      const untaken = await lanes.offer(items, (item) => take(item, page));
       for (const item of items.slice(0, items.length - untaken)) left -= Array.isArray(item) ? item.length : 1;
     }
 
@@ -127,7 +129,7 @@ export async function sync<R>(options: SyncOptions<R>): Promise<Ending> {
       ledger.settle(page, 'unchanged');
       return true;
     }
-    if (checked.as === 'unchanged') writes.keep(checked, page);
+    if (checked.as === 'unchanged') conclusions.done(checked, page);
     return checked.as === 'unchanged';
   }
 }
