@@ -3,6 +3,7 @@ import type { Guard } from '../time/guard.ts';
 import { createHttp, type HttpRequest } from './client.ts';
 import { createSend } from './send.ts';
 import type { Identity } from './tls.ts';
+import { type Agent, userAgent } from './user-agent.ts';
 
 /** A token's answer is short. */
 const MAX_BYTES = 1024 * 1024;
@@ -14,6 +15,8 @@ export interface Exchanging {
   guard: Guard;
   /** As towards the server that the token is for: both are usually of the same company. */
   identity: Identity | undefined;
+  /** The User-Agent. */
+  agent?: Agent | undefined;
   throttled?: (() => void) | undefined;
 }
 
@@ -24,7 +27,7 @@ export interface Exchanging {
  */
 export async function exchange(url: string, request: Exchange, by: Exchanging): Promise<Exchanged> {
   const { origin, pathname, search } = new URL(url);
-  const { name, timeoutMs, guard, identity, throttled } = by;
+  const { name, timeoutMs, guard, identity, agent, throttled } = by;
   await using http = createHttp(origin, { timeoutMs, maxBytes: MAX_BYTES, signal: guard.signal, identity });
   const send = createSend({
     name: `token server of the ${name}`,
@@ -40,5 +43,7 @@ export async function exchange(url: string, request: Exchange, by: Exchanging): 
     patient: true,
     ...{ guard, throttled },
   });
-  return await send({ ...request, path: pathname + search });
+  // A library that makes the request may name itself.
+  const headers = { ...request.headers, 'user-agent': userAgent(agent) };
+  return await send({ ...request, headers, path: pathname + search });
 }

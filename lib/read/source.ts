@@ -61,7 +61,7 @@ export function openSource(job: SourceJob, server: SourceServer, name: 'source' 
     ...lowerCased(job.headers),
   };
   const pace = createPace({ concurrency: MAX_REQUESTS, perSecond });
-  const signer = signing(job, { name, baseUrl, timeoutMs, guard, identity, throttled }, settings);
+  const signer = signing(job, { name, baseUrl, timeoutMs, guard, identity, agent, throttled }, settings);
   const asking = { name, credentials, signer, guard, pace, throttled };
   const check = job.check && ((answer: Answer) => job.check?.(answer));
   const json = { send: async (request: HttpRequest) => readJson(await http.send(request), check) };

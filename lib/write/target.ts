@@ -75,7 +75,7 @@ export function openTarget<R>(
   });
   const signer = signing(
     job,
-    { name: 'target', baseUrl: url, timeoutMs, guard, identity, throttled },
+    { name: 'target', baseUrl: url, timeoutMs, guard, identity, agent, throttled },
     writing.settings,
   );
   const send = createSend<Judged, TlsSecret & OwnPart>({

@@ -51,7 +51,11 @@ test('A code host: pages by Link, numeric ids, a pause by 403.', async () => {
 });
 
 test('A CRM: OAuth 2, search by POST, a nested cursor, a 409 that means it is there.', async () => {
-  await using tokens = await serve((_, response) => answer(response, 200, { access_token: 't', token_type: 'bearer' }));
+  const agents: unknown[] = [];
+  await using tokens = await serve(({ headers }, response) => {
+    agents.push(headers['user-agent']);
+    answer(response, 200, { access_token: 't', token_type: 'bearer' });
+  });
   const contact = (id: string) => ({ id, properties: { email: `${id}@x.example` }, updatedAt: AT });
   const { reads, writes, report } = await tryJob(crm, {
     settings: { TOKEN_URL: `${tokens.url}/token` },
@@ -68,6 +72,8 @@ test('A CRM: OAuth 2, search by POST, a nested cursor, a 409 that means it is th
     [null, '1'],
   );
   assert.equal(reads[0]?.headers.authorization, 'Bearer t');
+  // The token server's operator knows whom to ask, too.
+  assert.deepEqual(agents, [reads[0]?.headers['user-agent']]);
   assert.deepEqual(
     writes.map(({ body }) => body),
     ['mail=a%40x.example', 'mail=b%40x.example'],
