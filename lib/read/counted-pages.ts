@@ -1,4 +1,4 @@
-import { SourceError } from '../errors.ts';
+import { JobError, SourceError } from '../errors.ts';
 import type { List, Listing, Page, Query, Select, Window } from '../job-types.ts';
 import { checkOptions, getSelected, type Paged, requestFor, windowOf } from './paged.ts';
 import { recordsOf, type Selected, select } from './select.ts';
@@ -30,6 +30,7 @@ export function offsetPages(
     optional: OPTIONS,
   });
   const { size, params = {}, body } = options;
+  checkSize('offsetPages', size);
   async function* list(listing: Listing): AsyncGenerator<Page> {
     const window = windowOf(listing);
     const isNew = newPages();
@@ -65,6 +66,8 @@ export function numberedPages(
     optional: { ...OPTIONS, first: ['number'] },
   });
   const { size, first = 1, params = {}, body } = options;
+  checkSize('numberedPages', size);
+  if (first !== 0 && first !== 1) throw new JobError('numberedPages: "first" must be 0 or 1');
   async function* list(listing: Listing): AsyncGenerator<Page> {
     const window = windowOf(listing);
     const isNew = newPages();
@@ -84,6 +87,10 @@ export function numberedPages(
   }
   // Pages of another size are other pages.
   return Object.assign(list, { style: `page of ${size}` });
+}
+
+function checkSize(kind: string, size: number) {
+  if (!Number.isSafeInteger(size) || size < 1) throw new JobError(`${kind}: "size" must be a whole number above 0`);
 }
 
 interface CountedPage extends Omit<Page, 'cursor'> {

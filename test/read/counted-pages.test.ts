@@ -130,3 +130,18 @@ test('A total that is not there, or no number, is a SourceError that names it.',
     });
   }
 });
+
+test('A size that no page can have, and a first page that is neither 0 nor 1, are JobErrors that name them.', () => {
+  const pages = { path: '/items', records: 'items' };
+  for (const size of [0, -1, 1.5, Number.NaN, Number.POSITIVE_INFINITY]) {
+    const expected = (kind: string) => ({
+      name: 'JobError',
+      message: `${kind}: "size" must be a whole number above 0`,
+    });
+    assert.throws(() => offsetPages({ ...pages, size }), expected('offsetPages'));
+    assert.throws(() => numberedPages({ ...pages, size }), expected('numberedPages'));
+  }
+  assert.throws(() => numberedPages({ ...pages, size: 1, first: 2 as never }), {
+    ...{ name: 'JobError', message: 'numberedPages: "first" must be 0 or 1' },
+  });
+});
