@@ -8,7 +8,7 @@ import type { Invocation } from '../lib/run/invocation.ts';
 import { createMetrics, type ReportMetrics } from '../lib/run/metrics.ts';
 import { readSettings, type Settings } from '../lib/settings/config.ts';
 import { type SecretStore, secretStore } from '../lib/settings/secrets.ts';
-import { loadJob } from './load-job.ts';
+import { inItsFile, loadJob } from './load-job.ts';
 
 const { JOB } = process.env;
 const log = createLog(JOB ?? '');
@@ -33,7 +33,7 @@ export function lambda<T>(handle: (job: Job<unknown>, event: unknown, invocation
   return middy({ timeoutEarlyInMillis: 0 })
     .use(injectLambdaContext(log, { resetKeys: true }))
     .onError((request) => {
-      request.error = boundError(request.error);
+      request.error = boundError(inItsFile(`${JOB}`, request.error));
       log.error('the invocation failed', { error: request.error });
     })
     .handler(async (event: unknown, context: Context): Promise<T> => {

@@ -17,12 +17,12 @@ export async function loadJob(name = ''): Promise<Job<unknown>> {
       `JOB must be the name of a file in functions/jobs, such as models, not ${JSON.stringify(name)}`,
     );
   }
-  const file = `functions/jobs/${name}.ts`;
+  const file = fileOf(name);
   let module: { default?: unknown };
   try {
     module = await import(`./jobs/${name}.ts`);
   } catch (error) {
-    if (error instanceof JobError) throw new JobError(`${file}: ${error.message}`, { cause: error });
+    if (error instanceof JobError) throw inItsFile(name, error);
     const { code, message } = error as { code?: string; message?: string };
     const isAbsent = code === 'ERR_MODULE_NOT_FOUND' || message?.startsWith('Module not found in bundle');
     if (!isAbsent) throw error;
@@ -30,4 +30,13 @@ export async function loadJob(name = ''): Promise<Job<unknown>> {
   }
   if (!isDefined(module.default)) throw new JobError(`${file} must say: export default defineJob({ … })`);
   return { ...module.default, name };
+}
+
+const fileOf = (name: string) => `functions/jobs/${name}.ts`;
+
+/** Where the fault of a job is not found before a run asks it, such as that of an authorization, the error names its file as well. */
+export function inItsFile<E>(name: string, error: E): E | JobError {
+  const file = fileOf(name);
+  if (!(error instanceof JobError) || error.message.startsWith(file)) return error;
+  return new JobError(`${file}: ${error.message}`, { cause: error });
 }

@@ -2,7 +2,8 @@ import assert from 'node:assert/strict';
 import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { loadJob } from '../functions/load-job.ts';
+import { inItsFile, loadJob } from '../functions/load-job.ts';
+import { JobError, SourceError } from '../lib/errors.ts';
 
 test('A job has the name of its file.', async () => {
   for (const file of await readdir(join(import.meta.dirname, '../functions/jobs'))) {
@@ -21,4 +22,12 @@ test('A name that no file can have, or none has, is a SettingsError that says so
     name: 'SettingsError',
     message: 'JOB is no-such-job, but functions/jobs/no-such-job.ts cannot be loaded',
   });
+});
+
+test('A fault of a job names its file once; other errors stay as they are.', () => {
+  const error = inItsFile('models', new JobError('source.auth must return one authorization'));
+  assert.equal(error.message, 'functions/jobs/models.ts: source.auth must return one authorization');
+  assert.equal(inItsFile('models', error), error);
+  const other = new SourceError('no page');
+  assert.equal(inItsFile('models', other), other);
 });
