@@ -96,7 +96,8 @@ export function openKeeping<R>(options: {
     closedGeneration: division.closedGeneration(),
     recent(sinceMs: number) {
       const kept = versions.recent(sinceMs);
-      if (!kept) log.warn('so many records have changed within the overlap that the next tick writes them again');
+      if (!kept && !recent?.tooMany)
+        log.warn('so many records have changed within the overlap that the next ticks write them again');
       return kept;
     },
   });

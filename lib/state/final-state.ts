@@ -45,6 +45,8 @@ export function leavingOfBackfill(prefix: string, backfillId: string): Leaving {
   };
 }
 
+const NONE: ReadonlyMap<string, RecentVersion> = new Map();
+
 /** @param before the state under which the tick took the lock */
 export function leavingOfTick(
   prefix: string,
@@ -65,7 +67,7 @@ export function leavingOfTick(
     const latest = scheduledTime > due ? scheduledTime : completedScheduledTime;
     const at = watermarkAfter(pass, overlapSeconds) ?? before.watermark?.at;
     const fullAt = pass.full ? pass.startedAt : before.watermark?.fullAt;
-    const versions = at === undefined ? undefined : recent(Date.parse(at));
+    const versions = at === undefined ? NONE : recent(Date.parse(at));
     return [
       putState(prefix, 'run', {
         last,
@@ -75,9 +77,9 @@ export function leavingOfTick(
       }),
       putState(prefix, 'checkpoint', { failed, deadLettered }),
       ...(at === undefined ? [] : [putState(prefix, 'watermark', { at, fullAt })]),
-      at !== undefined && versions?.size
-        ? putRecent(prefix, { at, versions: packRecent(versions) })
-        : deleteRecent(prefix),
+      at === undefined || versions?.size === 0
+        ? deleteRecent(prefix)
+        : putRecent(prefix, { at, versions: packRecent(versions ?? NONE), ...(!versions && { tooMany: true }) }),
       ...removalsOf(prefix, reached),
       noSkips,
     ];

@@ -73,8 +73,11 @@ const pass = v.object({
  */
 export type Pass = v.InferOutput<typeof pass>;
 
-/** The versions that the last completed pass has left at the target: packed, and the watermark that it has set. */
-export const recent = v.object({ at: utcInstant, versions: v.string() });
+/**
+ * The versions that the last completed pass has left at the target: packed, and the watermark that it has set. None where they
+ * were `tooMany`, which is kept so that the log says it when it begins and not at each tick.
+ */
+export const recent = v.object({ at: utcInstant, versions: v.string(), tooMany: v.optional(v.boolean()) });
 
 /** Where a backfill goes on, and the records that it could not write. */
 export const backfillProgress = v.object({ pass, failed: failures });

@@ -104,13 +104,13 @@ test('What a backfill has written over with an older version, from a source that
   assert.equal(nameAt(world), 'newer');
 });
 
-test('More recent versions than can be kept are written again, and the log says so.', async () => {
+test('More recent versions than can be kept are written again, and the log says so once.', async () => {
   const records = models(MAX_RECENT + 1).map((record) => ({ ...record, updatedAt: FEBRUARY }));
   await using world = await startWorld({ endpoints: etcd.endpoints, records });
   // A busy machine takes minutes for so many writes.
   await world.tick({}, 600_000);
-  assert.equal(world.lines.filter(({ message }) => /the next tick writes them again/.test(message)).length, 1);
   assert.equal((await world.tick({}, 600_000)).report.written, MAX_RECENT + 1);
+  assert.equal(world.lines.filter(({ message }) => /the next ticks write them again/.test(message)).length, 1);
 });
 
 test('Recent versions are unpacked as they were packed; what was not packed by us is none.', () => {

@@ -134,13 +134,20 @@ test('A completed tick leaves what it has found at the target within the overlap
   await keeping.conclude('completed');
   const { statePrefix } = placesOf(settings);
   assert.deepEqual(put[`${statePrefix}recent`], { at, versions });
-  assert.ok(!lines.some(({ message }) => /writes them again/.test(message)));
+  assert.ok(!lines.some(({ message }) => /write them again/.test(message)));
 });
 
-test('A completed tick that has found too many leaves none, and the log says so once.', async () => {
-  const { keeping, put, lines } = open([], { more: { watermark: { at, fullAt: at } } });
-  for (let index = 0; index <= MAX_RECENT; index++) keeping.versions.written(accepted(`${index}`));
-  await keeping.conclude('completed');
-  assert.ok(!(`${placesOf(settings).statePrefix}recent` in put));
-  assert.equal(lines.filter(({ message }) => /the next tick writes them again/.test(message)).length, 1);
+test('A completed tick that has found too many leaves none, and the log says so at the first of such ticks.', async () => {
+  const watermark = { at, fullAt: at };
+  const key = `${placesOf(settings).statePrefix}recent`;
+  async function warned(more: Partial<State>) {
+    const { keeping, put, lines } = open([], { more });
+    for (let index = 0; index <= MAX_RECENT; index++) keeping.versions.written(accepted(`${index}`));
+    await keeping.conclude('completed');
+    assert.deepEqual(put[key], { at, versions: '', tooMany: true });
+    return lines.filter(({ message }) => /the next ticks write them again/.test(message)).length;
+  }
+  assert.equal(await warned({ watermark }), 1);
+  assert.equal(await warned({ watermark, recent: { at, versions: '', tooMany: true } }), 0);
+  assert.equal(await warned({ watermark, recent: { at, versions } }), 1);
 });
