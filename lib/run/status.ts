@@ -1,6 +1,6 @@
 import type { Budget, Etcd } from '../lock/etcd.ts';
-import { currentHolder, type Holder, unhex } from '../lock/holder.ts';
-import { ask, both } from '../lock/query.ts';
+import { currentHolder, describeHolder, type Holder, unhex } from '../lock/holder.ts';
+import { ask, both, keyValue } from '../lock/query.ts';
 import type { Settings } from '../settings/config.ts';
 import { shellQuoted } from '../shell-quoted.ts';
 import type { Failure } from '../state/failures.ts';
@@ -73,7 +73,7 @@ export async function readStatus(etcd: Etcd, settings: Settings, places: Places,
   const lockAndState = both(currentHolder(places.lockKey), currentState(places));
   const [own, state] = await ask(etcd, 'read status', lockAndState, budget);
   // While a lock of another number of shards is held, nobody takes ours.
-  const holder = own ?? state.otherDivision;
+  const holder = own ?? (state.otherDivision && (await withItsValue(etcd, state.otherDivision, budget)));
   const { run, backfill, pause, consecutiveSkips, checkpoint, watermark } = state;
   const quota = quotaNow(state, Date.now());
   return {
@@ -115,6 +115,12 @@ function removalsTogether(parts: Status[]): State['removals'] {
 
 /** They are for runs only, and there may be many. */
 const withoutChanges = ({ changes: _, ...pass }: Pass): Pass => pass;
+
+/** A lock of another division was found by its key; it may be gone by now. */
+async function withItsValue(etcd: Etcd, found: Holder, budget: Budget): Promise<Holder> {
+  const key = await ask(etcd, 'read the holder', keyValue(Buffer.from(found.key)), budget);
+  return key ? { ...describeHolder(key), ...found } : found;
+}
 
 async function describeLease(etcd: Etcd, holder: Holder, budget: Budget): Promise<Pick<Status, 'heldBy' | 'advice'>> {
   if (holder.leaseId === '0') {

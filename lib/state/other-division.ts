@@ -8,9 +8,14 @@ const KEYS_PER_RANGE = 10;
 /** etcd takes 128 operations in a transaction by default, and as many in each one nested in it. */
 const RANGES_PER_TRANSACTION = 100;
 
-/** Reads who holds a lock of a division into another number of shards; undefined where nobody does. */
+/**
+ * Reads who holds a lock of a division into another number of shards, by its key alone; undefined where nobody does. The values
+ * are left out, because each of so many may have 1.5 MB.
+ */
 export function otherDivision(places: Places): Query<Holder | undefined> {
-  const reads = otherLocks(places).map((range) => ({ request_range: { ...range, limit: KEYS_PER_RANGE } }));
+  const reads = otherLocks(places).map((range) => ({
+    request_range: { ...range, limit: KEYS_PER_RANGE, keys_only: true },
+  }));
   return {
     operations: reads.length > RANGES_PER_TRANSACTION ? nested(reads) : reads,
     decode(answers) {

@@ -62,8 +62,23 @@ test('20,000 locks of another division are a skip for resharding, in whatever di
     const { reason, heldBy, message } = await world.tick(event);
     assert.deepEqual([reason, heldBy?.waiting], ['resharding', MANY - 1], other);
     assert.ok(message?.includes(`${world.env.LOCK_KEY}${other}00000, and keys more: 19999`), message);
-    assert.equal((await world.control({ action: 'status' })).consecutiveSkips, 0);
+    const status = await world.control({ action: 'status' });
+    assert.deepEqual([status.consecutiveSkips, (status.shards?.[0] ?? status).heldBy?.kind], [0, 'tick']);
   }
+});
+
+test('Locks of another division with values as large as etcd takes are a skip, too.', async () => {
+  await using world = await worldOf(2);
+  const value = Buffer.alloc(1_400_000, 'x');
+  for (const other of ['/', '.shards/0-of-3/', '.shards/1-of-3/'])
+    for (let index = 0; index < 6; index++) {
+      const key = Buffer.from(`${world.env.LOCK_KEY}${other}${index}`);
+      await etcd.txn('fill', { success: [{ request_put: { key, value } }] }, BUDGET);
+    }
+  const { reason, heldBy } = await world.tick({ shard: { index: 1, of: 2 } });
+  assert.deepEqual([reason, heldBy?.waiting], ['resharding', 5]);
+  const { shards } = await world.control({ action: 'status' });
+  assert.equal(shards?.length, 2);
 });
 
 test('Keys that wait for the lock of one shard, and keys that are no locks, hold up no other shard.', async () => {

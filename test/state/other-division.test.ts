@@ -50,7 +50,7 @@ test('Every range is read with a limit, and etcd gets at most a hundred of them 
     assert.ok(parts.every((part) => (part?.length ?? 0) <= 100) && operations.length <= 100);
     const reads = operations.flatMap((operation) => operation.request_txn?.success ?? [operation]);
     assert.equal(new Set(reads.map(({ request_range }) => String(request_range?.key))).size, ranges);
-    assert.ok(reads.every(({ request_range }) => request_range?.limit === 10));
+    assert.ok(reads.every(({ request_range }) => request_range?.limit === 10 && request_range.keys_only));
   }
 });
 
