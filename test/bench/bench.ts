@@ -2,6 +2,7 @@ import { writeFile } from 'node:fs/promises';
 import { cpus, loadavg } from 'node:os';
 import { parseArgs } from 'node:util';
 import { measureArtifact } from './artifact.ts';
+import { measureBulk } from './bulk.ts';
 import { chartOf } from './chart.ts';
 import { measureEtcd } from './etcd.ts';
 import { measureLatency } from './latency.ts';
@@ -22,7 +23,8 @@ type Measure = (stage: Stage, wanted: ReadonlySet<RowName>) => Promise<Row[]>;
 const families: [RowName[], Measure][] = [
   [['throughput', 'rival'], measureThroughput],
   [['steady-latency', 'long-tail'], measureLatency],
-  [['memory'], measureMemory],
+  [['bulk', 'bulk-loop', 'unchanged'], measureBulk],
+  [['memory', 'compared-memory'], measureMemory],
   [['cold-start', 'cold-skip'], measureStart],
   [['warm-skip', 'lock'], measureEtcd],
   [['artifact'], measureArtifact],

@@ -1,6 +1,7 @@
 import type { ServerResponse } from 'node:http';
 import { type Served, serve } from '../../infra/local/serve.ts';
 import { mulberry32 } from '../support/random.ts';
+import { pageOf } from './source.ts';
 
 export interface SlowTarget extends Served {
   /** The sum of the latencies of all answers, as they were served. */
@@ -12,22 +13,23 @@ export interface SlowTarget extends Served {
 /**
  * A target that answers each request after a random latency. It polls the clock instead of setting timers, because Node's
  * timers fire together, once a millisecond, and a client that receives its answers in bursts slows itself down.
+ * @param records how many it lists
  */
-export async function startSlowTarget(drawMs: () => number): Promise<SlowTarget> {
+export async function startSlowTarget(drawMs: () => number, records = 0): Promise<SlowTarget> {
   let servedMs = 0;
   let firstAtMs: number | undefined;
   let lastAtMs = 0;
-  let waiting: { arrivedMs: number; dueMs: number; response: ServerResponse }[] = [];
+  let waiting: { arrivedMs: number; dueMs: number; response: ServerResponse; page: string | undefined }[] = [];
   let looking = false;
 
   function look() {
     const nowMs = performance.now();
     const due = waiting.filter(({ dueMs }) => dueMs <= nowMs);
     waiting = waiting.filter(({ dueMs }) => dueMs > nowMs);
-    for (const { arrivedMs, response } of due) {
+    for (const { arrivedMs, response, page } of due) {
       lastAtMs = performance.now();
       servedMs += lastAtMs - arrivedMs;
-      response.writeHead(204).end();
+      response.writeHead(page === undefined ? 204 : 200, { 'content-type': 'application/json' }).end(page);
     }
     looking = waiting.length > 0;
     if (looking) setImmediate(look);
@@ -37,7 +39,8 @@ export async function startSlowTarget(drawMs: () => number): Promise<SlowTarget>
     const arrivedMs = performance.now();
     firstAtMs ??= arrivedMs;
     request.resume();
-    waiting.push({ arrivedMs, dueMs: arrivedMs + drawMs(), response });
+    const page = request.method === 'GET' ? pageOf(records, request.url ?? '') : undefined;
+    waiting.push({ arrivedMs, dueMs: arrivedMs + drawMs(), response, page });
     if (!looking) look();
   });
   return {

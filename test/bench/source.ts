@@ -8,15 +8,17 @@ export function startSource(): Promise<Served> {
   return serve((request, response) => {
     const [, count, query] = PATH.exec(request.url ?? '') ?? [];
     if (count === undefined) return answer(response, 404, {});
-    const parameters = new URLSearchParams(query);
-    const first = Number(parameters.get('cursor') ?? 0);
-    const end = Math.min(first + Number(parameters.get('limit')), Number(count));
-    const records = Array.from({ length: end - first }, (_, index) => record(first + index));
-    const next = end < Number(count) ? `"${end}"` : 'null';
-    response
-      .writeHead(200, { 'content-type': 'application/json' })
-      .end(`{"models":[${records.join()}],"nextCursor":${next}}`);
+    response.writeHead(200, { 'content-type': 'application/json' }).end(pageOf(Number(count), `?${query}`));
   });
+}
+
+/** A page of a list of `count` records, by the cursor and the limit in `path`. */
+export function pageOf(count: number, path: string): string {
+  const parameters = new URLSearchParams(path.slice(path.indexOf('?')));
+  const first = Number(parameters.get('cursor') ?? 0);
+  const end = Math.min(first + Number(parameters.get('limit')), count);
+  const records = Array.from({ length: end - first }, (_, index) => record(first + index));
+  return `{"models":[${records.join()}],"nextCursor":${end < count ? `"${end}"` : 'null'}}`;
 }
 
 const record = (n: number) => `{"id":"${idOf(n)}",${fields(n)}}`;

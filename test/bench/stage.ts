@@ -7,7 +7,6 @@ import { promisify } from 'node:util';
 import { build } from 'esbuild';
 import { artifact, serviceFolder, unpack } from '../../infra/bundle/artifact.ts';
 import { etcdProtos } from '../../infra/bundle/etcd-protos.ts';
-import { demoProject } from '../../infra/local/demo/project.ts';
 import { type LocalEtcd, startEtcd } from '../../infra/local/etcd/etcd.ts';
 import { startSecrets } from '../../infra/local/secrets.ts';
 import { divideCores } from './cores.ts';
@@ -17,7 +16,15 @@ import { startSource } from './source.ts';
 const run = promisify(execFile);
 
 /** The scripts of clients/. */
-type Client = 'invoke' | 'undici-loop' | 'fetch-limit' | 'lock' | 'skips';
+type Client = (typeof CLIENTS)[number];
+const CLIENTS = ['invoke', 'undici-loop', 'bulk-loop', 'fetch-limit', 'lock', 'skips'] as const;
+
+/** The jobs and the stage of the bench. */
+const PROJECT = {
+  jobs: join(import.meta.dirname, 'project/jobs'),
+  config: join(import.meta.dirname, 'project/config'),
+  service: 'solotick',
+};
 
 /** What `clients/invoke.ts` reports. */
 export interface Invoked {
@@ -26,7 +33,7 @@ export interface Invoked {
   durationMs: number;
   cpuMs: number;
   peakMb: number;
-  result?: { status: string; report: { written: number } };
+  result?: { status: string; report: { written: number; unchanged: number } };
 }
 
 /** What every row is measured with. */
@@ -48,6 +55,8 @@ export interface Stage extends AsyncDisposable {
   run<T>(client: Client, args: string[], env?: Record<string, string>): Promise<T & { startedAtMs: number }>;
   /** Runs the timer's handler on a whole list. @throws Error when not every record was written */
   copy(targetUrl: string, records: number, env?: Record<string, string>): Promise<Invoked>;
+  /** Runs the handler on a list that the target has already. @throws Error when a record was written */
+  compare(targetUrl: string, records: number, env?: Record<string, string>): Promise<Invoked>;
   progress(line: string): void;
 }
 
@@ -62,7 +71,7 @@ export async function openStage(options: { quick: boolean; progress: (line: stri
   stack.defer(() => rm(folder, { recursive: true, force: true }));
 
   progress('packaging');
-  const serviceDir = await serviceFolder(folder, demoProject);
+  const serviceDir = await serviceFolder(folder, PROJECT);
   const zipFile = await artifact(serviceDir);
   const task = join(folder, 'task');
   const [rival] = await Promise.all([
@@ -104,6 +113,18 @@ export async function openStage(options: { quick: boolean; progress: (line: stri
     });
     return { ...JSON.parse(stdout.trimEnd().split('\n').at(-1)!), startedAtMs };
   };
+  /** @throws Error when not all records are `as` */
+  async function invoke(as: 'written' | 'unchanged', targetUrl: string, records: number, env: Record<string, string>) {
+    const told = await runClient<Invoked>('invoke', [handler, 'handler', '{}'], {
+      ...jobEnv(targetUrl, records),
+      ...env,
+    });
+    const { status, report } = told.result ?? {};
+    if (status !== 'completed' || report?.[as] !== records) {
+      throw new Error(`the run was ${status} with ${report?.[as]} of ${records} records ${as}`);
+    }
+    return told;
+  }
   const owned = stack.move();
   return {
     ...{ folder, zipFile, handler, etcd, quick, progress, jobEnv },
@@ -111,17 +132,8 @@ export async function openStage(options: { quick: boolean; progress: (line: stri
     sourceUrl: source.url,
     coresDivided: onClientCore.length > 0,
     run: runClient,
-    async copy(targetUrl, records, env = {}) {
-      const told = await runClient<Invoked>('invoke', [handler, 'handler', '{}'], {
-        ...jobEnv(targetUrl, records),
-        ...env,
-      });
-      const { status, report } = told.result ?? {};
-      if (status !== 'completed' || report?.written !== records) {
-        throw new Error(`the run was ${status} with ${report?.written} of ${records} records written`);
-      }
-      return told;
-    },
+    copy: (targetUrl, records, env = {}) => invoke('written', targetUrl, records, env),
+    compare: (targetUrl, records, env = {}) => invoke('unchanged', targetUrl, records, { ...env, JOB: 'compared' }),
     [Symbol.asyncDispose]: () => owned.disposeAsync(),
   };
 }
@@ -130,7 +142,7 @@ export async function openStage(options: { quick: boolean; progress: (line: stri
 async function bundleClients(outdir: string) {
   await build({
     absWorkingDir: import.meta.dirname,
-    entryPoints: ['invoke', 'undici-loop', 'fetch-limit', 'lock', 'skips'].map((name) => `clients/${name}.ts`),
+    entryPoints: CLIENTS.map((name) => `clients/${name}.ts`),
     outdir,
     bundle: true,
     format: 'esm',
