@@ -70,7 +70,7 @@ export function createProgress(total: number, dryRun: boolean, { line, bar }: Te
       line(`${place}${nameOf(part)}: ${result.status}${why}, ${formatCounts(counts, dryRun)}; ${times}`);
       if (dryRun && result.wouldWrite?.length) line(`  such as ${result.wouldWrite.join(', ')}`);
       if (result.removalsWithheld)
-        line(`  ${result.removalsWithheld} more would be removed: "serverless status" shows how to approve that`);
+        line(`  ${result.removalsWithheld} vanished records were not removed: "serverless status" says what to do`);
       draw();
     },
     [Symbol.dispose]() {

@@ -142,7 +142,7 @@ test('Removals that a backfill of everything has withheld are printed below its 
   using progress = createProgress(1, false, { line: (text) => lines.push(text), bar() {} });
   progress.begin(0, {});
   progress.add(result({ status: 'completed', report: counts(3), removalsWithheld: 12 }));
-  assert.equal(lines[1], '  12 more would be removed: "serverless status" shows how to approve that');
+  assert.equal(lines[1], '  12 vanished records were not removed: "serverless status" says what to do');
 });
 
 test('The bar shows the window, the counts of all windows, and the expected remaining time.', () => {
