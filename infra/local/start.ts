@@ -2,8 +2,8 @@ import { parseArgs } from 'node:util';
 import { onInterrupt } from '../terminal/interrupt.ts';
 import { complain, say } from '../terminal/print-lines.ts';
 import { type LocalCloud, startCloud } from './cloud.ts';
+import { demonstrate } from './demonstration.ts';
 import { readable } from './log-line.ts';
-import { tickTwice } from './tick-twice.ts';
 
 let json = false;
 try {
@@ -29,7 +29,7 @@ try {
     onProgress: say,
     onLog: (name, line) => logs.push(readable(name, line)),
   });
-  const { outcome, faults } = await Promise.race([tickTwice(cloud), interrupted.promise]);
+  const { outcome, faults } = await Promise.race([demonstrate(cloud), interrupted.promise]);
   for (const fault of faults) say(`WRONG: ${fault}`);
   if (faults.length > 0) say(['the last log lines of the functions:', ...logs.slice(-40)]);
   const seconds = ((performance.now() - startedMs) / 1000).toFixed(1);

@@ -64,19 +64,23 @@ async function assertGone(url: string) {
   await assert.rejects(fetch(url), url);
 }
 
-test('npm start does the whole job: one tick completes, the overlapping one is skipped and names the holder', {
+test('npm start does the whole job: one tick completes, the overlapping one is skipped and names the holder, a third one mends', {
   timeout: TIMEOUT_MS,
 }, async (t) => {
   const { lines, closed } = start(t, 'npm', 'start', '--', '--json');
   const [code] = await closed;
   assert.equal(code, 0, lines.join('\n'));
   const outcome = JSON.parse(lines.at(-1) ?? '');
-  const [first, second] = outcome.ticks as [Tick, Tick];
+  const [first, second, third] = outcome.ticks as [Tick, Tick, Tick];
   assert.deepEqual(Object.keys(outcome), ['ticks', 'sourceRecords', 'targetRecords', 'peakInFlight', 'locksLeft']);
   assert.equal(first.status, 'completed');
   assert.match(first.fencingToken ?? '', /^\d+$/);
   assert.deepEqual([second.status, second.reason, second.heldBy?.runId], ['skipped', 'locked', first.runId]);
   assert.notEqual(second.runId, first.runId);
+  assert.partialDeepStrictEqual(third, {
+    status: 'completed',
+    report: { written: 1, unchanged: outcome.sourceRecords - 1, removed: 1, failed: 0 },
+  });
   assert.ok(outcome.sourceRecords > 500);
   assert.equal(outcome.targetRecords, outcome.sourceRecords);
   assert.ok(outcome.peakInFlight > 1 && outcome.peakInFlight <= 50, `${outcome.peakInFlight} in flight`);

@@ -90,6 +90,7 @@ const watched = ({ Metrics, ...own }: Alarm): Metric[] =>
 
 const ALARMS = [
   ...['no-success', 'errors', 'near-timeout', 'lock-lost', 'consecutive-skips', 'failed-records'],
+  'removals-withheld',
   ...['undelivered', 'failed-invocations', 'dead-letters'],
 ];
 
@@ -136,7 +137,7 @@ test('Thresholds follow the time-out, the reserve, the skips before a warning an
   assert.equal(of('ConsecutiveSkipsAlarm').Threshold, 7);
   assert.equal(of('NearTimeoutAlarm').Threshold, 590_000);
   // An alarm that ended before the next tick could confirm it would send two mails per tick.
-  for (const name of ['Errors', 'NearTimeout', 'LockLost', 'ConsecutiveSkips', 'FailedRecords'])
+  for (const name of ['Errors', 'NearTimeout', 'LockLost', 'ConsecutiveSkips', 'FailedRecords', 'RemovalsWithheld'])
     assert.equal(of(`${name}Alarm`).Period, 35 * 60, name);
 });
 
@@ -204,7 +205,7 @@ test('Alarms and dashboard use only metrics that runs emit, with the same dimens
     for (const { Namespace, MetricName, Dimensions = [] } of watched(alarm))
       if (Namespace === 'solotick')
         named.push(nameOf(MetricName!, Object.fromEntries(Dimensions.map(({ Name, Value }) => [Name, Value]))));
-  assert.equal(named.length, 5, 'two shards without success, lock lost, skips in a row, failed records');
+  assert.equal(named.length, 6, 'two shards without success, lock lost, skips in a row, failed records, removals');
 
   const inDashboard = dashboardMetrics(resources);
   for (const name of [...named, ...inDashboard]) assert.ok(emitted.has(name), `no run emits ${name}`);

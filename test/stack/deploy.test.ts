@@ -213,7 +213,7 @@ describe('serverless deploy', { skip: await skipWithout('moto'), timeout: TIMEOU
     const { MetricAlarms: alarms = [] } = await cloudwatch.send(new DescribeAlarmsCommand());
     assert.deepEqual(alarms.map(({ AlarmName }) => AlarmName?.replace('solotick-dev-models-', '')).sort(), [
       ...['consecutive-skips', 'dead-letters', 'errors', 'failed-invocations', 'failed-records', 'lock-lost'],
-      ...['near-timeout', 'no-success', 'undelivered'],
+      ...['near-timeout', 'no-success', 'removals-withheld', 'undelivered'],
     ]);
     for (const { AlarmActions, OKActions } of alarms) {
       assert.deepEqual([AlarmActions, OKActions], Array(2).fill([arnOf('sns', 'solotick-dev-alarms')]));

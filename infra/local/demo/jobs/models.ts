@@ -17,6 +17,14 @@ const id = v.pipe(
   v.notValues(['.', '..']),
 );
 
+interface Own {
+  TARGET_REGION_ID: string;
+}
+
+/** Where the target has the models of our region. */
+const modelsPath = ({ TARGET_REGION_ID: region }: Own) => `/v1/regions/${encodeURIComponent(region)}/models`;
+const pathOf = (id: string, settings: Own) => `${modelsPath(settings)}/${encodeURIComponent(id)}`;
+
 /** The job of `npm start` and of the tests: the same as `functions/jobs/models.ts`, which a user may change or remove. */
 export default defineJob({
   settings: v.object({
@@ -52,10 +60,18 @@ export default defineJob({
   },
   target: {
     auth: ({ secret }) => bearer(secret.target.token),
-    write: ({ id, ...body }, { settings }) => ({
-      method: 'PUT',
-      path: `/v1/regions/${encodeURIComponent(settings.TARGET_REGION_ID)}/models/${encodeURIComponent(id)}`,
-      body,
-    }),
+    write: ({ id, ...body }, { settings }) => ({ method: 'PUT', path: pathOf(id, settings), body }),
+    remove: (id, { settings }) => ({ method: 'DELETE', path: pathOf(id, settings) }),
+    list: (listing) =>
+      cursorPages({
+        path: modelsPath(listing.settings as Own),
+        query: () => ({ limit: 1000 }),
+        records: 'models',
+        next: 'nextCursor',
+      })(listing),
+    existing(raw) {
+      const { id, ...body } = raw as { id: string };
+      return { id, body };
+    },
   },
 });
