@@ -90,20 +90,14 @@ export async function startTarget(options: {
     const wrong = accessFault(request, region);
     if (wrong) return wrong;
     if (method !== 'PUT' && method !== 'DELETE') return fault(405, 'this API only knows PUT and DELETE of a model');
-    const header = (name: string) => String(headers[name] ?? '');
-    const [scope, fence] = [header('x-fencing-scope'), header('x-fencing-token')];
-    if (!scope || !/^\d+$/.test(fence)) return fault(400, 'X-Fencing-Scope or X-Fencing-Token is missing or malformed');
-    if (BigInt(fence) < (fences.get(scope) ?? 0n)) return fault(412, 'a higher fencing token was seen');
-    const id = decodeURIComponent(encoded!);
-    const write = { id, scope, token: fence, idempotencyKey: header('idempotency-key') };
-    if (method === 'DELETE') {
-      const status = state.refuseRemoval?.(id);
-      return status === undefined ? { write, removes: true } : fault(status, 'refused for a test');
-    }
-    const model = parsed(body);
+    const write = fencedWrite(headers, decodeURIComponent(encoded!));
+    if (!write) return fault(400, 'X-Fencing-Scope or X-Fencing-Token is missing or malformed');
+    if (BigInt(write.token) < (fences.get(write.scope) ?? 0n)) return fault(412, 'a higher fencing token was seen');
+    const removes = method === 'DELETE';
+    const model = removes ? null : parsed(body);
     if (model === undefined) return fault(400, 'the body is not JSON');
-    const status = state.refuse?.(model);
-    return status === undefined ? { write, model } : fault(status, 'refused for a test');
+    const status = removes ? state.refuseRemoval?.(write.id) : state.refuse?.(model);
+    return status === undefined ? { write, model, removes } : fault(status, 'refused for a test');
   };
 
   const refuse = (response: ServerResponse, { status, message }: Fault) => {
@@ -135,14 +129,14 @@ export async function startTarget(options: {
     const checked = check(request, body);
     leave();
     if ('status' in checked) return refuse(response, checked);
-    const { write } = checked;
+    const { write, model, removes } = checked;
     // A late write must not bring back what is removed, nor what was not there.
     fences.set(write.scope, BigInt(write.token));
-    if ('removes' in checked) {
+    if (removes) {
       if (!state.models.delete(write.id)) return refuse(response, fault(404, 'no such model'));
       state.removals.push(write);
     } else {
-      state.models.set(write.id, checked.model);
+      state.models.set(write.id, model);
       state.writes.push(write);
     }
     answer(response, 200, {});
@@ -153,6 +147,14 @@ export async function startTarget(options: {
 interface Fault {
   status: number;
   message: string;
+}
+
+/** Undefined where the headers do not fence it. */
+function fencedWrite(headers: IncomingMessage['headers'], id: string): Write | undefined {
+  const header = (name: string) => String(headers[name] ?? '');
+  const [scope, token] = [header('x-fencing-scope'), header('x-fencing-token')];
+  if (!scope || !/^\d+$/.test(token)) return undefined;
+  return { id, scope, token, idempotencyKey: header('idempotency-key') };
 }
 
 const fault = (status: number, message: string): Fault => ({ status, message });
