@@ -88,6 +88,11 @@ function describeDifference({ id, kind, fields = [] }: NonNullable<Result['diffe
   ];
 }
 
-/** Text is JSON already, perhaps cut. */
-const shown = (value: unknown) =>
-  value === undefined ? 'nothing' : typeof value === 'string' ? value : JSON.stringify(value);
+/** The most characters of a value's JSON; the function has cut longer ones, which are text then. */
+const MAX_VALUE_LENGTH = 200;
+
+function shown(value: unknown): string {
+  if (value === undefined) return 'nothing';
+  const json = JSON.stringify(value);
+  return typeof value === 'string' && json.length > MAX_VALUE_LENGTH ? value : json;
+}

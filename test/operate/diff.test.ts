@@ -52,7 +52,7 @@ test('What differs is counted and named, with its fields, and with their values 
   ]);
 
   const fields = [
-    { name: 'name', source: '"A"', target: '"B"' },
+    { name: 'name', source: 'A', target: 7 },
     { name: 'limit', target: { context: 1 } },
   ];
   const shown = await compared(
@@ -62,7 +62,7 @@ test('What differs is counted and named, with its fields, and with their values 
   assert.deepEqual(shown.events, [{ dryRun: true, values: true }]);
   assert.deepEqual(shown.lines.slice(1, -1), [
     '  changed   b: name, limit',
-    '            name: "A" at the source, "B" at the target',
+    '            name: "A" at the source, 7 at the target',
     '            limit: nothing at the source, {"context":1} at the target',
   ]);
 });
@@ -77,6 +77,13 @@ for (const name of ['written', 'removed', 'invalid', 'failed'] as const) {
     ]);
   });
 }
+
+test('A value that the function has cut is shown as it is.', async () => {
+  const source = `"${'x'.repeat(198)}…`;
+  const fields = [{ name: 'text', source, target: 'x' }];
+  const { lines } = await compared({}, result({ written: 1 }, { differences: [{ id: 'b', kind: 'changed', fields }] }));
+  assert.equal(lines[2], `            text: ${source} at the source, "x" at the target`);
+});
 
 test('Shards are counted together, and twenty records named.', async () => {
   const differences = (prefix: string) =>

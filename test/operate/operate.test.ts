@@ -144,6 +144,25 @@ test('If the lock is held, a backfill ends with the holder, what to do, and the 
   }
 });
 
+test('A comparison of target and source ends with 0 where they agree; otherwise it says what differs and ends with 1.', {
+  timeout: TIMEOUT_MS,
+}, async () => {
+  serveRecords(3);
+  for (const record of cloud.source.records) {
+    const { id, ...body } = record as ReturnType<typeof model>;
+    cloud.target.models.set(id, body);
+  }
+  const writes = cloud.target.writes.length;
+  assert.match(await local('diff'), /^3 read, 0 would be written, 3 unchanged\nthe target equals the source$/m);
+  const { id: _, ...first } = model(0);
+  cloud.target.models.set('model-00000', { ...first, name: 'by hand' });
+  cloud.target.models.set('model-99999', first);
+  await refused(['diff', '--values'], /^3 read, 1 would be written, 2 unchanged, 1 would be removed$/m);
+  await refused(['diff', '--values'], /model-00000: name\n +name: "Model 0" at the source, "by hand" at the target$/m);
+  await refused(['diff'], /^ +vanished +model-99999$/m);
+  assert.deepEqual([cloud.target.writes.length, cloud.target.models.size], [writes, 4]);
+});
+
 test('Removals that are withheld are approved up to a number, and withdrawn.', { timeout: TIMEOUT_MS }, async () => {
   await refused(['approve-removals', '--up-to', '12'], /control failed: EventError: no removals are withheld/);
   const key = '/solotick/dev/models/state/removals';
