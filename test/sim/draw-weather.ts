@@ -1,9 +1,10 @@
 import type { Draw } from './draw.ts';
-import { FOREVER, type Server, type Weather } from './history.ts';
+import { FOREVER, type Pause, type Server, type Weather } from './history.ts';
 
 const SERVERS: Server[] = ['etcd', 'source', 'target'];
 const STATUSES = [400, 403, 404, 409, 413, 422];
-const PAUSES = ['retry-after', 'retry-date', 'quota-seconds', 'quota-epoch', 'quota-epoch-ms', 'quota-list'] as const;
+const QUOTAS = ['quota-seconds', 'quota-epoch', 'quota-epoch-ms', 'quota-list'] as const;
+const PAUSES = ['retry-after', 'retry-date', ...QUOTAS] as const;
 /** From 2026 on. */
 const TO_2099_MS = 73 * 365 * 86_400_000;
 
@@ -13,7 +14,9 @@ export function drawWeather(draw: Draw, world: { lastsMs: number; ids: string[];
   const share = () => draw.one([0.1, 0.3, 1]);
   const on = () => draw.one(SERVERS);
   const who = () => (draw.chance(0.5) && names.length > 0 ? { who: draw.one(names) } : {});
-  const pause = () => ({ pause: { seconds: draw.one([0, 1, 3, 10, 60]), as: draw.one(PAUSES) } });
+  const pause = (forms: readonly Pause['as'][] = PAUSES) => ({
+    pause: { seconds: draw.one([0, 1, 3, 10, 60]), as: draw.one(forms) },
+  });
 
   const kinds: (() => DistributiveOmit<Weather, 'fromMs' | 'forMs'>)[] = [
     () => ({ on: on(), kind: 'unreachable', ...who() }),
@@ -31,6 +34,7 @@ export function drawWeather(draw: Draw, world: { lastsMs: number; ids: string[];
     }),
     // Only the pause that it asks for tells that it is no refusal.
     () => ({ on: draw.one(['source', 'target']), kind: 'throttles', status: 403, share: share(), ...pause() }),
+    () => ({ on: draw.one(['source', 'target']), kind: 'spends', share: share(), ...pause(QUOTAS) }),
     () => ({ on: 'source', kind: 'garbles', as: draw.one(['empty', 'html', 'cut']), share: share() }),
     () => ({
       on: draw.one(['source', 'target']),

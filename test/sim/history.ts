@@ -69,6 +69,8 @@ export type Weather = { fromMs: number; forMs: number } & (
   | { on: 'source'; kind: 'refuses-cursors'; status: number }
   /** With `both`, the list holds the older version as well, behind the newer one where it is sorted by id. */
   | { on: 'source'; kind: 'shows-older-versions'; ids: string[]; both?: boolean }
+  /** Answers as well as ever, and says that this request was the last one of a quota. */
+  | { on: 'source' | 'target'; kind: 'spends'; share: number; pause: Pause }
   | { on: 'source' | 'target'; kind: 'wrong-clock'; aheadMs: number }
   | { on: 'source'; kind: 'garbles'; as: 'empty' | 'html' | 'cut'; share: number }
 );

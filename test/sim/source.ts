@@ -1,6 +1,6 @@
 import { EPOCH_MS } from './process.ts';
 import type { Answer, Request } from './request.ts';
-import { dateOf, throttled } from './throttled.ts';
+import { dateOf, spending, throttled } from './throttled.ts';
 import { type Surroundings, weatherOn } from './weather.ts';
 
 /** A version of a record at the source. */
@@ -114,7 +114,10 @@ export function createModelSource(
       const { pathname, searchParams } = new URL(path, 'http://source');
       if (pathname === '/v1/models') {
         const refusal = searchParams.has('cursor') && weatherOn(world, 'source', 'refuses-cursors');
-        return refusal ? answer(refusal.status, {}) : garbled(answer(200, page(searchParams)));
+        if (refusal) return answer(refusal.status, {});
+        const whole = answer(200, page(searchParams));
+        const sent = garbled(whole);
+        return sent === whole ? spending(world, 'source', whole, random) : sent;
       }
       const id = decodeURIComponent(pathname.slice('/v1/models/'.length));
       const hidden = weatherOn(world, 'source', 'hides');

@@ -1,6 +1,6 @@
 import { EPOCH_MS } from './process.ts';
 import type { Answer, Request } from './request.ts';
-import { dateOf, throttled } from './throttled.ts';
+import { dateOf, spending, throttled } from './throttled.ts';
 import { type Surroundings, weatherOn } from './weather.ts';
 
 /** A model of the shipped job's target: it compares fencing tokens and knows repeated requests by their idempotency key. */
@@ -89,7 +89,7 @@ export function createModelTarget(
         world.violation(`one run wrote an older version of ${id} over a newer one`);
       stored.set(id, { body: now, overtaken: late, tenure, madeAtMs: request.madeAtMs });
       world.tell(`the target stores ${id} of ${now.updatedAt}, token ${token}`);
-      return answer(200);
+      return spending(world, 'target', answer(200), random);
     },
     stored,
     accepted: (scope, token) => accepted.get(`${scope} ${token}`) ?? 0,

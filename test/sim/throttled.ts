@@ -19,6 +19,15 @@ export function throttled(
   return { status, headers, body: Buffer.from('{}'), pauseMs: (pause?.seconds ?? 0) * 1000 };
 }
 
+/** The same answer, which has spent a quota. */
+export function spending(world: Surroundings, on: 'source' | 'target', answer: Answer, random: () => number): Answer {
+  const spends = weatherOn(world, on, 'spends');
+  if (!spends || random() >= spends.share) return answer;
+  const { pause } = spends;
+  const headers = { ...answer.headers, ...headersOf(pause, clockMs(world, on)) };
+  return { ...answer, headers, pauseMs: pause.seconds * 1000 };
+}
+
 function headersOf({ seconds, as }: Pause, nowMs: number): Record<string, string> {
   const remaining = { 'x-ratelimit-remaining': '0' };
   switch (as) {
