@@ -126,6 +126,21 @@ test('MAX_WRITES_PER_SECOND holds writes back.', async () => {
   assert.equal(report.unsettled, 60 - report.written);
 });
 
+test('MAX_READS_PER_SECOND holds reads back, those of single records included.', async () => {
+  const records = models(60);
+  const env = { MAX_READS_PER_SECOND: '1', DEADLINE_RESERVE_SECONDS: '20' };
+  await using world = await startWorld({ endpoints: etcd.endpoints, records, env });
+  const stop = new AbortController();
+  world.source.refuse = () => {
+    stop.abort();
+    return undefined;
+  };
+  await world.backfill({ ids: records.map(({ id }) => id) }, 60_000, stop.signal).catch(() => undefined);
+  const { length } = world.source.requests;
+  // Without the limit many would have started with the first one.
+  assert.ok(length >= 1 && length < 5, `${length} reads`);
+});
+
 test('Each write waits until its own moment on the clock.', async (context) => {
   const beganMs = Math.ceil(performance.now());
   let nowMs = beganMs;

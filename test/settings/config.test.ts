@@ -110,6 +110,7 @@ for (const [name, values] of Object.entries({
   MIN_INTERVAL_SECONDS: ['0', '-5'],
   SHARDS: ['0', '1001'],
   MAX_WRITES_PER_SECOND: ['0', '2147484'],
+  MAX_READS_PER_SECOND: ['0', '2147484', '1.5'],
   CONTINUE: ['self ish', 'never'],
   DEAD_LETTER_QUEUE_URL: ['queue', 'ftp://queue'],
   SKIPS_BEFORE_WARNING: ['0', 'all'],
