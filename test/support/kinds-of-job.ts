@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import type { IncomingMessage } from 'node:http';
+import type { IncomingMessage, ServerResponse } from 'node:http';
 import * as v from 'valibot';
 import type { DemoSource } from '../../infra/local/demo/source.ts';
 import { answer, bodyOf, serve } from '../../infra/local/serve.ts';
@@ -160,11 +160,19 @@ export function jobOf(kind: Kind): Job<unknown> {
 }
 
 const writer = (token: string) => ({ username: 'writer', password: token });
-type Listed = { id: string | number; name: string; updatedAt: string };
+
+interface Listed {
+  id: string | number;
+  name: string;
+  updatedAt: string;
+}
+
+/** What a request asks for, in its query or in its body. */
+type Wanted = Record<string, string | undefined>;
 
 /**
  * A source of these records that speaks the paging of its kind, which can change at any time, and gives the tokens of both
- * sides. Offsets and numbers know no window, so that no record moves on them.
+ * sides.
  */
 export async function startSourceOf(options: { kind: Kind; records: unknown[]; credentials: Keys; token: string }) {
   const { token, ...given } = options;
@@ -174,52 +182,44 @@ export async function startSourceOf(options: { kind: Kind; records: unknown[]; c
     const { pathname, searchParams } = new URL(request.url ?? '/', 'http://source');
     state.requests.push(request.url ?? '/');
     const sent = await bodyOf(request);
-    if (pathname === '/token') {
-      const client = `${request.headers.authorization}`.replace('Basic ', '');
-      const [username = '', password = ''] = Buffer.from(client, 'base64')
-        .toString()
-        .split(':')
-        .map(decodeURIComponent);
-      const known = [credentials, writer(token)].some(
-        (keys) => keys.username === username && keys.password === password,
-      );
-      if (!known) return answer(response, 401, { error: 'invalid_client' });
-      return answer(response, 200, {
-        access_token: signature(password, username),
-        token_type: 'bearer',
-        expires_in: 3600,
-      });
-    }
+    if (pathname === '/token') return answerToken(request, response, [credentials, writer(token)]);
     if (!admits(kind.source, credentials, request)) return answer(response, 401, { message: 'wrong credentials' });
-    const wanted = { ...Object.fromEntries(searchParams), ...(sent && JSON.parse(sent)) };
+    const wanted: Wanted = { ...Object.fromEntries(searchParams), ...(sent && JSON.parse(sent)) };
     const records = state.records as Listed[];
-    if (pathname === '/one') {
-      const item = records.find(({ id }) => String(id) === wanted.id);
-      return answer(response, item ? 200 : 404, { data: { item } });
-    }
-    const inWindow = ({ updatedAt }: Listed) =>
-      updatedAt >= (wanted.since ?? '') && updatedAt < (wanted.until ?? '9')
-        ? true
-        : Number.isNaN(Date.parse(updatedAt));
-    const { paging, size } = kind;
-    if (paging === 'array' || paging === 'ndjson') {
-      const etag = `"${signature(JSON.stringify(records.map(({ id, name }) => [id, name])))}"`;
-      const lines = records.filter(inWindow).map((record) => JSON.stringify(record));
-      response.writeHead(200, { etag });
-      return void response.end(paging === 'array' ? `[${lines}]` : lines.map((line) => `${line}\n`).join(''));
-    }
-    const counted = paging === 'offset' || paging === 'numbered';
-    const start = Number(wanted.cursor ?? wanted.offset ?? (wanted.page ?? 1) * size - size);
-    const items = records.slice(start, start + size).filter((record) => counted || inWindow(record));
-    const next = start + size < records.length ? start + size : null;
-    const query = new URLSearchParams([...searchParams].filter(([name]) => name !== 'key' && name !== 'cursor'));
-    const url = next === null ? null : `/list?${query}&cursor=${next}`;
-    const link: Record<string, string> = url === null ? {} : { link: `<${url}>; rel="next"` };
-    // A list of one's own has cursors as text, because `lib` takes no others; elsewhere they are numbers.
-    const cursor = paging === 'own' ? (next?.toString() ?? null) : next;
-    if (paging === 'link') return answer(response, 200, items, link);
-    answer(response, 200, { data: { items }, meta: { next: cursor, url, total: records.length } });
+    if (pathname !== '/one') return answerList(response, kind, records, wanted);
+    const item = records.find(({ id }) => String(id) === wanted.id);
+    answer(response, item ? 200 : 404, { data: { item } });
   });
   const admitsWriter = (request: IncomingMessage) => admits(state.kind.target, writer(token), request);
   return Object.assign(state, served, { tokenUrl: `${served.url}/token`, admitsWriter });
+}
+
+function answerToken({ headers }: IncomingMessage, response: ServerResponse, clients: Keys[]) {
+  const client = Buffer.from(`${headers.authorization}`.replace('Basic ', ''), 'base64').toString();
+  const [id = '', secret = ''] = client.split(':').map(decodeURIComponent);
+  if (!clients.some(({ username, password }) => username === id && password === secret))
+    return answer(response, 401, { error: 'invalid_client' });
+  answer(response, 200, { access_token: signature(secret, id), token_type: 'bearer', expires_in: 3600 });
+}
+
+function answerList(response: ServerResponse, { paging, size }: Kind, records: Listed[], wanted: Wanted) {
+  const { since, until, cursor, offset, page = '1' } = wanted;
+  // Offsets and numbers know no window, so that no record moves on them.
+  const isAsked = ({ updatedAt }: Listed) =>
+    (updatedAt >= (since ?? '') && updatedAt < (until ?? '9')) || paging === 'offset' || paging === 'numbered';
+  if (paging === 'array' || paging === 'ndjson') {
+    const etag = `"${signature(JSON.stringify(records.map(({ id, name }) => [id, name])))}"`;
+    const lines = records.filter(isAsked).map((record) => JSON.stringify(record));
+    response.writeHead(200, { etag });
+    return void response.end(paging === 'array' ? `[${lines}]` : lines.map((line) => `${line}\n`).join(''));
+  }
+  const start = Number(cursor ?? offset ?? (Number(page) - 1) * size);
+  const items = records.slice(start, start + size).filter(isAsked);
+  const next = start + size < records.length ? start + size : null;
+  const rest = new URLSearchParams({ ...(since && { since }), ...(until && { until }), cursor: `${next}` });
+  const url = next === null ? null : `/list?${rest}`;
+  if (paging === 'link') return answer(response, 200, items, url === null ? {} : { link: `<${url}>; rel="next"` });
+  // A list of one's own has cursors as text, because `lib` takes no others; elsewhere they are numbers.
+  const meta = { next: paging === 'own' && next !== null ? String(next) : next, url, total: records.length };
+  answer(response, 200, { data: { items }, meta });
 }
