@@ -6,7 +6,8 @@ import type { Changes } from '../write/prepare.ts';
 const IDS_REMEMBERED = 30_000;
 
 interface Version {
-  content: string;
+  /** 52 bits of its hash, which a number holds. */
+  content: number;
   count: number;
 }
 
@@ -16,25 +17,27 @@ interface Version {
  * record that had not changed by then; and a change since the last checkpoint of a run that was killed.
  */
 export function countingChanges(pass: Pick<PassUnderWay, 'current' | 'changed'>): Changes {
-  let young = new Map<string, Version>();
-  let old = new Map<string, Version>();
+  /** Only the content of those that have not changed: it takes less memory. */
+  let young = new Map<string, Version | number>();
+  let old = new Map<string, Version | number>();
 
-  function lastOf(id: string) {
+  function lastOf(id: string): Version | undefined {
     const known = young.get(id) ?? old.get(id);
+    if (known !== undefined) return typeof known === 'number' ? { content: known, count: 0 } : known;
     const { changes } = pass.current();
-    if (known || !changes) return known;
-    const saved = changes[idHash(id)];
+    const saved = changes?.[idHash(id)];
     return saved && { count: saved[0], content: saved[1] };
   }
 
   return {
-    countOf(id, content) {
-      const last = lastOf(id) ?? { content, count: 0 };
-      const now = last.content === content ? last : { content, count: last.count + 1 };
-      if (now !== last) pass.changed(idHash(id), now);
-      young.set(id, now);
+    countOf(id, hashed) {
+      const content = Number.parseInt(hashed.slice(0, 13), 16);
+      const last = lastOf(id);
+      const count = !last || last.content === content ? (last?.count ?? 0) : last.count + 1;
+      if (last && count > last.count) pass.changed(idHash(id), { count, content });
+      young.set(id, count === 0 ? content : { content, count });
       if (young.size >= IDS_REMEMBERED) [young, old] = [new Map(), young];
-      return now.count;
+      return count;
     },
   };
 }

@@ -79,7 +79,7 @@ export async function copy<R>(copying: Copying<R>): Promise<Copied> {
   const { closing, guard } = guardWith(copying.stops);
   const { updatedAt } = job;
   const updatedAtMs = updatedAt && ((record: R) => msOf(updatedAt(record)));
-  const changes = updatedAt ? undefined : countingChanges(pass);
+  const changes = countingChanges(pass);
   const { own, failuresBeforeStop } = settings;
   const { runId } = pass.current();
   const writing = { id: job.id, deleted: job.deleted, runId, updatedAtMs, changes, settings: own };

@@ -27,14 +27,14 @@ export interface PassUnderWay {
   /** A failed record that no list holds changed then: the watermark has to stay before it. */
   holdBack(updatedAt: string): void;
   /** A record has changed once more while the pass writes it. At least the last 500 of them are kept, by hashes of their ids. */
-  changed(idHash: string, version: { count: number; content: string }): void;
+  changed(idHash: string, version: { count: number; content: number }): void;
   /** Records that have vanished from the source were removed. */
   removed(records: number): void;
   /** Adds what only the end of a run knows. */
   runEnded(report: Pick<Report, 'durationMs' | 'peakInFlight'>): void;
 }
 
-/** With a hash of the id and one of the content each, they take less than 50 kB of a checkpoint. */
+/** With a hash of the id and one of the content each, they take 40 kB of a checkpoint. */
 const MAX_CHANGES = 1000;
 
 /** A list in another order rises so often in a row by chance once in 40 million times. */

@@ -59,8 +59,8 @@ const pass = v.object({
   restart: v.optional(v.object({ read: count, newest: v.optional(utcInstant), since: v.optional(utcInstant) })),
   /** The source's own clock when the pass began. */
   sourceClock: v.optional(utcInstant),
-  /** By hashes of their ids, records that have changed within the pass: how often, and a hash of the last content. */
-  changes: v.optional(v.record(v.string(), v.tuple([count, v.string()]))),
+  /** By hashes of their ids, records that have changed within the pass: how often, and 52 bits of the last content's hash. */
+  changes: v.optional(v.record(v.string(), v.tuple([count, count]))),
   /** The newest `updatedAt` in the settled pages. */
   newest: v.optional(utcInstant),
   /** The earliest `updatedAt` of a failed record that no list holds: the watermark must stay before it. */

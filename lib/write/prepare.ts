@@ -42,7 +42,7 @@ export interface Writes<R> {
   bulk: Bulk<R> | undefined;
 }
 
-/** Tells versions of a record apart that have no time. */
+/** Tells a version of a record from the same one before another one. */
 export interface Changes {
   /** How often the record has changed within the pass, where this content of it is written now. */
   countOf(id: string, content: string): number;
@@ -57,7 +57,6 @@ export interface Writing<R> {
   runId: string;
   /** When the record changed. */
   updatedAtMs?: ((record: R) => number) | undefined;
-  /** Of a job whose records have no time. */
   changes?: Changes | undefined;
   /** The job's own settings. */
   settings: unknown;

@@ -70,20 +70,20 @@ export const unmade = (cause: unknown) =>
   new TargetError('the job could not make a request of the record', { cause, refused: true });
 
 /**
- * Numbers the key of a record that has changed so often within the pass, as one without a time may have become again what it
- * was: a target that remembers keys would not write it.
+ * Numbers the key of a record that has changed so often within the pass, because it may have become again what it was: a target
+ * that remembers keys would not write it.
  */
 export function numbered(request: RecordRequest, changes: number): RecordRequest {
   if (changes > 0) request.headers['idempotency-key'] += `%3A${changes}`;
   return request;
 }
 
-/** A short hash of a record whose requests are not known before; all that is no JSON is taken for the same. */
+/** A short hash of a record whose requests are not known before; what is no JSON is always the same. */
 export function contentOfRecord(record: unknown): string {
   try {
     return contentOf('', JSON.stringify(record));
   } catch {
-    return '';
+    return '0';
   }
 }
 

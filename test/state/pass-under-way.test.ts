@@ -95,22 +95,22 @@ test('A pass that starts over forgets its cursor and its counts, and keeps its c
 });
 
 test('Of records that have changed, the last ones are kept, at most a thousand; the pass that was given stays as it was.', () => {
-  const saved = begun({ changes: { first: [1, 'x'], second: [1, 'x'] } });
+  const saved = begun({ changes: { first: [1, 7], second: [1, 7] } });
   const pass = openPass(saved);
-  pass.changed('first', { count: 2, content: 'y' });
+  pass.changed('first', { count: 2, content: 8 });
   assert.deepEqual(Object.entries(pass.current().changes ?? {}), [
-    ['second', [1, 'x']],
-    ['first', [2, 'y']],
+    ['second', [1, 7]],
+    ['first', [2, 8]],
   ]);
-  assert.deepEqual(saved.changes, { first: [1, 'x'], second: [1, 'x'] });
-  for (let index = 0; index < 998; index++) pass.changed(`id ${index}`, { count: 1, content: 'x' });
+  assert.deepEqual(saved.changes, { first: [1, 7], second: [1, 7] });
+  for (let index = 0; index < 998; index++) pass.changed(`id ${index}`, { count: 1, content: 7 });
   assert.equal(Object.keys(pass.current().changes ?? {}).length, 1000);
-  pass.changed('id 0', { count: 2, content: 'y' });
+  pass.changed('id 0', { count: 2, content: 8 });
   assert.equal(Object.keys(pass.current().changes ?? {}).length, 1000);
-  pass.changed('last', { count: 1, content: 'x' });
+  pass.changed('last', { count: 1, content: 7 });
   const kept = Object.entries(pass.current().changes ?? {});
-  assert.deepEqual([kept.length, kept.at(-2), kept.at(-1)], [500, ['id 0', [2, 'y']], ['last', [1, 'x']]]);
-  for (let index = 0; index < 500; index++) pass.changed(`new ${index}`, { count: 1, content: 'x' });
+  assert.deepEqual([kept.length, kept.at(-2), kept.at(-1)], [500, ['id 0', [2, 8]], ['last', [1, 7]]]);
+  for (let index = 0; index < 500; index++) pass.changed(`new ${index}`, { count: 1, content: 7 });
   assert.equal(Object.keys(pass.current().changes ?? {}).length, 1000);
   pass.startOver();
   assert.equal(Object.keys(pass.current().changes ?? {}).length, 1000);
