@@ -23,16 +23,18 @@ export const isListed = <R>(job: TargetJob<R>): job is Listed<R> => Boolean(job.
 
 /**
  * Reads what the target holds, before a pass compares the source with it.
+ * @param options.insists a target that cannot be listed is an error
  * @param resources takes the connections to the target
  * @returns undefined where the target could not be listed, which is logged: the pass then goes as without it
- * @throws Interrupted, and what concerns the run
+ * @throws Interrupted, SourceError where the pass insists, and what concerns the run
  */
 export async function compareWith<R>(
   job: Listed<R>,
   server: SourceServer,
-  { shard, log }: { shard: Shard | undefined; log: Log },
+  options: { shard: Shard | undefined; insists: boolean; log: Log },
   resources: AsyncDisposableStack,
 ): Promise<Comparison | undefined> {
+  const { shard, insists, log } = options;
   const list = resources.use(openTargetList(job, server));
   const signal = server.guard.closing;
   const reading = () => ({ list: list.pages({}, null), existing: job.existing, shard, signal });
@@ -41,7 +43,7 @@ export async function compareWith<R>(
     log.info(`the target holds ${held.size()} records: only what differs is written`);
     return { held, existing: () => existingRecords(reading()) };
   } catch (error) {
-    if (!(error instanceof SourceError)) throw error;
+    if (insists || !(error instanceof SourceError)) throw error;
     log.warn('the target could not be listed, so everything is written, and nothing that has vanished is removed', {
       error,
     });

@@ -91,7 +91,12 @@ export async function copy<R>(copying: Copying<R>): Promise<Copied> {
   let comparison: Comparison | undefined;
   if (copying.removals && isListed(job.target)) {
     try {
-      comparison = await compareWith(job.target, { ...settings.target, ...reading }, { shard, log }, resources);
+      comparison = await compareWith(
+        job.target,
+        { ...settings.target, ...reading },
+        { shard, log, insists: !fence },
+        resources,
+      );
     } catch (error) {
       if (error instanceof Interrupted) return { ending: error.reason, interrupted: error };
       throw error;

@@ -8,6 +8,7 @@ import { openSession, type Session } from '../lock/session.ts';
 import { checkClearText } from '../settings/clear-text.ts';
 import type { Settings } from '../settings/config.ts';
 import type { Credentials } from '../settings/secrets.ts';
+import { withItsValue } from '../state/other-division.ts';
 import type { Places } from '../state/places.ts';
 import { currentState, type State } from '../state/state.ts';
 import { orAborted } from '../time/abort.ts';
@@ -35,7 +36,10 @@ export async function look(options: {
     checkClearText(settings, secret);
     const etcd = resources.use(connectEtcd(settings.etcdEndpoints, secret));
     const lockAndState = both(currentHolder(places.lockKey), currentState(places));
-    const [holder, state] = await ask(etcd, 'read lock and state', lockAndState, { ...ACQUIRE, signal });
+    const budget = { ...ACQUIRE, signal };
+    const [holder, state] = await ask(etcd, 'read lock and state', lockAndState, budget);
+    const { otherDivision } = state;
+    if (otherDivision) state.otherDivision = await withItsValue(etcd, otherDivision, budget);
     return { etcd, holder, state };
   };
   try {

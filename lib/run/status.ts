@@ -1,9 +1,10 @@
 import type { Budget, Etcd } from '../lock/etcd.ts';
-import { currentHolder, describeHolder, type Holder, unhex } from '../lock/holder.ts';
-import { ask, both, keyValue } from '../lock/query.ts';
+import { currentHolder, type Holder, unhex } from '../lock/holder.ts';
+import { ask, both } from '../lock/query.ts';
 import type { Settings } from '../settings/config.ts';
 import { shellQuoted } from '../shell-quoted.ts';
 import type { Failure } from '../state/failures.ts';
+import { withItsValue } from '../state/other-division.ts';
 import type { Places } from '../state/places.ts';
 import type { Pass, Removals, RunRecord } from '../state/schemas.ts';
 import { currentState, type State } from '../state/state.ts';
@@ -115,12 +116,6 @@ function removalsTogether(parts: Status[]): State['removals'] {
 
 /** They are for runs only, and there may be many. */
 const withoutChanges = ({ changes: _, ...pass }: Pass): Pass => pass;
-
-/** A lock of another division was found by its key; it may be gone by now. */
-async function withItsValue(etcd: Etcd, found: Holder, budget: Budget): Promise<Holder> {
-  const key = await ask(etcd, 'read the holder', keyValue(Buffer.from(found.key)), budget);
-  return key ? { ...describeHolder(key), ...found } : found;
-}
 
 async function describeLease(etcd: Etcd, holder: Holder, budget: Budget): Promise<Pick<Status, 'heldBy' | 'advice'>> {
   if (holder.leaseId === '0') {

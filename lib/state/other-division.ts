@@ -1,5 +1,6 @@
+import type { Budget, Etcd } from '../lock/etcd.ts';
 import { describeHolder, type Holder } from '../lock/holder.ts';
-import type { Operation, Query } from '../lock/query.ts';
+import { ask, keyValue, type Operation, type Query } from '../lock/query.ts';
 import { isOtherDivision, otherLocks, type Places } from './places.ts';
 
 /** A range gives one lock; a few more, because keys that are no locks may lie before it. */
@@ -29,6 +30,12 @@ export function otherDivision(places: Places): Query<Holder | undefined> {
       return undefined;
     },
   };
+}
+
+/** Reads who it is that holds a lock of another division, found by its key; the lock may be gone by now. */
+export async function withItsValue(etcd: Etcd, found: Holder, budget: Budget): Promise<Holder> {
+  const key = await ask(etcd, 'read the holder', keyValue(Buffer.from(found.key)), budget);
+  return key ? { ...describeHolder(key), ...found } : found;
 }
 
 function nested(operations: Operation[]): Operation[] {

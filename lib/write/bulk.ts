@@ -31,7 +31,7 @@ export function openBulk<R>(
     context: WriteContext<unknown>;
     requestFor: MakeRequest<R[]>;
     /** Tells the versions of a record apart; a batch of other versions has another key. */
-    versionOf: (record: R) => number;
+    versionOf: (record: R) => string;
     call: (request: RecordRequest) => Promise<HttpAnswer>;
     secret: () => unknown;
   },

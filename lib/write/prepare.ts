@@ -91,7 +91,7 @@ export function writesOf<R>(
     openBulk<R>(job.writeMany, {
       ...{ context, call, secret },
       requestFor: requestMaker<R[]>({ ...making, id: () => 'batch' }),
-      versionOf: (record) => updatedAtMs?.(record) ?? changesOf(id(record), contentOfRecord(record)),
+      versionOf: (record) => `${updatedAtMs?.(record)}:${changesOf(id(record), contentOfRecord(record))}`,
     });
   const whole = job.push ? pushed : bulk ? batched : alone;
   return { prepare: (record) => (deleted?.(record) ? remove(id(record)) : whole(record)), remove, bulk };

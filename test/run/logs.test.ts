@@ -144,12 +144,15 @@ test('Records that are invalid, refused or beyond all attempts are reported with
     if (name === `${MARK} 3`) return 422;
     return name === `${MARK} 4` ? 500 : undefined;
   };
+  // What it holds already would not be written again.
+  cloud.target.models.clear();
   const { result } = await invoke('backfill');
   assert.partialDeepStrictEqual(result?.report, { invalid: 8, failed: 2 });
   assert.ok(output.some((line) => line.includes('a record was not written: invalid')));
 });
 
 test('A target that is down is reported without the bodies of the writes.', async () => {
+  cloud.target.models.clear();
   cloud.target.refuse = () => 500;
   assert.equal((await invoke('backfill')).error?.errorType, 'TargetDownError');
 });
