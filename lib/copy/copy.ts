@@ -3,46 +3,24 @@ import type { Ending } from '../engine/ending.ts';
 import { sync } from '../engine/engine.ts';
 import { Interrupted } from '../errors.ts';
 import { msOf } from '../instant.ts';
-import type { Job } from '../job-types.ts';
-import type { Log } from '../log.ts';
-import { openSource, type SourceServer } from '../read/source.ts';
 import type { RecordOutcomes } from '../record-outcomes.ts';
 import type { Report, SettledPage } from '../report.ts';
-import type { Shard } from '../shard.ts';
 import type { PassUnderWay } from '../state/pass-under-way.ts';
 import { guardWith, type Stops } from '../time/guard.ts';
-import { openRehearsal } from '../write/rehearsal.ts';
-import { type Fence, openTarget, type TargetServer } from '../write/target.ts';
-import { countingChanges } from './changes.ts';
-import { type Comparison, compareWith, isListed, watching } from './comparison.ts';
-import { type Difference, noteDifferences } from './differences.ts';
+import { watching } from './comparison.ts';
+import type { Difference } from './differences.ts';
 import { readPages } from './reading.ts';
+import { openServers, type Serving } from './servers.ts';
 import { type Removal, type RemovalGuard, removeVanished } from './vanished.ts';
 import { outsideOf } from './window.ts';
 
 /** How a pass is copied. */
-export interface Copying<R> {
-  job: Job<R>;
-  settings: {
-    source: { url: string; timeoutMs: number };
-    target: { url: string; timeoutMs: number };
-    /** The job's own. */
-    own: unknown;
-    service: string;
-    maxReadsPerSecond: number | undefined;
-    maxWritesPerSecond: number | undefined;
-    failuresBeforeStop: number;
-  };
-  concurrency: number;
-  credentials: SourceServer['credentials'] & TargetServer['credentials'];
-  pass: PassUnderWay;
+export interface Copying<R> extends Serving<R> {
+  settings: Serving<R>['settings'] & { failuresBeforeStop: number };
   /** Copies these records instead of the list. */
   ids: string[] | undefined;
-  shard: Shard | undefined;
   /** The ids of records that failed before and are read again first. */
   failedBefore: string[];
-  /** Keeps older holders of the lock out of the target; without it this is a rehearsal, and nothing is written. */
-  fence?: Fence;
   /** What ends the pass early. */
   stops: Stops;
   report: Report;
@@ -55,9 +33,6 @@ export interface Copying<R> {
   /** Without it, no version is known to need no write. */
   versions?: Versions<R>;
   pageSettled(page: SettledPage): void;
-  /** Called for each answer that throttles, and for each 503. */
-  throttled?: () => void;
-  log: Log;
 }
 
 /** How a pass has ended. */
@@ -75,80 +50,67 @@ export interface Copied {
  * @throws the errors of `sync`; nothing is in flight any more by then.
  */
 export async function copy<R>(copying: Copying<R>): Promise<Copied> {
-  const { job, settings, concurrency, credentials, fence, throttled, pass, ids, shard, log } = copying;
+  try {
+    return await copyWhole(copying);
+  } catch (error) {
+    if (error instanceof Interrupted) return { ending: error.reason, interrupted: error };
+    throw error;
+  }
+}
+
+/** @throws Interrupted as well, from what is done before the pass and after it */
+async function copyWhole<R>(copying: Copying<R>): Promise<Copied> {
+  const { job, settings, concurrency, pass, ids, shard, failedBefore, versions, report, log } = copying;
   const { closing, guard } = guardWith(copying.stops);
+  await using resources = new AsyncDisposableStack();
+  const servers = await openServers(copying, copying.removals !== undefined, guard, resources);
+  const { source, target, comparison, differences } = servers;
+  const watched = comparison && watching(copying.outcomes, { held: comparison.held, idOf: job.id });
+  const outcomes = watched?.outcomes ?? copying.outcomes;
   const { updatedAt } = job;
   const updatedAtMs = updatedAt && ((record: R) => msOf(updatedAt(record)));
-  const changes = countingChanges(pass);
-  const { own, failuresBeforeStop } = settings;
-  const { runId } = pass.current();
-  const writing = { id: job.id, deleted: job.deleted, runId, updatedAtMs, changes, settings: own };
-  const agent = { service: settings.service, job: job.name };
-  const asking = { credentials, guard, agent, throttled };
-  const reading = { ...asking, settings: own, perSecond: settings.maxReadsPerSecond };
-  await using resources = new AsyncDisposableStack();
-  const source = resources.use(openSource(job.source, { ...settings.source, ...reading }));
-  let comparison: Comparison | undefined;
-  if (copying.removals && isListed(job.target)) {
-    try {
-      comparison = await compareWith(
-        job.target,
-        { ...settings.target, ...reading },
-        { shard, log, insists: !fence },
-        resources,
-      );
-    } catch (error) {
-      if (error instanceof Interrupted) return { ending: error.reason, interrupted: error };
-      throw error;
-    }
-  }
-  const held = comparison?.held;
-  const differences = fence ? undefined : noteDifferences();
-  const serving = { ...settings.target, ...asking, concurrency, perSecond: settings.maxWritesPerSecond };
-  const target = resources.use(
-    fence
-      ? openTarget(job.target, writing, fence, serving, held)
-      : openRehearsal(job.target, writing, held, differences?.differs),
-  );
-  const watched = held && watching(copying.outcomes, { held, idOf: job.id });
-  const outcomes = watched?.outcomes ?? copying.outcomes;
+  const { bulk, pace } = target;
   const readsAll = !ids && isWhole(pass);
-  const { bulk } = target;
-  const writingAll = { concurrency, pace: target.pace, closing, failuresBeforeStop, report: copying.report };
+  const engine = { concurrency, pace, closing, failuresBeforeStop: settings.failuresBeforeStop, report };
   const ending = await sync<R>({
-    ...writingAll,
-    pages: readPages({ job, source, pass, ids, shard, failedBefore: copying.failedBefore, outcomes, log }),
+    ...engine,
+    pages: readPages({ job, source, pass, ids, shard, failedBefore, outcomes, log }),
     accept: { schema: job.record, id: job.id, updatedAtMs, prepare: target.prepare },
     batches: bulk && { ...bulk, write: (batch) => bulk.write(batch.map(({ record }) => record)) },
     outcomes,
-    ...(copying.versions && { versions: copying.versions }),
+    ...(versions && { versions }),
     ...(updatedAt && { isOutside: outsideOf<R>(pass, log) }),
     pageSettled: copying.pageSettled,
   });
-  const interrupted = () => closing.signal.reason as Interrupted;
-  if (ending !== 'complete') return { ending, interrupted: interrupted() };
-  if (!comparison || !job.target.remove || !readsAll) return { ending, ...(await told()) };
-  if (!watched?.knowsAll() || pass.current().restart) {
-    log.info('nothing that has vanished is removed: not all of the source was read');
-    return { ending, ...(await told()) };
-  }
-  const removal = await removeVanished<R>({
-    ...writingAll,
-    ...{ comparison, target, pass, log, guard: copying.removals! },
-    readOne: job.source.one && source.one,
-    outcomes: {
-      notRemoved: outcomes.notRemoved,
-      done(id, as) {
-        differences?.vanished(id);
-        outcomes.done(id, as);
-      },
-    },
-  });
-  if (removal.ending !== 'complete') return { ending: removal.ending, interrupted: interrupted() };
-  return { ending, removals: removal.withheld ?? null, ...(await told()) };
+  if (ending !== 'complete') throw closing.signal.reason;
+  const removals = await removed();
+  return {
+    ending,
+    ...(removals !== undefined && { removals }),
+    ...(comparison && differences && { differences: await differences.told(comparison) }),
+  };
 
-  async function told(): Promise<Pick<Copied, 'differences'>> {
-    return comparison && differences ? { differences: await differences.told(comparison) } : {};
+  /** Removes what has vanished, where it is known. */
+  async function removed(): Promise<Copied['removals']> {
+    if (!comparison || !watched || !job.target.remove || !readsAll) return undefined;
+    if (!watched.knowsAll() || pass.current().restart) {
+      log.info('nothing that has vanished is removed: not all of the source was read');
+      return undefined;
+    }
+    const removal = await removeVanished<R>({
+      ...engine,
+      ...{ comparison, target, pass, log, guard: copying.removals! },
+      readOne: job.source.one && source.one,
+      outcomes: {
+        notRemoved: outcomes.notRemoved,
+        done(id, as) {
+          differences?.vanished(id);
+          outcomes.done(id, as);
+        },
+      },
+    });
+    if (removal.ending !== 'complete') throw closing.signal.reason;
+    return removal.withheld ?? null;
   }
 }
 
