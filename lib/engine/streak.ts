@@ -116,7 +116,12 @@ export function openStreak<T>(options: {
       }
       return unreached(error);
     },
-    addRequest: (error) => (error.refused ? undefined : unreached(error)),
+    addRequest(error) {
+      if (!error.refused) return unreached(error);
+      // It has answered; without a status it was not asked.
+      if (error.status !== undefined) unreachedInARow = 0;
+      return;
+    },
     mayBeOfSome: ({ refused, status = 0 }) =>
       hasTaken || !refused || status < 300 || ABOUT_CONTENT.has(status) || ABOUT_SIZE.has(status),
     end() {

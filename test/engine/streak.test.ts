@@ -239,3 +239,45 @@ test('A record that is read and refused again and again is one refusal of the ta
   another.refuse(18);
   assert.ok(another.add('last', refused()) instanceof TargetRefusedError);
 });
+
+test('A request for several records that no attempt got through counts like one record, and what it was for is not in the streak.', () => {
+  const { events, add, addRequest } = start();
+  assert.equal(addRequest(unanswered()), undefined);
+  assert.equal(add('a', unanswered()), undefined);
+  const down = addRequest(unanswered());
+  assert.ok(down instanceof TargetDownError);
+  assert.deepEqual(events, [1]);
+  // Blamed once.
+  assert.equal(addRequest(unanswered()), undefined);
+
+  const requests = start();
+  for (let index = 0; index < 2; index++) assert.equal(requests.addRequest(unanswered()), undefined);
+  assert.equal(requests.addRequest(unanswered())?.message, '3 requests in a row failed, the last one so: no answer');
+  assert.deepEqual(requests.events, [0]);
+});
+
+test('A request for several records that is taken or refused shows that the target is up, but one that was never sent does not.', () => {
+  const unasked = new TargetError('a request for 5 records has 100 bytes', { refused: true });
+  for (const [what, answered, isUp] of [
+    ['taken', ({ taken }: ReturnType<typeof start>) => taken(), true],
+    ['refused', ({ addRequest }: ReturnType<typeof start>) => void addRequest(refused(413)), true],
+    ['never sent', ({ addRequest }: ReturnType<typeof start>) => void addRequest(unasked), false],
+  ] as const) {
+    const streak = start();
+    for (let index = 0; index < 2; index++) assert.equal(streak.addRequest(unanswered()), undefined);
+    answered(streak);
+    assert.equal(streak.addRequest(unanswered()) === undefined, isUp, what);
+  }
+});
+
+test('What is refused to all of a request may be the fault of some by what is said or by size, or once a record was taken.', () => {
+  const { mayBeOfSome, taken } = start();
+  for (const status of [400, 409, 413, 414, 415, 422, 431])
+    assert.equal(mayBeOfSome(refused(status)), true, `${status}`);
+  for (const status of [307, 401, 403, 404, 405]) assert.equal(mayBeOfSome(refused(status)), false, `${status}`);
+  assert.equal(mayBeOfSome(unanswered()), true);
+  assert.equal(mayBeOfSome(new TargetError('no answer to results', { status: 200, refused: true })), true);
+  assert.equal(mayBeOfSome(new TargetError('never sent', { refused: true })), true);
+  taken();
+  assert.equal(mayBeOfSome(refused(403)), true);
+});
