@@ -76,7 +76,7 @@ async function copyWhole<R>(copying: Copying<R>): Promise<Copied> {
     ...engine,
     pages: readPages({ job, source, pass, ids, shard, failedBefore, outcomes, log }),
     accept: { schema: job.record, id: job.id, updatedAtMs, prepare: target.prepare },
-    batches: bulk && { ...bulk, write: (batch) => bulk.write(batch.map(({ record }) => record)) },
+    batches: bulk && { ...bulk, write: (batch) => bulk.write(...recordsOf(batch)) },
     outcomes,
     ...(versions && { versions }),
     ...(updatedAt && { isOutside: outsideOf<R>(pass, log) }),
@@ -113,6 +113,12 @@ async function copyWhole<R>(copying: Copying<R>): Promise<Copied> {
     return removal.withheld ?? null;
   }
 }
+
+/** The records of a batch, and their bytes. */
+const recordsOf = <R>(batch: Accepted<R>[]): [R[], number] => [
+  batch.map(({ record }) => record),
+  batch.reduce((sum, { bytes = 0 }) => sum + bytes, 0),
+];
 
 /** Whether this run reads all of the source, from the beginning of the list on. */
 function isWhole(pass: Pick<PassUnderWay, 'current'>): boolean {

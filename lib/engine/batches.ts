@@ -2,8 +2,8 @@
 export interface Bounds {
   /** The most records. */
   max?: number | undefined;
-  /** The most bytes, as far as they are known before. */
-  maxBytes?: number | undefined;
+  /** The most bytes, as far as they are known by now. */
+  maxBytes?: (() => number) | undefined;
 }
 
 interface Batched {
@@ -27,7 +27,7 @@ export interface Batches<T, B> {
  * the same id in one batch: an API may write the records of a request in any order.
  */
 export function openBatches<T extends Batched, B extends T>(
-  { max = 1, maxBytes = Number.POSITIVE_INFINITY }: Bounds,
+  { max = 1, maxBytes = () => Number.POSITIVE_INFINITY }: Bounds,
   goesAlone: (record: T) => boolean,
 ): Batches<T, B> {
   let batch: B[] = [];
@@ -46,7 +46,7 @@ export function openBatches<T extends Batched, B extends T>(
       for (const record of records) {
         const more = record.bytes ?? 0;
         const alone = goesAlone(record);
-        if (ids.has(record.id) || (!alone && bytes + more > maxBytes)) ready.push(...close());
+        if (ids.has(record.id) || (!alone && bytes + more > maxBytes())) ready.push(...close());
         if (alone) {
           ready.push(record);
           continue;

@@ -8,20 +8,23 @@ import { type MakeRequest, placeOf, type RecordRequest, unmade, withMethod } fro
 /** The most bytes that `results` can see of an answer. */
 export const MAX_RESULTS_BYTES = 16 * 1024 * 1024;
 
+/** Below this part of the bytes that were expected, batches could have more records. */
+const MUCH_LESS = 0.8;
+
 /** Writes many records with one request. */
 export interface Bulk<R> {
   /** The most records of a request. */
   max: number;
-  /** The most bytes of a request's body. */
-  maxBytes: number;
-  /** About how many bytes a record adds to the body; 0 where there is no bound. */
+  /** The most bytes of the records of a request as JSON, by what the requests so far have shown. */
+  maxBytes(): number;
+  /** How many bytes a record has as JSON; 0 where there is no bound, or where it is none. */
   bytesOf(record: R): number;
   /**
-   * Sends one request for these records.
+   * Sends one request for these records, which have so many bytes as JSON.
    * @returns what kept each one from being written, in their order
    * @throws TargetError where that concerns all of them, and what concerns the run
    */
-  write(records: R[]): Promise<(TargetError | undefined)[]>;
+  write(records: R[], jsonBytes: number): Promise<(TargetError | undefined)[]>;
 }
 
 /** Prepares the bulk writes of a job. @param by.secret what no error may show */
@@ -38,20 +41,13 @@ export function openBulk<R>(
 ): Bulk<R> {
   const { max, maxBytes = Number.POSITIVE_INFINITY, results } = many;
   const { context, requestFor, versionOf, call, secret } = by;
-  /** Bytes of a body for each byte of its records as JSON; measured again where it proves too low. */
-  let overhead: number | undefined;
+  /** Bytes of a body for each byte of its records as JSON; measured again where it proves wrong. */
+  let overhead = 1;
 
-  const jsonBytes = (record: R) => Buffer.byteLength(JSON.stringify(record) ?? '');
-
-  function checkSize(records: R[], body: string | Uint8Array | undefined) {
+  function checkSize(records: R[], jsonBytes: number, body: string | Uint8Array | undefined) {
     const bytes = Buffer.byteLength(body ?? '');
-    if (overhead !== undefined && bytes <= maxBytes) return;
-    overhead =
-      bytes /
-      Math.max(
-        records.reduce((sum, record) => sum + jsonBytes(record), 0),
-        1,
-      );
+    // A small body says little: what it has beside the records may be most of it.
+    if (jsonBytes > 0 && (bytes > maxBytes || bytes < MUCH_LESS * overhead * jsonBytes)) overhead = bytes / jsonBytes;
     if (bytes <= maxBytes) return;
     const what = records.length === 1 ? 'the record' : `${records.length} records`;
     throw new TargetError(`a request for ${what} has ${bytes} bytes, more than maxBytes ${maxBytes}`, {
@@ -61,7 +57,7 @@ export function openBulk<R>(
 
   function outcomesOf(answer: HttpAnswer, records: R[]): (TargetError | undefined)[] {
     if (!results) return records.map(() => undefined);
-    let said: unknown;
+    let said: Outcome[];
     try {
       said = results(answerOf(answer, MAX_RESULTS_BYTES), records);
     } catch (cause) {
@@ -73,10 +69,11 @@ export function openBulk<R>(
         `gave ${Array.isArray(said) ? said.length : 'no'} outcomes for ${records.length} records`,
       );
     }
-    return said.map((outcome: Outcome, index) => errorOf(outcome, answer, records[index]));
+    // A hole in the list is no outcome, and `map` would leave it out.
+    return records.map((record, index) => errorOf(said[index]!, answer, record));
   }
 
-  function errorOf(outcome: Outcome, answer: HttpAnswer, record: R | undefined): TargetError | undefined {
+  function errorOf(outcome: Outcome, answer: HttpAnswer, record: R): TargetError | undefined {
     const { status } = answer;
     if (outcome === 'written') return undefined;
     if (outcome === 'retry')
@@ -99,15 +96,24 @@ export function openBulk<R>(
 
   return {
     max,
-    maxBytes,
-    bytesOf: (record) => (maxBytes === Number.POSITIVE_INFINITY ? 0 : Math.ceil(jsonBytes(record) * (overhead ?? 1))),
-    async write(records) {
+    maxBytes: () => maxBytes / overhead,
+    bytesOf: (record) => (maxBytes === Number.POSITIVE_INFINITY ? 0 : jsonBytesOf(record)),
+    async write(records, jsonBytes) {
       const made = madeOf(records);
       const { request } = requestFor(records, () => made, `${placeOf(made)}${records.map(versionOf)}\n`);
-      if (maxBytes !== Number.POSITIVE_INFINITY) checkSize(records, request.body);
+      if (maxBytes !== Number.POSITIVE_INFINITY) checkSize(records, jsonBytes, request.body);
       return outcomesOf(await call(request), records);
     },
   };
+}
+
+/** Of a record that is no JSON the job may make a request all the same. */
+function jsonBytesOf(record: unknown): number {
+  try {
+    return Buffer.byteLength(JSON.stringify(record) ?? '');
+  } catch {
+    return 0;
+  }
 }
 
 const misunderstood = ({ status }: HttpAnswer, what: string, cause?: unknown) =>

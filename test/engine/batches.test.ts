@@ -9,8 +9,11 @@ interface Item {
   alone?: boolean;
 }
 
-const open = (bounds: { max?: number; maxBytes?: number }) =>
-  openBatches<Item, Item>(bounds, ({ alone }) => alone === true);
+const open = ({ max, maxBytes }: { max?: number; maxBytes?: number }) =>
+  openBatches<Item, Item>(
+    { max, ...(maxBytes !== undefined && { maxBytes: () => maxBytes }) },
+    ({ alone }) => alone === true,
+  );
 
 /** The ids of what is ready, a list for each batch. */
 const told = (ready: (Item | Item[])[]) =>
@@ -61,7 +64,7 @@ test('However records come, each goes once, in the order of its id, and in batch
     fc.property(fc.array(fc.array(record, { maxLength: 9 }), { maxLength: 9 }), bounds, (puts, { max, maxBytes }) => {
       const list = puts.flat().map((one, index) => ({ ...one, index }));
       const batches = openBatches<(typeof list)[number], (typeof list)[number]>(
-        { max, maxBytes },
+        { max, maxBytes: () => maxBytes },
         ({ alone }) => alone,
       );
       const ready: ((typeof list)[number] | typeof list)[] = [];
