@@ -1,12 +1,15 @@
 import type { ServerResponse } from 'node:http';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { answer, bodyOf, type Served, serve } from '../../infra/local/serve.ts';
+import { countingChanges } from '../../lib/copy/changes.ts';
 import type { Acceptance } from '../../lib/engine/accept.ts';
 import type { Ending } from '../../lib/engine/ending.ts';
 import { type SyncOptions, sync } from '../../lib/engine/engine.ts';
+import type { TargetJob } from '../../lib/job-types.ts';
 import { openSource } from '../../lib/read/source.ts';
 import { newReport, type Problem, type SettledPage } from '../../lib/report.ts';
 import { openCredentials, type Secret } from '../../lib/settings/secrets.ts';
+import type { Pass } from '../../lib/state/schemas.ts';
 import { openTarget } from '../../lib/write/target.ts';
 import { job } from './job.ts';
 
@@ -146,6 +149,9 @@ export async function pipeline(options: {
   /** What is done about a record beside counting it. */
   outcomes?: Partial<SyncOptions<ReturnType<typeof record>>['outcomes']>;
   schema?: Acceptance<ReturnType<typeof record>>['schema'];
+  /** How the job writes, instead of one record at a time. */
+  writes?: TargetJob<ReturnType<typeof record>>;
+  deleted?: (model: ReturnType<typeof record>) => boolean;
 }) {
   const { concurrency = 50, timeoutMs = 60_000 } = options;
   const closing = new AbortController();
@@ -161,10 +167,17 @@ export async function pipeline(options: {
   const shared = { timeoutMs, credentials, guard };
   const source = stack.use(openSource(job.source, { url: options.source.url, ...shared }));
   const fence = { token: '7', scope: '/lock', refused: options.refused ?? (async () => new Error('fenced')) };
+  const changes = options.deleted && countingChanges({ current: () => ({}) as Pass, changed() {} });
   const server = { url: options.target.url, ...shared, concurrency, perSecond: undefined };
   const target = stack.use(
-    openTarget(job.target, { id: job.id, runId: 'run-1', settings: { TARGET_REGION_ID: 'eu' } }, fence, server),
+    openTarget(
+      options.writes ? { auth: job.target.auth as never, ...options.writes } : job.target,
+      { id: job.id, runId: 'run-1', settings: { TARGET_REGION_ID: 'eu' }, deleted: options.deleted, changes },
+      fence,
+      server,
+    ),
   );
+  const { bulk } = target;
   const report = newReport();
   const problems: Problem[] = [];
   const settled: SettledPage[] = [];
@@ -177,6 +190,14 @@ export async function pipeline(options: {
         pages: source.pages({}, options.cursor ?? null),
         accept: { schema: options.schema ?? job.record, id: job.id, prepare: target.prepare },
         ...{ concurrency, pace: target.pace, closing, report },
+        batches: bulk && {
+          ...bulk,
+          write: (batch) =>
+            bulk.write(
+              batch.map(({ record }) => record),
+              0,
+            ),
+        },
         outcomes: {
           done: options.outcomes?.done ?? (() => undefined),
           invalid(...[id, reason, raw]) {
