@@ -62,6 +62,12 @@ export interface Writing<R> {
   settings: unknown;
 }
 
+/** A record that is to go, and when its tombstone is from. */
+interface Removal {
+  id: string;
+  atMs: number | undefined;
+}
+
 /** Sends one request of a record. @param removes that the record is gone by an answer 404 or 410 as well */
 type Call = (request: RecordRequest, removes?: boolean) => Promise<HttpAnswer>;
 
@@ -85,7 +91,7 @@ export function writesOf<R>(
   const making = { runId, fence, agent, headers: job.headers };
   const context = { settings, fencingToken: fence.token, fencingScope: fence.scope };
   const requestFor = requestMaker({ ...making, id, updatedAtMs });
-  const removalFor = requestMaker<{ id: string }>({ ...making, id: ({ id }) => id });
+  const removalFor = requestMaker<Removal>({ ...making, id: ({ id }) => id, updatedAtMs: ({ atMs }) => atMs });
   const bulk =
     job.writeMany &&
     openBulk<R>(job.writeMany, {
@@ -94,7 +100,11 @@ export function writesOf<R>(
       versionOf: (record) => `${updatedAtMs?.(record)}:${changesOf(id(record), contentOfRecord(record))}`,
     });
   const whole = job.push ? pushed : bulk ? batched : alone;
-  return { prepare: (record) => (deleted?.(record) ? remove(id(record)) : whole(record)), remove, bulk };
+  return {
+    prepare: (record) => (deleted?.(record) ? remove(id(record), updatedAtMs?.(record)) : whole(record)),
+    remove: (id) => remove(id),
+    bulk,
+  };
 
   /** Asked when it is written, because only then is the content the last one of its id. */
   function changesOf(id: string, content: string): number {
@@ -130,11 +140,11 @@ export function writesOf<R>(
     return { as: 'written', write, content: unknown };
   }
 
-  function remove(id: string): PreparedWrite {
+  function remove(id: string, atMs?: number): PreparedWrite {
     held?.seen(id);
     // What the target does not hold is removed.
     if (held && !held.holds(id)) return unchanged(unknown);
-    return sending('removed', id, () => removalFor({ id }, () => removalOf(job, id, context)));
+    return sending('removed', id, () => removalFor({ id, atMs }, () => removalOf(job, id, context)));
   }
 
   function sending(

@@ -31,7 +31,7 @@ export function requestMaker<R>(options: {
   /** The run that began the pass. */
   runId: string;
   id: (record: R) => string;
-  updatedAtMs?: ((record: R) => number) | undefined;
+  updatedAtMs?: ((record: R) => number | undefined) | undefined;
   fence: { token: string; scope: string };
   /** The User-Agent. */
   agent?: Agent | undefined;
@@ -54,7 +54,8 @@ export function requestMaker<R>(options: {
       // A record may be in the query instead of the body.
       const place = request.body === undefined || request.query ? `${wire.method} ${wire.path}\n` : '';
       const content = contentOf(keyed || place, wire.body);
-      const version = updatedAtMs ? `${content}:${updatedAtMs(record)}` : content;
+      const atMs = updatedAtMs?.(record);
+      const version = atMs === undefined ? content : `${content}:${atMs}`;
       const key = encodeURIComponent(`${runId}:${id(record)}:${version}`);
       // Last, so that no job replaces them.
       Object.assign(wire.headers, fenceHeaders, { 'idempotency-key': key });

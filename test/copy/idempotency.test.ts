@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import { type LocalEtcd, startEtcd } from '../../infra/local/etcd/etcd.ts';
 import type { List, Page, TargetJob } from '../../lib/job-types.ts';
+import { job } from '../support/job.ts';
 import { model, startWorld } from '../support/world.ts';
 
 let etcd: LocalEtcd;
@@ -25,10 +26,13 @@ function listOf(pages: Model[][]): List {
 }
 
 /** A world with these pages whose records are written one at a time, and the keys of the accepted writes, without the pass. */
-async function worldOf(pages: Model[][], more: { timed?: boolean; writes?: TargetJob<Model> } = {}) {
+async function worldOf(
+  pages: Model[][],
+  more: { timed?: boolean; writes?: TargetJob<Model>; deleted?: (record: Model) => boolean } = {},
+) {
   const world = await startWorld({
     ...{ endpoints: etcd.endpoints, records: [], list: listOf(pages), env: { CONCURRENCY: '1' } },
-    ...(more.timed ? {} : { job: { updatedAt: undefined as never } }),
+    job: { ...(!more.timed && { updatedAt: undefined as never }), ...(more.deleted && { deleted: more.deleted }) },
     ...(more.writes && { writes: more.writes }),
   });
   return {
@@ -62,6 +66,24 @@ test('A record that goes A, B, A within a pass has three keys, by how often it h
   const pass = (await untimed.world.tick()).runId;
   assert.deepEqual(told(untimed.keysOf(1, pass)), ['A', 'B:1', 'A:2']);
   assert.deepEqual(told(untimed.keysOf(2, pass)), ['A']);
+});
+
+test('A record that is removed, comes back and is removed again within a pass has another key for each.', async () => {
+  const remove = (id: string) => ({ method: 'DELETE', path: `/v1/regions/eu/models/${id}` }) as const;
+  const { write } = job.target as TargetJob<Model>;
+  const deleted = ({ name }: Model) => name === 'gone';
+  const pages = ['A', 'gone', 'A', 'gone'].map((name, index) => [version(1, name, index)]);
+  for (const timed of [true, false]) {
+    await using at = await worldOf(pages, { timed, writes: { write: write!, remove }, deleted });
+    const { report } = await at.world.tick();
+    assert.deepEqual([report.written, report.removed], [2, 2]);
+    const { writes, removals } = at.world.target;
+    assert.equal(
+      new Set([...writes, ...removals].map(({ idempotencyKey }) => idempotencyKey)).size,
+      4,
+      `timed: ${timed}`,
+    );
+  }
 });
 
 test('The next pass has keys of its own.', async () => {
