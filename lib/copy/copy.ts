@@ -1,3 +1,4 @@
+import type { Accepted } from '../engine/accept.ts';
 import type { Versions } from '../engine/conclusions.ts';
 import type { Ending } from '../engine/ending.ts';
 import { sync } from '../engine/engine.ts';
@@ -76,7 +77,7 @@ async function copyWhole<R>(copying: Copying<R>): Promise<Copied> {
     ...engine,
     pages: readPages({ job, source, pass, ids, shard, failedBefore, outcomes, log }),
     accept: { schema: job.record, id: job.id, updatedAtMs, prepare: target.prepare },
-    batches: bulk && { ...bulk, write: (batch) => bulk.write(...recordsOf(batch)) },
+    batches: bulk && { ...bulk, write: (batch) => bulk.write(...recordsOf<R>(batch)) },
     outcomes,
     ...(versions && { versions }),
     ...(updatedAt && { isOutside: outsideOf<R>(pass, log) }),
