@@ -1,4 +1,3 @@
-import type { Accepted } from '../engine/accept.ts';
 import type { Versions } from '../engine/conclusions.ts';
 import type { Ending } from '../engine/ending.ts';
 import { sync } from '../engine/engine.ts';
@@ -41,7 +40,7 @@ export interface Copied {
   ending: Ending;
   interrupted?: Interrupted;
   /** What the guard has withheld; absent where nobody knows what has vanished. */
-  removals?: Exclude<Removal['withheld'], undefined> | null;
+  removals?: Removal['withheld'];
   /** What a rehearsal has found to differ. */
   differences?: Difference[];
 }
@@ -77,7 +76,7 @@ async function copyWhole<R>(copying: Copying<R>): Promise<Copied> {
     ...engine,
     pages: readPages({ job, source, pass, ids, shard, failedBefore, outcomes, log }),
     accept: { schema: job.record, id: job.id, updatedAtMs, prepare: target.prepare },
-    batches: bulk && { ...bulk, write: (batch) => bulk.write(...recordsOf<R>(batch)) },
+    batches: bulk,
     outcomes,
     ...(versions && { versions }),
     ...(updatedAt && { isOutside: outsideOf<R>(pass, log) }),
@@ -111,15 +110,9 @@ async function copyWhole<R>(copying: Copying<R>): Promise<Copied> {
       },
     });
     if (removal.ending !== 'complete') throw closing.signal.reason;
-    return removal.withheld ?? null;
+    return removal.withheld;
   }
 }
-
-/** The records of a batch, and their bytes. */
-const recordsOf = <R>(batch: Accepted<R>[]): [R[], number] => [
-  batch.map(({ record }) => record),
-  batch.reduce((sum, { bytes = 0 }) => sum + bytes, 0),
-];
 
 /** Whether this run reads all of the source, from the beginning of the list on. */
 function isWhole(pass: Pick<PassUnderWay, 'current'>): boolean {

@@ -1,7 +1,7 @@
 import * as v from 'valibot';
 import type { Ending } from '../engine/ending.ts';
 import { sync } from '../engine/engine.ts';
-import { SourceError } from '../errors.ts';
+import { SourceError, TargetRefusedError } from '../errors.ts';
 import type { Log } from '../log.ts';
 import type { Source } from '../read/source.ts';
 import type { RecordOutcomes } from '../record-outcomes.ts';
@@ -27,8 +27,8 @@ const AT_A_TIME = 20;
 /** How the removal ended. */
 export interface Removal {
   ending: Ending;
-  /** Set where the guard has withheld the removals, all of them. */
-  withheld?: { withheld: number; of: number };
+  /** What the guard has withheld, which is all of it; null for nothing; absent where not all of it could be removed. */
+  withheld?: { withheld: number; of: number } | null;
 }
 
 /**
@@ -53,7 +53,7 @@ export async function removeVanished<R>(options: {
   const { comparison, guard, readOne, target, concurrency, closing, failuresBeforeStop, pass, outcomes, log } = options;
   const { held } = comparison;
   const [vanished, of] = [held.vanished(), held.size()];
-  if (vanished === 0) return { ending: 'complete' };
+  if (vanished === 0) return { ending: 'complete', withheld: null };
   if (isTooMany(vanished, of, guard)) {
     log.warn(
       `${vanished} of the ${of} records at the target have vanished from the source: they are not removed without an approval`,
@@ -72,7 +72,14 @@ export async function removeVanished<R>(options: {
       pageSettled() {},
     });
     log.info(`${report.removed} of ${vanished} vanished records were removed`, { doubtful });
-    return { ending };
+    return { ending, withheld: null };
+  } catch (error) {
+    // Everything else is written, and the next pass that compares tries again.
+    if (!(error instanceof SourceError || error instanceof TargetRefusedError)) throw error;
+    const why =
+      error instanceof SourceError ? 'the target could not be listed once more' : 'the target refuses removals';
+    log.error(`${why}: not all that has vanished is removed`, { error });
+    return { ending: 'complete' };
   } finally {
     options.report.removed += report.removed;
     options.report.peakInFlight = Math.max(options.report.peakInFlight, report.peakInFlight);

@@ -52,7 +52,8 @@ export function openVersions<R>(options: {
     kept.delete(id);
     if (!isPast(updatedAtMs)) return;
     if (updatedAtMs > newestMs) newestMs = updatedAtMs;
-    if (updatedAtMs < horizonMs()) return;
+    // Of what is at most as new, some were dropped, so the next pass would not be told of this one.
+    if (updatedAtMs <= droppedUpToMs || updatedAtMs < horizonMs()) return;
     kept.set(id, { updatedAtMs, content: content() ?? contentOf(record) });
     if (kept.size <= 2 * MAX_RECENT) return;
     dropBefore(horizonMs());

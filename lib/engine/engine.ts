@@ -1,4 +1,3 @@
-import { setTimeout as sleep } from 'node:timers/promises';
 import type { Page } from '../job-types.ts';
 import type { RecordOutcomes } from '../record-outcomes.ts';
 import type { Report, SettledPage } from '../report.ts';
@@ -138,11 +137,12 @@ const goesAlone = (item: Accepted<unknown> | Invalid) => 'faults' in item || ite
 
 /** Whether records are checked so soon that a batch waits for them. */
 async function isSoon(checking: Promise<unknown>): Promise<boolean> {
-  const waited = new AbortController();
-  const late = sleep(BATCH_WAIT_MS, false, { signal: waited.signal }).catch(() => false);
+  // Not by the module of promises: its abort makes an error each time, for nearly all of them.
+  const late = Promise.withResolvers<boolean>();
+  const timer = setTimeout(late.resolve, BATCH_WAIT_MS, false);
   try {
-    return await Promise.race([checking.then(() => true), late]);
+    return await Promise.race([checking.then(() => true), late.promise]);
   } finally {
-    waited.abort();
+    clearTimeout(timer);
   }
 }

@@ -20,11 +20,22 @@ export interface Bulk<R> {
   /** How many bytes a record has as JSON; 0 where there is no bound, or where it is none. */
   bytesOf(record: R): number;
   /**
-   * Sends one request for these records, which have so many bytes as JSON.
+   * Sends one request for these records.
    * @returns what kept each one from being written, in their order
    * @throws TargetError where that concerns all of them, and what concerns the run
    */
-  write(records: R[], jsonBytes: number): Promise<(TargetError | undefined)[]>;
+  write(batch: InBatch<R>[]): Promise<(TargetError | undefined)[]>;
+}
+
+/** A record of a batch. */
+export interface InBatch<R> {
+  id: string;
+  record: R;
+  updatedAtMs: number;
+  /** What `bytesOf` gave. */
+  bytes?: number | undefined;
+  /** A short hash of the record. */
+  content(): string | undefined;
 }
 
 /** Prepares the bulk writes of a job. @param by.secret what no error may show */
@@ -33,14 +44,14 @@ export function openBulk<R>(
   by: {
     context: WriteContext<unknown>;
     requestFor: MakeRequest<R[]>;
-    /** Tells the versions of a record apart; a batch of other versions has another key. */
-    versionOf: (record: R) => string;
+    /** How often the record has changed within the pass, where this content of it is written now. */
+    changesOf: (id: string, content: string) => number;
     call: (request: RecordRequest) => Promise<HttpAnswer>;
     secret: () => unknown;
   },
 ): Bulk<R> {
   const { max, maxBytes = Number.POSITIVE_INFINITY, results } = many;
-  const { context, requestFor, versionOf, call, secret } = by;
+  const { context, requestFor, changesOf, call, secret } = by;
   /** Bytes of a body for each byte of its records as JSON; measured again where it proves wrong. */
   let overhead = 1;
 
@@ -98,10 +109,16 @@ export function openBulk<R>(
     max,
     maxBytes: () => maxBytes / overhead,
     bytesOf: (record) => (maxBytes === Number.POSITIVE_INFINITY ? 0 : jsonBytesOf(record)),
-    async write(records, jsonBytes) {
+    async write(batch) {
+      const records = batch.map(({ record }) => record);
       const made = madeOf(records);
-      const { request } = requestFor(records, () => made, `${placeOf(made)}${records.map(versionOf)}\n`);
-      if (maxBytes !== Number.POSITIVE_INFINITY) checkSize(records, jsonBytes, request.body);
+      // A batch of other versions has another key.
+      const versions = batch.map(({ id, updatedAtMs, content }) => `${updatedAtMs}:${changesOf(id, content() ?? '')}`);
+      const { request } = requestFor(records, () => made, `${placeOf(made)}${versions}\n`);
+      if (maxBytes !== Number.POSITIVE_INFINITY) {
+        const jsonBytes = batch.reduce((sum, { bytes = 0 }) => sum + bytes, 0);
+        checkSize(records, jsonBytes, request.body);
+      }
       return outcomesOf(await call(request), records);
     },
   };

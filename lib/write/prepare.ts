@@ -97,7 +97,7 @@ export function writesOf<R>(
     openBulk<R>(job.writeMany, {
       ...{ context, call, secret },
       requestFor: requestMaker<R[]>({ ...making, id: () => 'batch' }),
-      versionOf: (record) => `${updatedAtMs?.(record)}:${changesOf(id(record), contentOfRecord(record))}`,
+      changesOf,
     });
   const whole = job.push ? pushed : bulk ? batched : alone;
   return {
@@ -125,7 +125,7 @@ export function writesOf<R>(
 
   function batched(record: R): PreparedWrite {
     if (held?.isSame(id(record), record)) return unchanged(unknown);
-    return { as: 'written', bytes: bulk!.bytesOf(record), content: unknown };
+    return { as: 'written', bytes: bulk!.bytesOf(record), content: onceHashed(record) };
   }
 
   function pushed(record: R): PreparedWrite {
@@ -165,6 +165,16 @@ export function writesOf<R>(
 
 const unchanged = (content: () => string | undefined): PreparedWrite => ({ as: 'unchanged', content });
 const unknown = () => undefined;
+
+/** A batch asks for the hash, and whoever remembers versions may as well. */
+function onceHashed(record: unknown): () => string {
+  let hash: string | undefined;
+  return () => {
+    hash ??= contentOfRecord(record);
+    return hash;
+  };
+}
+
 const failing = (error: TargetError): PreparedWrite => ({
   as: 'written',
   write: () => Promise.reject(error),

@@ -190,14 +190,7 @@ export async function pipeline(options: {
         pages: source.pages({}, options.cursor ?? null),
         accept: { schema: options.schema ?? job.record, id: job.id, prepare: target.prepare },
         ...{ concurrency, pace: target.pace, closing, report },
-        batches: bulk && {
-          ...bulk,
-          write: (batch) =>
-            bulk.write(
-              batch.map(({ record }) => record),
-              0,
-            ),
-        },
+        batches: bulk,
         outcomes: {
           done: options.outcomes?.done ?? (() => undefined),
           invalid(...[id, reason, raw]) {

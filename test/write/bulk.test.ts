@@ -6,6 +6,7 @@ import { openBatches } from '../../lib/engine/batches.ts';
 import { TargetError } from '../../lib/errors.ts';
 import type { Answer, Outcome, TargetJob } from '../../lib/job-types.ts';
 import { openCredentials } from '../../lib/settings/secrets.ts';
+import type { InBatch } from '../../lib/write/bulk.ts';
 import type { Writing } from '../../lib/write/prepare.ts';
 import { openTarget } from '../../lib/write/target.ts';
 import { type Model, manyAtOnce, serveBulkTarget } from '../support/bulk-target.ts';
@@ -50,8 +51,13 @@ async function open(
     ),
   );
   const owned = stack.move();
-  const write = (records: Named[]) => target.bulk!.write(records, Buffer.byteLength(JSON.stringify(records)));
-  return { served, ...target, bulk: target.bulk!, write, [Symbol.asyncDispose]: () => owned.disposeAsync() };
+  const inBatch = (record: Named) => {
+    const { bytes, content } = target.prepare(record);
+    const updatedAtMs = options.writing?.updatedAtMs?.(record) ?? Number.NaN;
+    return { id: record.id, record, updatedAtMs, bytes, content };
+  };
+  const write = (records: Named[]) => target.bulk!.write(records.map(inBatch));
+  return { served, ...target, bulk: target.bulk!, inBatch, write, [Symbol.asyncDispose]: () => owned.disposeAsync() };
 }
 
 /** What became of each record; where that concerns all of them, what was thrown. */
@@ -270,13 +276,11 @@ test('A request that is larger than maxBytes is not sent, whether it is of one r
 });
 
 /** Writes these pages in the batches that the engine makes of them, each in halves where it is too large. */
-async function writeAll({ bulk, prepare }: Awaited<ReturnType<typeof open>>, pages: Named[][]) {
-  type Sized = { id: string; bytes: number | undefined; record: Named };
-  const batches = openBatches<Sized, Sized>(bulk, () => false);
-  async function write(batch: Sized[]): Promise<void> {
-    const bytes = batch.reduce((sum, { bytes = 0 }) => sum + bytes, 0);
-    const records = batch.map(({ record }) => record);
-    const error = await bulk.write(records, bytes).then(
+async function writeAll({ bulk, inBatch }: Awaited<ReturnType<typeof open>>, pages: Named[][]) {
+  type Ready = InBatch<Named>;
+  const batches = openBatches<Ready, Ready>(bulk, () => false);
+  async function write(batch: Ready[]): Promise<void> {
+    const error = await bulk.write(batch).then(
       () => undefined,
       (thrown: Error) => thrown,
     );
@@ -286,14 +290,13 @@ async function writeAll({ bulk, prepare }: Awaited<ReturnType<typeof open>>, pag
     await write(batch.slice(0, middle));
     await write(batch.slice(middle));
   }
-  const writeEach = async (ready: (Sized | Sized[])[]) => {
+  const writeEach = async (ready: (Ready | Ready[])[]) => {
     for (const one of ready) await write([one].flat());
   };
   for (const page of pages) {
     for (let from = 0; from < page.length; from += 25) {
       const some = page.slice(from, from + 25);
-      const sized = some.map((record) => ({ id: record.id, bytes: prepare(record).bytes, record }));
-      await writeEach(batches.put(sized));
+      await writeEach(batches.put(some.map(inBatch)));
     }
     await writeEach(batches.close());
   }
@@ -332,7 +335,7 @@ test('A record that is no JSON by itself is written by the request that the job 
   await using target = await open({ writeMany: { request, maxBytes: 1000 } });
   const record = named('a', 10n as unknown as string);
   assert.doesNotThrow(() => target.prepare(record));
-  assert.deepEqual(await told(target.bulk.write([record], 0)), [undefined]);
+  assert.deepEqual(await told(target.write([record])), [undefined]);
   assert.deepEqual(target.served.models.get('a'), { name: '10' });
 });
 
