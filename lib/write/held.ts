@@ -4,7 +4,7 @@ import { canonicalJson } from './canonical.ts';
 /** What the target holds, and which of it the source has brought in this pass. */
 export interface Held {
   /**
-   * The target holds this record. One that it lists again with another body is never the same.
+   * The target holds this record; said of it before anything is asked. One that it lists again with another body is never the same.
    * @throws for a body that is no JSON
    */
   add(id: string, body: unknown): void;
@@ -16,8 +16,9 @@ export interface Held {
   isSame(id: string, body: unknown): boolean;
   /** The source has this record, whatever it says: an invalid one, a tombstone. */
   seen(id: string): void;
+  /** Whether the target may hold the record now: it did, or `isSame` was asked, and said no, so that it was to be written. */
   holds(id: string): boolean;
-  /** The number of records that the target holds. */
+  /** The number of records that the target held. */
   size(): number;
   /** How many of them the source has not brought. */
   vanished(): number;
@@ -64,6 +65,13 @@ export function openHeld(): Held {
     return { table, slot: slotOf(table, high, low), high, low };
   }
 
+  /** Puts a record into its free slot. */
+  function put({ table, slot, high, low }: ReturnType<typeof find>, body: [number, number], marks: number) {
+    table.words.set([high, low, ...body], slot * 4);
+    table.marks[slot] = marks;
+    if (++table.records > table.marks.length * FULL) grow(table);
+  }
+
   function note({ table, slot }: { table: Table; slot: number }, marks: number) {
     if ((table.marks[slot]! & SEEN) === 0) brought++;
     table.marks[slot]! |= SEEN | marks;
@@ -72,25 +80,21 @@ export function openHeld(): Held {
   return {
     add(id, body) {
       const digest = digestOf(canonicalJson(body));
-      const { table, slot, high, low } = find(id);
-      const { words, marks } = table;
-      if (marks[slot]) {
-        if (!isAt(table, slot, digest)) marks[slot] |= DIFFERS;
-        return;
-      }
-      words[slot * 4] = high;
-      words[slot * 4 + 1] = low;
-      words[slot * 4 + 2] = wordOf(digest, 0);
-      words[slot * 4 + 3] = wordOf(digest, 4);
-      marks[slot] = HELD;
-      size++;
-      if (++table.records > marks.length * FULL) grow(table);
+      const found = find(id);
+      const { table, slot } = found;
+      if (!table.marks[slot]) {
+        size++;
+        put(found, [wordOf(digest, 0), wordOf(digest, 4)], HELD);
+      } else if (!isAt(table, slot, digest)) table.marks[slot]! |= DIFFERS;
     },
     isSame(id, body) {
       const found = find(id);
       const { table, slot } = found;
       const marks = table.marks[slot]!;
-      if (marks === 0) return false;
+      if (marks === 0) {
+        put(found, [0, 0], SEEN | DIFFERS);
+        return false;
+      }
       const digest = marks & DIFFERS ? undefined : digestOfBody(body);
       const same = digest !== undefined && isAt(table, slot, digest);
       note(found, same ? 0 : DIFFERS);

@@ -215,6 +215,43 @@ test('A tombstone is removed in the order of the list, and is not counted as van
   assert.deepEqual([world.target.models.has(model(3).id), world.target.models.has(model(4).id)], [false, true]);
 });
 
+test('A record that was not at the target, and is a tombstone later in the list, is not there afterwards.', async () => {
+  const deleted = (record: Model) => record.limit.context === 999;
+  const tombstone = (index: number) => ({ ...model(index), limit: { context: 999, output: 0 } });
+  await using world = await open({ records: models(3), job: { ...untimed, deleted } });
+  await world.tick();
+  world.source.records = [...models(5), tombstone(3), tombstone(4), model(4), tombstone(4), tombstone(77)];
+  const tick = await world.tick();
+  assert.deepEqual(counts(tick.report), { read: 10, written: 3, unchanged: 4, removed: 3, failed: 0 });
+  assert.deepEqual(stored(world), models(3));
+});
+
+test('Where the target can be listed before the pass and not after it, the pass is completed, and nothing is removed.', async () => {
+  await using world = await open({ records: models(150) });
+  await world.tick();
+  const [gone] = world.source.records.splice(2, 1) as Model[];
+  let pages = 2;
+  world.target.refuseRead = () => (pages-- > 0 ? undefined : 403);
+  const tick = await world.tick();
+  assert.deepEqual([tick.status, tick.report.unchanged, tick.report.removed], ['completed', 149, 0]);
+  assert.ok(world.lines.some(({ message }) => /could not be listed once more: not all/.test(message)));
+  world.target.refuseRead = undefined;
+  assert.equal((await world.tick()).report.removed, 1);
+  assert.ok(!world.target.models.has(gone!.id));
+});
+
+test('Where the target refuses every removal, the pass is completed, which is said, and the next one tries again.', async () => {
+  await using world = await open({ records: models(400) });
+  await world.tick();
+  const gone = world.source.records.splice(2, 30) as Model[];
+  world.target.refuseRemoval = () => 403;
+  const tick = await world.tick();
+  assert.deepEqual([tick.status, tick.report.unchanged, tick.report.removed], ['completed', 370, 0]);
+  assert.ok(world.lines.some(({ message }) => /the target refuses removals: not all/.test(message)));
+  world.target.refuseRemoval = undefined;
+  assert.equal((await world.tick()).report.removed, gone.length);
+});
+
 test('A dry run of everything counts what differs, names it, and neither writes nor removes.', async () => {
   await using world = await open({ records: models(50) });
   await world.tick();

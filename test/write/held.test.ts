@@ -7,16 +7,19 @@ import { type Held, openHeld } from '../../lib/write/held.ts';
 /** The same by a plain map, which keeps everything. */
 function plainHeld(): Held {
   const records = new Map<string, { body: string; seen: boolean; differs: boolean }>();
+  /** Not held, and to be written. */
+  const written = new Set<string>();
   const textOf = (body: unknown) => JSON.stringify(body);
   const vanished = () => [...records].filter(([, { seen }]) => !seen).map(([id]) => id);
   return {
     add(id, body) {
       const known = records.get(id);
       if (known) known.differs ||= known.body !== textOf(body);
-      else records.set(id, { body: textOf(body), seen: false, differs: false });
+      else if (!written.has(id)) records.set(id, { body: textOf(body), seen: false, differs: false });
     },
     isSame(id, body) {
       const known = records.get(id);
+      if (!known) written.add(id);
       if (!known) return false;
       known.differs ||= known.body !== textOf(body);
       known.seen = true;
@@ -26,7 +29,7 @@ function plainHeld(): Held {
       const known = records.get(id);
       if (known) Object.assign(known, { seen: true, differs: true });
     },
-    holds: (id) => records.has(id),
+    holds: (id) => records.has(id) || written.has(id),
     size: () => records.size,
     vanished: () => vanished().length,
     hasVanished: (id) => vanished().includes(id),
