@@ -100,6 +100,7 @@ async function copyWhole<R>(copying: Copying<R>): Promise<Copied> {
     const removal = await removeVanished<R>({
       ...engine,
       ...{ comparison, target, pass, log, guard: copying.removals! },
+      shards: shard?.of ?? 1,
       readOne: job.source.one && source.one,
       outcomes: {
         notRemoved: outcomes.notRemoved,

@@ -18,7 +18,7 @@ export interface RemovalGuard {
   approvedUpTo?: number | undefined;
 }
 
-/** So few may always be removed. */
+/** So few may always be removed, by all shards together. */
 const ALWAYS_ALLOWED = 10;
 
 /** Ids are looked for at the source so many at a time. */
@@ -40,6 +40,7 @@ export interface Removal {
 export async function removeVanished<R>(options: {
   comparison: Comparison;
   guard: RemovalGuard;
+  shards: number;
   readOne: Source['one'] | undefined;
   target: Pick<Target<R>, 'remove' | 'pace'>;
   concurrency: number;
@@ -50,11 +51,12 @@ export async function removeVanished<R>(options: {
   outcomes: Pick<RecordOutcomes<R>, 'done' | 'notRemoved'>;
   log: Log;
 }): Promise<Removal> {
-  const { comparison, guard, readOne, target, concurrency, closing, failuresBeforeStop, pass, outcomes, log } = options;
+  const { comparison, guard, shards, readOne, target, concurrency, closing, failuresBeforeStop, pass, outcomes, log } =
+    options;
   const { held } = comparison;
   const [vanished, of] = [held.vanished(), held.size()];
   if (vanished === 0) return { ending: 'complete', withheld: null };
-  if (isTooMany(vanished, of, guard)) {
+  if (isTooMany(vanished, of, guard, shards)) {
     log.warn(
       `${vanished} of the ${of} records at the target have vanished from the source: they are not removed without an approval`,
       { removalsWithheld: vanished },
@@ -114,5 +116,5 @@ export async function removeVanished<R>(options: {
   }
 }
 
-const isTooMany = (vanished: number, of: number, { maxPercent, approvedUpTo = 0 }: RemovalGuard) =>
-  vanished > ALWAYS_ALLOWED && vanished > (of * maxPercent) / 100 && vanished > approvedUpTo;
+const isTooMany = (vanished: number, of: number, { maxPercent, approvedUpTo = 0 }: RemovalGuard, shards: number) =>
+  vanished > ALWAYS_ALLOWED / shards && vanished > (of * maxPercent) / 100 && vanished > approvedUpTo;

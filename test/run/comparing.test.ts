@@ -204,6 +204,20 @@ test('Each shard compares and removes its own records.', async () => {
   assert.deepEqual(stored(world), world.source.records);
 });
 
+test('Shards do not remove together what one run would not remove.', async () => {
+  await using world = await open({
+    records: models(24),
+    env: { SHARDS: '3' },
+    job: { ...untimed, source: { one: undefined } },
+  });
+  const tick = (index: number) => world.tick({ kind: 'tick', shard: { index, of: 3 } });
+  for (const index of [0, 1, 2]) await tick(index);
+  world.source.records = [];
+  let withheld = 0;
+  for (const index of [0, 1, 2]) withheld += (await tick(index)).removalsWithheld ?? 0;
+  assert.deepEqual([withheld, world.target.models.size], [24, 24]);
+});
+
 test('A tombstone is removed in the order of the list, and is not counted as vanished.', async () => {
   const deleted = (record: Model) => record.limit.context === 999;
   const tombstone = (index: number) => ({ ...model(index), limit: { context: 999, output: 0 } });
