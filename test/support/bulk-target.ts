@@ -107,7 +107,10 @@ function arrivedOf({ method = '', headers }: IncomingMessage, path: string, text
   return { method, ids, models, headers, bytes: Buffer.byteLength(text) };
 }
 
-/** A page of three; its cursor is its last id, so that what is removed meanwhile moves nothing. */
+/** The records of a page of the list. */
+const PAGE = 10;
+
+/** A page; its cursor is its last id, so that what is removed meanwhile moves nothing. */
 function list(
   { models, refuseRead }: Pick<BulkTarget, 'models' | 'refuseRead'>,
   after: string,
@@ -116,8 +119,8 @@ function list(
   const status = refuseRead?.();
   if (status !== undefined) return answer(response, status, {}, { 'retry-after': '0' });
   const ids = [...models.keys()].filter((id) => id > after).sort();
-  const items = ids.slice(0, 3).map((id) => ({ id, ...Object(models.get(id)) }));
-  answer(response, 200, { models: items, next: ids.length > 3 ? ids[2] : null });
+  const items = ids.slice(0, PAGE).map((id) => ({ id, ...Object(models.get(id)) }));
+  answer(response, 200, { models: items, next: ids.length > PAGE ? ids[PAGE - 1] : null });
 }
 
 const put = ({ id, ...body }: Model) => ({ method: 'PUT', path: `/models/${encodeURIComponent(id)}`, body }) as const;
