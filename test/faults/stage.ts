@@ -1,6 +1,7 @@
 import { fork } from 'node:child_process';
 import { once } from 'node:events';
 import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { startSource } from '../../infra/local/demo/source.ts';
 import { type DemoTarget, startTarget } from '../../infra/local/demo/target.ts';
 import { type LocalEtcd, startEtcd } from '../../infra/local/etcd/etcd.ts';
@@ -8,6 +9,7 @@ import { startSecrets } from '../../infra/local/secrets.ts';
 import { connectEtcd } from '../../lib/lock/etcd.ts';
 import { currentHolder } from '../../lib/lock/holder.ts';
 import { ask } from '../../lib/lock/query.ts';
+import { type BulkTarget, serveBulkTarget } from '../support/bulk-target.ts';
 import { idOf, type Kind, startSourceOf } from '../support/kinds-of-job.ts';
 import { startTcpProxy, type TcpProxy } from '../support/tcp-proxy.ts';
 
@@ -34,6 +36,8 @@ export interface Contender {
 export interface Stage extends AsyncDisposable {
   etcd: LocalEtcd;
   target: DemoTarget;
+  /** The target of kinds of job that write many records at once. */
+  bulkTarget: BulkTarget;
   /** Contenders that start from now on run a job of this kind; only in a stage that began with one. */
   become(kind: Kind): void;
   startContender(lockKey: string): Promise<Contender>;
@@ -70,6 +74,8 @@ export async function startStage(options: {
   const ofKind = kind && stack.use(await startSourceOf({ kind, records, credentials, token }));
   const source = ofKind ?? stack.use(await startSource({ records, credentials, pageSize }));
   const target = stack.use(await startTarget({ token, regions: ['faults'], latencyMs, admits: ofKind?.admitsWriter }));
+  const bulkTarget = stack.use(await serveBulkTarget());
+  bulkTarget.before = () => sleep(latencyMs);
   const secrets = stack.use(await startSecrets({ faults: { source: credentials, target: { token } } }));
   const observer = stack.use(connectEtcd(etcd.endpoints));
   const env = {
@@ -91,6 +97,7 @@ export async function startStage(options: {
   return {
     etcd,
     target,
+    bulkTarget,
     become(kind) {
       ofKind!.kind = kind;
     },
@@ -99,7 +106,10 @@ export async function startStage(options: {
       for (const proxy of proxies) owned.use(proxy);
       const endpoints = proxies.map(({ url }) => url).join(',');
       const own = { LOCK_KEY: lockKey, STATE_PREFIX: `${lockKey}-state/`, ETCD_ENDPOINTS: endpoints };
-      const ofJob = ofKind && { KIND: JSON.stringify(ofKind.kind), TOKEN_URL: ofKind.tokenUrl };
+      const ofJob = ofKind && {
+        ...{ KIND: JSON.stringify(ofKind.kind), TOKEN_URL: ofKind.tokenUrl },
+        ...(ofKind.kind.bulk && { TARGET_URL: bulkTarget.url }),
+      };
       const contender = await startContender({ ...env, ...own, ...ofJob }, proxies);
       owned.defer(() => contender.kill());
       return contender;

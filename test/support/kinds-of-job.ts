@@ -23,7 +23,8 @@ import {
   urlPages,
   type WriteContext,
 } from '../../lib/job.ts';
-import type { Job } from '../../lib/job-types.ts';
+import type { Job, TargetJob, WriteMany } from '../../lib/job-types.ts';
+import { listing, manyAtOnce, remove } from './bulk-target.ts';
 
 const PAGINGS = ['cursor', 'link', 'url', 'offset', 'numbered', 'array', 'ndjson', 'own'] as const;
 const AUTHS = ['basic', 'bearer', 'header', 'query', 'oauth2', 'own'] as const;
@@ -39,6 +40,8 @@ export interface Kind {
   numbers: boolean;
   /** A record takes two requests. */
   push: boolean;
+  /** Many records take one request, and the target is listed, at a `BulkTarget`; records have no times. */
+  bulk?: boolean;
   source: (typeof AUTHS)[number];
   target: (typeof AUTHS)[number];
 }
@@ -120,6 +123,7 @@ const record = v.object({
   updatedAt: instant,
   limit: v.object({ context: v.number(), output: v.number() }),
 });
+const untimed = v.omit(record, ['updatedAt']);
 type Told = v.InferOutput<typeof record>;
 type Settled = WriteContext<v.InferOutput<typeof settings>>;
 
@@ -134,17 +138,38 @@ async function push(whole: Told, { send, settings }: Push & Settled) {
   await send(request);
 }
 
+/** A target takes ids as text. */
+const asText = ({ id, ...body }: Told) => ({ id: String(id), ...body });
+
+/** How a job of a bulk kind writes, removes and lists. */
+function bulkTarget({ numbers }: Kind): TargetJob<Told> {
+  const many = manyAtOnce({ max: 25 });
+  const { list, existing } = listing(true);
+  return {
+    writeMany: {
+      ...(many as unknown as WriteMany<Told>),
+      request: (records, context) => many.request(records.map(asText), context),
+    },
+    remove: remove!,
+    list: list!,
+    existing(raw) {
+      const { id, body } = existing!(raw);
+      return { id, body: numbers ? { ...Object(body), id: Number(id) } : body };
+    },
+  };
+}
+
 /** The job of this kind. Its secret is that of the shipped job, and so are its records, but for their ids. */
 export function jobOf(kind: Kind): Job<unknown> {
+  const updatedAt = ({ updatedAt }: Told) => (kind.numbers ? new Date(updatedAt) : updatedAt);
   const job = defineJob({
     settings,
     secret: v.object({
       source: v.object({ username: v.string(), password: v.string() }),
       target: v.object({ token: v.string() }),
     }),
-    record,
+    ...(kind.bulk ? { record: untimed as unknown as typeof record } : { record, updatedAt }),
     id: ({ id }) => id,
-    updatedAt: ({ updatedAt }) => (kind.numbers ? new Date(updatedAt) : updatedAt),
     source: {
       auth: ({ secret, settings }) => authOf(kind.source, secret.source, settings.TOKEN_URL),
       list: listOf(kind),
@@ -153,7 +178,7 @@ export function jobOf(kind: Kind): Job<unknown> {
     },
     target: {
       auth: ({ secret, settings }) => authOf(kind.target, writer(secret.target.token), settings.TOKEN_URL),
-      ...(kind.push ? { push } : { write }),
+      ...((kind.bulk ? bulkTarget(kind) : kind.push ? { push } : { write }) as { write: typeof write }),
     },
   });
   return { ...job, name: 'models' } as unknown as Job<unknown>;
