@@ -37,7 +37,7 @@ const MOODS = ['well', 'flaky', 'down', 'stopped', 'small', 'unlisted', 'unliste
 
 const kinds = fc.record({
   way: fc.constantFrom('writeMany', 'writeMany', 'writeMany', 'write', 'push'),
-  listed: fc.boolean(),
+  listed: fc.constantFrom(true, true, false),
   /** Records have times, so that ticks read what has changed. */
   timed: fc.boolean(),
   /** The source gives single records; otherwise ids come again in its list. */
@@ -283,8 +283,8 @@ async function play(kind: Kind, happens: Step[], seed: number) {
   assert.deepEqual([idle?.report.written, idle?.report.removed, idle?.removalsWithheld], [0, 0, undefined]);
 }
 
-const seed = Number(process.env.BULK_SEED ?? 17);
-const numRuns = Number(process.env.BULK_RUNS ?? 12);
+const seed = Number(process.env.BULK_SEED ?? 4);
+const numRuns = Number(process.env.BULK_RUNS ?? 25);
 test('Whatever happens to source, target and runs, the target ends up with what the source has, less the bad records.', async () => {
   const drawn = fc.array(steps, { minLength: 1, maxLength: 5 });
   const play1 = fc.asyncProperty(kinds, drawn, fc.nat(), (kind, happens, seed) => play(kind, happens, seed));

@@ -117,7 +117,7 @@ function list(
   response: ServerResponse,
 ) {
   const status = refuseRead?.();
-  if (status !== undefined) return answer(response, status, {}, { 'retry-after': '0' });
+  if (status !== undefined) return answer(response, status, {});
   const ids = [...models.keys()].filter((id) => id > after).sort();
   const items = ids.slice(0, PAGE).map((id) => ({ id, ...Object(models.get(id)) }));
   answer(response, 200, { models: items, next: ids.length > PAGE ? ids[PAGE - 1] : null });
