@@ -1,5 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import { authOf } from '../authorized.ts';
+import { EventError } from '../errors.ts';
 import type { Backfill, Tick } from '../event.ts';
 import type { Job } from '../job-types.ts';
 import type { Etcd } from '../lock/etcd.ts';
@@ -42,7 +43,7 @@ async function runOnce<R>(
   observed: Observed,
 ): Promise<Result> {
   const { runId, startedMs } = observed;
-  if (request.kind === 'backfill') checkBackfillShard(request, settings.shards);
+  if (request.kind === 'backfill') checkBackfill(job, request, settings.shards);
   log.appendKeys({ runId, kind: request.kind });
   using deadline = setDeadline({ remainingMs, reserveSeconds: settings.deadlineReserveSeconds, stop });
   const credentials = await openCredentials(secrets, deadline.cut);
@@ -112,6 +113,15 @@ async function runOnce<R>(
     }
     return skipped(lockedBy(heldBy, Date.now()));
   }
+}
+
+/** @throws EventError for what no run of this job could do */
+function checkBackfill<R>(job: Job<R>, request: Backfill, shards: number): void {
+  checkBackfillShard(request, shards);
+  if (request.ids && !job.source.one)
+    throw new EventError(
+      `the job ${job.name} cannot read single records: it has no source.one, so no backfill takes ids`,
+    );
 }
 
 /**

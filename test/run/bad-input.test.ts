@@ -206,3 +206,23 @@ test('A secret without a part that the job declares is a SecretError before anyt
   world.secrets.put('world', { source: { username: 'reader', password: 'hunter2' } });
   await assertRefused(world, { name: 'SecretError', code: 'SECRET', message: /target is missing$/ });
 });
+
+test(
+  'A backfill by ids of a job that cannot read single records is refused before anything is asked.',
+  SECONDS,
+  async () => {
+    await using world = await startWorld({
+      endpoints: etcd.endpoints,
+      records: [model(1)],
+      job: { source: { one: undefined } },
+    });
+    const expected = {
+      name: 'EventError',
+      code: 'EVENT',
+      message: /cannot read single records: it has no source\.one/,
+    };
+    for (const dryRun of [false, true])
+      await assert.rejects(world.backfill({ ids: ['model-00001'], dryRun }), expected);
+    assert.deepEqual([world.source.requests.length, world.target.writes.length], [0, 0]);
+  },
+);

@@ -26,11 +26,12 @@ export function drawHistory(seed: number): History {
     ...(draw.chance(0.04) && { invalid: true }),
   }));
   const ids = records.map(({ id }) => id);
-  const invocations = drawInvocations(draw, { lastsMs, ids, env });
+  const readsById = draw.chance(0.85);
+  const invocations = drawInvocations(draw, { lastsMs, ids, env, readsById });
   return {
     seed,
     env,
-    readsById: draw.chance(0.85),
+    readsById,
     records,
     source: {
       order: draw.one(['id', 'updatedAt']),
@@ -74,9 +75,9 @@ function drawSettings(draw: Draw, overlapSeconds: number, leastReserve: number):
 
 function drawInvocations(
   draw: Draw,
-  world: { lastsMs: number; ids: string[]; env: Record<string, string> },
+  world: { lastsMs: number; ids: string[]; env: Record<string, string>; readsById: boolean },
 ): Invocation[] {
-  const { lastsMs, ids, env } = world;
+  const { lastsMs, ids, env, readsById } = world;
   const everyMs = draw.one([10, 20, 30, 60]) * 1000;
   const shards = Number(env.SHARDS ?? 1);
   const restless = draw.chance(0.6);
@@ -122,7 +123,9 @@ function drawInvocations(
       {},
       { since: '2026-05-25T00:00:00Z' },
       { until: '2026-05-31T00:00:00Z' },
-      { ids: [...new Set(draw.some(ids, 0.4).concat(ids[0]!, draw.chance(0.3) ? 'unknown' : ids[0]!))] },
+      ...(readsById
+        ? [{ ids: [...new Set(draw.some(ids, 0.4).concat(ids[0]!, draw.chance(0.3) ? 'unknown' : ids[0]!))] }]
+        : []),
     ]);
     add('backfill', atMs, { ...what, waitSeconds: draw.one([0, 10, 60]), ...(draw.chance(0.1) && { dryRun: true }) });
     const first = invocations.at(-1)!;
