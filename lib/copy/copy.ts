@@ -97,6 +97,10 @@ async function copyWhole<R>(copying: Copying<R>): Promise<Copied> {
       log.info('nothing that has vanished is removed: not all of the source was read');
       return undefined;
     }
+    if (job.source.sharded && shard && shard.of > 1) {
+      log.info('nothing that has vanished is removed: what one part of the source lacks, another may have');
+      return undefined;
+    }
     const removal = await removeVanished<R>({
       ...engine,
       ...{ comparison, target, pass, log, guard: copying.removals! },

@@ -64,7 +64,7 @@ export async function openServers<R>(
   const ofTarget = { ...settings.target, ...reading };
   const comparison =
     compares && isListed(job.target)
-      ? await compareWith(job.target, ofTarget, { shard, log, insists: !fence }, resources)
+      ? await compareWith(job.target, ofTarget, { shard: partOf(job, shard), log, insists: !fence }, resources)
       : undefined;
   const held = comparison?.held;
   const writing = {
@@ -80,3 +80,6 @@ export async function openServers<R>(
   );
   return { source, comparison, target, differences };
 }
+
+/** A source that divides its records by itself may bring those of other parts of the target, so all of it is compared. */
+const partOf = <R>({ source }: Job<R>, shard: Shard | undefined) => (source.sharded ? undefined : shard);

@@ -218,6 +218,23 @@ test('Shards do not remove together what one run would not remove.', async () =>
   assert.deepEqual([withheld, world.target.models.size], [24, 24]);
 });
 
+test('Where the source divides its records in its own way, what is at the target is found all the same, and nothing is removed.', async () => {
+  const records = models(24);
+  const list: NonNullable<TargetJob<Model>['list']> = async function* ({ shard }) {
+    yield { records: records.filter((_, index) => index % 3 === shard?.index), cursor: null };
+  };
+  const job = { ...untimed, source: { one: undefined, sharded: true } };
+  await using world = await open({ records, list, job, env: { SHARDS: '3' } });
+  const tick = (index: number) => world.tick({ kind: 'tick', shard: { index, of: 3 } });
+  for (const index of [0, 1, 2]) await tick(index);
+  for (const index of [0, 1, 2]) {
+    const { report, removalsWithheld } = await tick(index);
+    assert.deepEqual(counts(report), { read: 8, written: 0, unchanged: 8, removed: 0, failed: 0 });
+    assert.equal(removalsWithheld, undefined);
+  }
+  assert.deepEqual(stored(world), records);
+});
+
 test('A tombstone is removed in the order of the list, and is not counted as vanished.', async () => {
   const deleted = (record: Model) => record.limit.context === 999;
   const tombstone = (index: number) => ({ ...model(index), limit: { context: 999, output: 0 } });
