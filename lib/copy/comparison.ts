@@ -51,18 +51,26 @@ export async function compareWith<R>(
   }
 }
 
-/** Notes which records the source has beside those that are written, and whether that is known of all. */
+/**
+ * Notes which records the source has beside those that are written, and whether that is known of all.
+ * @param readsOne that the source is asked for a record before it is removed
+ */
 export function watching<R>(
   outcomes: RecordOutcomes<R>,
-  { held, idOf }: { held: Held; idOf: (record: R) => string },
-): { outcomes: RecordOutcomes<R>; knowsAll(): boolean } {
+  { held, idOf, readsOne }: { held: Held; idOf: (record: R) => string; readsOne: boolean },
+): { outcomes: RecordOutcomes<R>; unowned(): void; knowsAll(): boolean } {
   let knowsAll = true;
   return {
+    /** The source has a record of which nobody knows the id. */
+    unowned() {
+      knowsAll = false;
+    },
     outcomes: {
       ...outcomes,
       invalid(id, reason, raw) {
         const own = idOfRaw(idOf, raw);
-        if (own === undefined) knowsAll = false;
+        // A schema may make another id of it, which is then not known, unless the source is asked before a removal.
+        if (own === undefined || !(readsOne || held.holds(own))) knowsAll = false;
         else held.seen(own);
         return outcomes.invalid(id, reason, raw);
       },

@@ -65,7 +65,9 @@ async function copyWhole<R>(copying: Copying<R>): Promise<Copied> {
   await using resources = new AsyncDisposableStack();
   const servers = await openServers(copying, copying.removals !== undefined, guard, resources);
   const { source, target, comparison, differences } = servers;
-  const watched = comparison && watching(copying.outcomes, { held: comparison.held, idOf: job.id });
+  const watched =
+    comparison &&
+    watching(copying.outcomes, { held: comparison.held, idOf: job.id, readsOne: Boolean(job.source.one) });
   const outcomes = watched?.outcomes ?? copying.outcomes;
   const { updatedAt } = job;
   const updatedAtMs = updatedAt && ((record: R) => msOf(updatedAt(record)));
@@ -74,7 +76,7 @@ async function copyWhole<R>(copying: Copying<R>): Promise<Copied> {
   const engine = { concurrency, pace, closing, failuresBeforeStop: settings.failuresBeforeStop, report };
   const ending = await sync<R>({
     ...engine,
-    pages: readPages({ job, source, pass, ids, shard, failedBefore, outcomes, log }),
+    pages: readPages({ job, source, pass, ids, shard, failedBefore, unowned: watched?.unowned, outcomes, log }),
     accept: { schema: job.record, id: job.id, updatedAtMs, prepare: target.prepare },
     batches: bulk,
     outcomes,
@@ -104,7 +106,6 @@ async function copyWhole<R>(copying: Copying<R>): Promise<Copied> {
     const removal = await removeVanished<R>({
       ...engine,
       ...{ comparison, target, pass, log, guard: copying.removals! },
-      shards: shard?.of ?? 1,
       readOne: job.source.one && source.one,
       outcomes: {
         notRemoved: outcomes.notRemoved,

@@ -19,6 +19,8 @@ export interface Reading<R> {
   shard: Shard | undefined;
   /** The ids of records that failed before and are read again. */
   failedBefore: string[];
+  /** Called where nobody knows which shard a record belongs to, so that only the first one reads it. */
+  unowned?: (() => void) | undefined;
   outcomes: Pick<RecordOutcomes<R>, 'missing' | 'unreadable'>;
   log: Log;
 }
@@ -50,6 +52,7 @@ async function* ownPages<R>(reading: Reading<R>): AsyncGenerator<Page> {
   if (!shard || shard.of === 1 || job.source.sharded) return yield* listPages(reading);
   for await (const page of listPages(reading)) {
     const ids = await Promise.all(page.records.map((raw) => idOf(job, raw)));
+    if (ids.some((id) => typeof id !== 'string')) reading.unowned?.();
     yield { ...page, records: page.records.filter((_, index) => shardOf(ids[index], shard.of) === shard.index) };
   }
 }

@@ -16,9 +16,11 @@ export interface RemovalGuard {
   maxPercent: number;
   /** As many were approved by hand. */
   approvedUpTo?: number | undefined;
+  /** How many shards remove records of their own. */
+  shards: number;
 }
 
-/** So few may always be removed, by all shards together. */
+/** So few may always be removed; of a job in shards, by all of them together. */
 const ALWAYS_ALLOWED = 10;
 
 /** Ids are looked for at the source so many at a time. */
@@ -40,7 +42,6 @@ export interface Removal {
 export async function removeVanished<R>(options: {
   comparison: Comparison;
   guard: RemovalGuard;
-  shards: number;
   readOne: Source['one'] | undefined;
   target: Pick<Target<R>, 'remove' | 'pace'>;
   concurrency: number;
@@ -51,12 +52,11 @@ export async function removeVanished<R>(options: {
   outcomes: Pick<RecordOutcomes<R>, 'done' | 'notRemoved'>;
   log: Log;
 }): Promise<Removal> {
-  const { comparison, guard, shards, readOne, target, concurrency, closing, failuresBeforeStop, pass, outcomes, log } =
-    options;
+  const { comparison, guard, readOne, target, concurrency, closing, failuresBeforeStop, pass, outcomes, log } = options;
   const { held } = comparison;
   const [vanished, of] = [held.vanished(), held.size()];
   if (vanished === 0) return { ending: 'complete', withheld: null };
-  if (isTooMany(vanished, of, guard, shards)) {
+  if (isTooMany(vanished, of, guard)) {
     log.warn(
       `${vanished} of the ${of} records at the target have vanished from the source: they are not removed without an approval`,
       { removalsWithheld: vanished },
@@ -116,5 +116,5 @@ export async function removeVanished<R>(options: {
   }
 }
 
-const isTooMany = (vanished: number, of: number, { maxPercent, approvedUpTo = 0 }: RemovalGuard, shards: number) =>
+const isTooMany = (vanished: number, of: number, { maxPercent, approvedUpTo = 0, shards }: RemovalGuard) =>
   vanished > ALWAYS_ALLOWED / shards && vanished > (of * maxPercent) / 100 && vanished > approvedUpTo;

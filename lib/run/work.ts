@@ -101,7 +101,11 @@ function copyUnderLock<R>(running: Work<R>, keeping: Keeping<R>): Promise<Copied
     ids: byHand?.ids,
     shard: request.shard,
     removals: comparesAll(request, pass)
-      ? { maxPercent: settings.maxRemovalsPercent, approvedUpTo: taken.state.removals?.approvedUpTo }
+      ? {
+          maxPercent: settings.maxRemovalsPercent,
+          approvedUpTo: taken.state.removals?.approvedUpTo,
+          shards: settings.shards,
+        }
       : undefined,
     failedBefore: job.source.one && !continues ? failures.due() : [],
     fence: {

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
+import * as v from 'valibot';
 import { type LocalEtcd, startEtcd } from '../../infra/local/etcd/etcd.ts';
 import { cursorPages } from '../../lib/job.ts';
 import type { TargetJob } from '../../lib/job-types.ts';
@@ -35,6 +36,12 @@ const writes: TargetJob<Model> = {
     return { id, body };
   },
 };
+
+/** As the shipped job checks it, as far as these tests need it. */
+const modelSchema = v.object({
+  ...{ id: v.string(), name: v.string(), updatedAt: v.string() },
+  limit: v.object({ context: v.number(), output: v.number() }),
+});
 
 /** Without times each pass is a full one. */
 const untimed = { updatedAt: undefined } as unknown as { updatedAt: (record: Model) => string };
@@ -123,6 +130,24 @@ for (const [what, spoil] of [
   });
 }
 
+test('A source that answers an empty list does not empty a target of few records in shards.', async () => {
+  await using world = await open({
+    records: models(24),
+    job: { ...untimed, source: { one: undefined } },
+    env: { SHARDS: '3' },
+  });
+  const shards = [0, 1, 2].map((index) => ({ index, of: 3 }));
+  for (const shard of shards) await world.tick({ kind: 'tick', shard });
+  world.source.records = [];
+  const withheld: number[] = [];
+  for (const shard of shards) withheld.push((await world.tick({ kind: 'tick', shard })).removalsWithheld ?? 0);
+  assert.equal(
+    withheld.reduce((sum, one) => sum + one, 0),
+    24,
+  );
+  assert.equal(world.target.models.size, 24);
+});
+
 test('An approval makes the next tick a full one, of a job that reads what has changed.', async () => {
   await using world = await open({ job: { source: { one: undefined } } });
   await world.tick();
@@ -164,6 +189,27 @@ test('An invalid record is not removed; where nobody knows its id, nothing is.',
   world.source.records[0] = { name: 'nobody' };
   world.source.records.splice(2, 1);
   assert.deepEqual([(await world.tick()).report.removed, world.target.models.size], [0, 19]);
+});
+
+test('Where nobody knows the id of an invalid record, no shard removes anything.', async () => {
+  const job = { ...untimed, source: { one: undefined } };
+  await using world = await open({ records: models(30), job, env: { SHARDS: '3' } });
+  const shards = [0, 1, 2].map((index) => ({ index, of: 3 }));
+  for (const shard of shards) await world.tick({ kind: 'tick', shard });
+  for (let index = 0; index < 6; index++) world.source.records[index] = { name: 'nobody' };
+  for (const shard of shards) assert.equal((await world.tick({ kind: 'tick', shard })).report.removed, 0);
+  assert.equal(world.target.models.size, 30);
+});
+
+test('An invalid record whose schema makes another id of it is not removed.', async () => {
+  const record = v.object({ ...modelSchema.entries, id: v.pipe(v.string(), v.toLowerCase()) });
+  const records = models(20).map((one) => ({ ...one, id: one.id.toUpperCase() }));
+  await using world = await open({ records, job: { ...untimed, record, source: { one: undefined } } });
+  await world.tick();
+  world.source.records[0] = { ...records[0], name: 5 };
+  const { report } = await world.tick();
+  assert.deepEqual([report.invalid, report.unchanged, report.removed], [1, 19, 0]);
+  assert.equal(world.target.models.size, 20);
 });
 
 test('A target that cannot be listed is written as without that, which is said, and nothing is removed.', async () => {
