@@ -9,6 +9,7 @@ import type { Settings } from '../settings/config.ts';
 import type { Credentials } from '../settings/secrets.ts';
 import type { PassUnderWay } from '../state/pass-under-way.ts';
 import type { Places } from '../state/places.ts';
+import type { Removals } from '../state/schemas.ts';
 import { deleteRecent } from '../state/state.ts';
 import type { Deadline } from '../time/deadline.ts';
 import type { Taken } from './acquire.ts';
@@ -73,7 +74,11 @@ export async function work<R>(running: Work<R>): Promise<Result> {
   const status = ending === 'complete' ? 'completed' : 'partial';
   const quota = quotaOf(interrupted);
   const { removals } = copied;
-  await conclude(status, { quota, removals: removals && { ...removals, at: new Date(startedMs).toISOString() } });
+  const withheld =
+    removals === undefined && ending === 'complete'
+      ? unapproved(running, pass)
+      : removals && { ...removals, at: new Date(startedMs).toISOString() };
+  await conclude(status, { quota, removals: withheld });
   const { counts } = pass.current();
   log.info(interrupted ? `partial (${ending}): ${interrupted.message}` : status, { report, pass: counts });
   return {
@@ -127,6 +132,14 @@ function copyUnderLock<R>(running: Work<R>, keeping: Keeping<R>): Promise<Copied
 /** A full pass compares with what the target holds; one of a tick's changes only would read more than it writes. */
 const comparesAll = (request: Tick | Backfill, pass: PassUnderWay): boolean =>
   request.kind === 'tick' ? pass.current().full : !(request.since || request.until || request.ids);
+
+/** What is withheld, without its approval, which holds for one pass, although this one does not know what has vanished. */
+function unapproved<R>({ request, taken, log }: Work<R>, pass: PassUnderWay): Removals | undefined {
+  const { removals } = taken.state;
+  if (removals?.approvedUpTo === undefined || !comparesAll(request, pass)) return undefined;
+  log.warn('the approval of removals is used up, although not all of them were made: approve them again');
+  return { ...removals, approvedUpTo: undefined };
+}
 
 /** @throws NoProgressError where other runs like this one would never come to the end of the pass */
 function checkProgress(pass: PassUnderWay, ending: Ending, stop: AbortSignal): void {

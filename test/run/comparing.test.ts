@@ -164,6 +164,27 @@ test('An approval makes the next tick a full one, of a job that reads what has c
   });
 });
 
+for (const [what, env, spoil] of [
+  ['reads from INITIAL_SINCE on', { INITIAL_SINCE: '2025-01-01T00:00:00.000Z' }, () => undefined],
+  ['finds a record of unknown id', {}, ({ source }) => source.records.push({ updatedAt: model(0).updatedAt })],
+  ['cannot list the target', {}, ({ target }) => Object.assign(target, { refuseRead: () => 403 })],
+] as [string, Record<string, string>, (world: Awaited<ReturnType<typeof open>>) => void][]) {
+  test(`An approval is used up by a pass that ${what}, so that the next tick reads what has changed again.`, async () => {
+    await using world = await open({ job: { source: { one: undefined } }, env });
+    await world.tick();
+    world.source.records = models(100);
+    assert.equal((await world.backfill({})).removalsWithheld, 150);
+    await world.control({ action: 'approve-removals', upTo: 150 });
+    spoil(world);
+    const approved = await world.tick();
+    assert.deepEqual([approved.status, approved.report.removed], ['completed', 0]);
+    assert.ok(approved.report.read >= 100);
+    const { removals } = await world.control({ action: 'status' });
+    assert.deepEqual([removals?.withheld, removals?.approvedUpTo], [150, undefined]);
+    assert.ok((await world.tick()).report.read < 100);
+  });
+}
+
 test('What the source has and its list has left out is not removed.', async () => {
   await using world = await open({ records: models(20) });
   await world.tick();
