@@ -144,7 +144,7 @@ export function writesOf<R>(
     held?.seen(id);
     // What the target does not hold is removed.
     if (held && !held.holds(id)) return unchanged(unknown);
-    return sending('removed', id, () => removalFor({ id, atMs }, () => removalOf(job, id, context)));
+    return sending('removed', id, () => removalFor({ id, atMs }, () => removalOf(job, id, context), REMOVES));
   }
 
   function sending(
@@ -162,6 +162,9 @@ export function writesOf<R>(
     }
   }
 }
+
+/** A removal may have the same body as a write, and must not have its key. */
+const REMOVES = 'removes\n';
 
 const unchanged = (content: () => string | undefined): PreparedWrite => ({ as: 'unchanged', content });
 const unknown = () => undefined;

@@ -138,3 +138,16 @@ test('The status of an unfinished pass leaves its changes out, which are for run
   assert.equal(unfinishedPass?.counts.written, 2);
   assert.equal('changes' in unfinishedPass, false);
 });
+
+test('A removal has another key than a write of the same body.', async () => {
+  const path = (id: string) => `/v1/regions/eu/models/${id}`;
+  const writes: TargetJob<Model> = {
+    write: ({ id }) => ({ method: 'PUT', path: path(id), body: { id } }),
+    remove: (id) => ({ method: 'DELETE', path: path(id), body: { id } }),
+  };
+  const deleted = ({ name }: Model) => name === 'gone';
+  await using opened = await worldOf([[version(1, 'A')], [version(1, 'gone')]], { writes, deleted });
+  const { target, tick } = opened.world;
+  assert.equal((await tick()).report.removed, 1);
+  assert.notEqual(target.removals[0]!.idempotencyKey, target.writes[0]!.idempotencyKey);
+});
