@@ -31,7 +31,7 @@ export async function diff(
   const results: Result[] = [];
   for (const part of cut({ whole: rangeOf(options), shards, fromShard: 0 })) {
     const result = await invoke({ ...part, dryRun: true, ...(values && { values }) });
-    if (!result.differences) {
+    if (!result.differences && result.status === 'completed') {
       throw new Refusal(
         'the job does not say how to list its target (target.list), so nothing can be compared; ' +
           '"serverless backfill --dry-run" says what would be written',
@@ -56,7 +56,8 @@ function rangeOf({ since, until }: DiffOptions): Part {
 
 const different = ({ written, removed, invalid, failed }: Counts) => written + removed + invalid + failed;
 
-const agrees = ({ status, report }: Result) => status === 'completed' && different(report) === 0;
+const agrees = ({ status, report, differences = [] }: Result) =>
+  status === 'completed' && different(report) === 0 && differences.length === 0;
 
 function describeDiff(results: readonly Result[]): string[] {
   const counts = results.reduce((sum, { report }) => addCounts(sum, report), noCounts());
@@ -72,7 +73,7 @@ function describeDiff(results: readonly Result[]): string[] {
     ...named.flatMap(describeDifference),
     ...(named.length > 0 && more > 0 ? [`  and ${more} more`] : []),
     ...problems.slice(0, MAX_NAMED).map(({ id, kind, reason }) => `  ${kind.padEnd(8)}  ${id}: ${reason}`),
-    different(counts) === 0 ? equal : 'the target differs from the source',
+    different(counts) === 0 && differences.length === 0 ? equal : 'the target differs from the source',
   ];
 }
 

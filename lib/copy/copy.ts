@@ -94,7 +94,7 @@ async function copyWhole<R>(copying: Copying<R>): Promise<Copied> {
 
   /** Removes what has vanished, where it is known. */
   async function removed(): Promise<Copied['removals']> {
-    if (!comparison || !watched || !job.target.remove || !readsAll) return undefined;
+    if (!comparison || !watched || !(job.target.remove || differences) || !readsAll) return undefined;
     if (!watched.knowsAll() || pass.current().restart) {
       log.info('nothing that has vanished is removed: not all of the source was read');
       return undefined;

@@ -26,6 +26,8 @@ export function openRehearsal<R>(
   const writes = writesOf(rehearsed, writing, { ...by, call: notSent, held, secret: () => undefined });
   return {
     ...writes,
+    // What the job cannot remove would stay, and the target differs all the same.
+    remove: (id) => (job.remove ? writes.remove(id) : { as: 'unchanged', content: () => undefined }),
     prepare(record) {
       const prepared = writes.prepare(record);
       if (prepared.as === 'written') differs?.(writing.id(record), bodyOf(record));

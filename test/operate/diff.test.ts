@@ -104,6 +104,22 @@ test('A record that is invalid at the source is named with its reason.', async (
   assert.deepEqual(lines.slice(1), ['  invalid   a: name is missing', 'the target differs from the source']);
 });
 
+test('A comparison that ended before it knew any difference is not taken for one of a job without a list of its target.', async () => {
+  const early = { status: 'partial', reason: 'deadline', message: 'the time is over', differences: undefined } as const;
+  const { agree, lines } = await compared({}, result({}, early as never));
+  assert.equal(agree, false);
+  assert.equal(lines[0], 'partial (deadline): the time is over');
+});
+
+test('What has vanished differs, also where the job cannot remove it.', async () => {
+  const { agree, lines } = await compared(
+    {},
+    result({ unchanged: 2 }, { differences: [{ id: 'a', kind: 'vanished' }] }),
+  );
+  assert.equal(agree, false);
+  assert.equal(lines.at(-1), 'the target differs from the source');
+});
+
 test('A comparison that ended early says so, and agrees with nothing.', async () => {
   const early = { status: 'partial', reason: 'deadline', message: 'the time is over' } as const;
   const { agree, lines } = await compared({}, result({ read: 2, unchanged: 2 }, early));

@@ -350,6 +350,16 @@ test('Where the target refuses every removal, the pass is completed, which is sa
   assert.equal((await world.tick()).report.removed, gone.length);
 });
 
+test('A dry run names what has vanished, also where the job cannot remove it.', async () => {
+  const { remove: _, ...withoutRemove } = writes;
+  await using world = await open({ records: models(20), writes: withoutRemove });
+  await world.tick();
+  world.source.records.splice(2, 1);
+  const { report, differences } = await world.backfill({ dryRun: true });
+  assert.deepEqual(counts(report), { read: 19, written: 0, unchanged: 19, removed: 0, failed: 0 });
+  assert.deepEqual(differences, [{ id: model(2).id, kind: 'vanished' }]);
+});
+
 test('A dry run of everything counts what differs, names it, and neither writes nor removes.', async () => {
   await using world = await open({ records: models(50) });
   await world.tick();
