@@ -30,6 +30,10 @@ export function planPass<R>(
     shard: nameOfShard(request.shard),
   };
   if (request.kind === 'backfill') checkResumedBackfill(request, saved);
+  if (saved && hasReadAll(saved)) {
+    log.info('an earlier run has read all of its pass and did not end it: its window begins again, as a new pass');
+    return { ...beginPass(identity, saved, { runId, startedAt }), byIds: saved.byIds };
+  }
   if (saved) return resumePass(saved, identity, log);
   if (request.kind === 'backfill') {
     const window = { since: request.since, until: request.until, full: false };
@@ -50,6 +54,12 @@ export function planPass<R>(
   });
   return { ...beginPass(identity, window, { runId, startedAt }), byIds: false };
 }
+
+/**
+ * Whether the list was settled to its end. What is read again then is all of it, which the same pass would count twice, and whose
+ * contents may have become again what they were before its last run.
+ */
+const hasReadAll = ({ cursor, listed }: Pass) => cursor === null && (listed?.read ?? 0) > 0;
 
 /** What the cursor of a request means: a place in the list, or one of its ids. */
 function styleOf<R>(job: Job<R>, request: Tick | Backfill): string {

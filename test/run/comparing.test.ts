@@ -198,6 +198,39 @@ test('What the source has and its list has left out is not removed.', async () =
   assert.ok(partial.lines.some(({ message }) => /5 records were not in the list of the source/.test(message)));
 });
 
+test('Where the source does not say whether it has a record, it is not removed, which is told, also of a dry run.', async () => {
+  await using world = await open({ records: models(20), job: { ...untimed, source: { one: () => '/v1/models/%' } } });
+  await world.tick();
+  const [gone] = world.source.records.splice(2, 1) as Model[];
+  for (const result of [await world.backfill({ dryRun: true }), await world.tick()]) {
+    assert.equal(result.report.removed, 0);
+    assert.deepEqual(
+      result.problems?.map(({ id, kind }) => [id, kind]),
+      [[gone?.id, 'failed']],
+    );
+  }
+});
+
+test('A pass that is interrupted while it removes begins again as a new one, which counts and has keys of its own.', async () => {
+  await using world = await open({ records: models(30), env: { CONCURRENCY: '1' } });
+  await world.tick();
+  const change = (name: string) => Object.assign(world.source.records[0] as Model, { name });
+  world.source.records.splice(20, 3);
+  for (const name of ['B', 'C']) {
+    change(name);
+    const stop = new AbortController();
+    world.target.refuseRemoval = () => void stop.abort();
+    assert.deepEqual((await world.tick({}, 60_000, stop.signal)).reason, 'deadline');
+  }
+  world.target.refuseRemoval = undefined;
+  change('B');
+  const ended = await world.tick();
+  assert.equal(ended.status, 'completed');
+  assert.deepEqual(counts(ended.pass!), { read: 27, written: 1, unchanged: 26, removed: 1, failed: 0 });
+  const keys = world.target.writes.flatMap(({ id, idempotencyKey }) => (id === model(0).id ? [idempotencyKey] : []));
+  assert.equal(new Set(keys).size, 4);
+});
+
 test('An invalid record is not removed; where nobody knows its id, nothing is.', async () => {
   await using world = await open({ records: models(20) });
   await world.tick();
