@@ -56,8 +56,8 @@ function rangeOf({ since, until }: DiffOptions): Part {
 
 const different = ({ written, removed, invalid, failed }: Counts) => written + removed + invalid + failed;
 
-const agrees = ({ status, report, differences = [] }: Result) =>
-  status === 'completed' && different(report) === 0 && differences.length === 0;
+const agrees = ({ status, report, differences = [], problems = [] }: Result) =>
+  status === 'completed' && different(report) + differences.length + problems.length === 0;
 
 function describeDiff(results: readonly Result[]): string[] {
   const counts = results.reduce((sum, { report }) => addCounts(sum, report), noCounts());
@@ -73,7 +73,7 @@ function describeDiff(results: readonly Result[]): string[] {
     ...named.flatMap(describeDifference),
     ...(named.length > 0 && more > 0 ? [`  and ${more} more`] : []),
     ...problems.slice(0, MAX_NAMED).map(({ id, kind, reason }) => `  ${kind.padEnd(8)}  ${id}: ${reason}`),
-    different(counts) === 0 && differences.length === 0 ? equal : 'the target differs from the source',
+    different(counts) + differences.length + problems.length === 0 ? equal : 'the target differs from the source',
   ];
 }
 

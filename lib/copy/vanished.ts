@@ -110,8 +110,9 @@ export async function removeVanished<R>(options: {
     try {
       return (await readOne(id)) === undefined;
     } catch (error) {
-      if (error instanceof SourceError) return false;
-      throw error;
+      if (!(error instanceof SourceError)) throw error;
+      outcomes.notRemoved(id, `the source does not say whether it has the record: ${error.message}`);
+      return false;
     }
   }
 }

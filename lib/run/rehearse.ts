@@ -55,7 +55,7 @@ export async function rehearse<R>(
       return undefined;
     },
     failed: (id, reason) => note({ id, kind: 'failed', reason }),
-    notRemoved() {},
+    notRemoved: (id, reason) => note({ id, kind: 'failed', reason }),
     unreadable: (id, reason) => note({ id, kind: 'failed', reason }),
     missing: (id) => note({ id, kind: 'missing', reason: 'the source knows no record of this id' }),
   };

@@ -120,6 +120,13 @@ test('What has vanished differs, also where the job cannot remove it.', async ()
   assert.equal(lines.at(-1), 'the target differs from the source');
 });
 
+test('A record of which the source does not say whether it has it is no agreement.', async () => {
+  const problems = [{ id: 'a', kind: 'failed' as const, reason: 'the source answered 500' }];
+  const { agree, lines } = await compared({}, result({ read: 1, unchanged: 1 }, { problems }));
+  assert.equal(agree, false);
+  assert.deepEqual(lines.slice(1), ['  failed    a: the source answered 500', 'the target differs from the source']);
+});
+
 test('A comparison that ended early says so, and agrees with nothing.', async () => {
   const early = { status: 'partial', reason: 'deadline', message: 'the time is over' } as const;
   const { agree, lines } = await compared({}, result({ read: 2, unchanged: 2 }, early));
