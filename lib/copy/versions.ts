@@ -1,9 +1,9 @@
-import { hash } from 'node:crypto';
 import type { Accepted } from '../engine/accept.ts';
 import type { Versions } from '../engine/conclusions.ts';
 import { msOf } from '../instant.ts';
 import type { PassUnderWay } from '../state/pass-under-way.ts';
 import { idHash, MAX_RECENT, type Recent, type RecentVersion } from '../state/recent.ts';
+import { contentOfRecord } from '../write/write-request.ts';
 
 /** What a run knows of versions, and what the next pass should know. */
 export interface KnownVersions<R> extends Versions<R> {
@@ -54,7 +54,7 @@ export function openVersions<R>(options: {
     if (updatedAtMs > newestMs) newestMs = updatedAtMs;
     // Of what is at most as new, some were dropped, so the next pass would not be told of this one.
     if (updatedAtMs <= droppedUpToMs || updatedAtMs < horizonMs()) return;
-    kept.set(id, { updatedAtMs, content: content() ?? contentOf(record) });
+    kept.set(id, { updatedAtMs, content: content() ?? contentOfRecord(record) });
     if (kept.size <= 2 * MAX_RECENT) return;
     dropBefore(horizonMs());
     if (kept.size <= MAX_RECENT) return;
@@ -71,7 +71,7 @@ export function openVersions<R>(options: {
     const known = left.get(idHash(accepted.id));
     if (!known || known.updatedAtMs < accepted.updatedAtMs) return false;
     if (known.updatedAtMs > accepted.updatedAtMs) return true;
-    if (rewrite || known.content !== (accepted.content() ?? contentOf(accepted.record))) return false;
+    if (rewrite || known.content !== (accepted.content() ?? contentOfRecord(accepted.record))) return false;
     keep(accepted);
     return true;
   }
@@ -105,8 +105,6 @@ export function openVersions<R>(options: {
 
 /** A time in the future is a mistake, and its correction must not be taken for an older version. NaN is no time. */
 const isPast = (updatedAtMs: number) => updatedAtMs <= Date.now();
-
-const contentOf = (record: unknown) => hash('sha256', JSON.stringify(record) ?? '').slice(0, 16);
 
 /** Remembers when the newest version of an id changed, for at least the last `atLeast` ids, in two generations. */
 function newestById(atLeast: number) {

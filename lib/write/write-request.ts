@@ -79,14 +79,17 @@ export function numbered(request: RecordRequest, changes: number): RecordRequest
   return request;
 }
 
-/** A short hash of a record whose requests are not known before; what is no JSON is always the same. */
+/** A short hash of a record whose requests are not known before; what is no JSON but for its bigints is always the same. */
 export function contentOfRecord(record: unknown): string {
-  try {
-    return contentOf('', JSON.stringify(record));
-  } catch {
-    return '0';
+  for (const replacer of [undefined, bigIntAsText]) {
+    try {
+      return contentOf('', JSON.stringify(record, replacer));
+    } catch {}
   }
+  return '0';
 }
+
+const bigIntAsText = (_: string, value: unknown) => (typeof value === 'bigint' ? `${value}n` : value);
 
 /** Where a request goes, for a key that the body alone does not make. */
 export const placeOf = ({ method, path, query }: Request) => `${method} ${withQuery(path, query)}\n`;

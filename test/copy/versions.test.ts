@@ -1,6 +1,8 @@
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
+import * as v from 'valibot';
 import { type LocalEtcd, startEtcd } from '../../infra/local/etcd/etcd.ts';
+import type { TargetJob } from '../../lib/job-types.ts';
 import { MAX_RECENT, packRecent, unpackRecent } from '../../lib/state/recent.ts';
 import { model, startWorld } from '../support/world.ts';
 
@@ -121,4 +123,29 @@ test('Recent versions are unpacked as they were packed; what was not packed by u
   assert.deepEqual(unpackRecent(packRecent(versions)), { versions, newestMs: Date.parse(FEBRUARY) });
   for (const packed of [undefined, '', 'AAAA', 'no base64 at all!'])
     assert.equal(unpackRecent(packed).versions.size, 0);
+});
+
+test('A pushed record with a bigint is known by its content, and ends no run.', async () => {
+  const fields = v.object({ id: v.string(), name: v.string(), updatedAt: v.string() });
+  const record = v.pipe(
+    v.object({ ...fields.entries, size: v.number() }),
+    v.transform((one) => ({ ...one, size: BigInt(one.size) })),
+  );
+  const writes: TargetJob<{ id: string; size: bigint }> = {
+    async push({ id, size }, { send }) {
+      await send({ method: 'PUT', path: `/v1/regions/eu/models/${id}`, body: { size: Number(size) } });
+    },
+  };
+  const sized = (size: number) => ({ ...at('one', JANUARY), size });
+  const options = { endpoints: etcd.endpoints, records: [sized(1)], job: { record }, writes } as never;
+  await using world = await startWorld(options);
+  for (const [size, written] of [
+    [1, 1],
+    [1, 0],
+    [2, 1],
+  ] as const) {
+    world.source.records = [sized(size)];
+    const { status, report } = await world.tick();
+    assert.deepEqual([status, report.written], ['completed', written]);
+  }
 });
