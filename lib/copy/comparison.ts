@@ -1,4 +1,4 @@
-import { SourceError } from '../errors.ts';
+import { Interrupted, SourceError } from '../errors.ts';
 import type { List, TargetJob } from '../job-types.ts';
 import type { Log } from '../log.ts';
 import type { SourceServer } from '../read/source.ts';
@@ -25,7 +25,8 @@ export const isListed = <R>(job: TargetJob<R>): job is Listed<R> => Boolean(job.
  * Reads what the target holds, before a pass compares the source with it.
  * @param options.insists a target that cannot be listed is an error
  * @param resources takes the connections to the target
- * @returns undefined where the target could not be listed, which is logged: the pass then goes as without it
+ * @returns undefined where the target could not be listed within half of the run's time, which is logged: the pass then goes as
+ * without it
  * @throws Interrupted, SourceError where the pass insists, and what concerns the run
  */
 export async function compareWith<R>(
@@ -35,20 +36,40 @@ export async function compareWith<R>(
   resources: AsyncDisposableStack,
 ): Promise<Comparison | undefined> {
   const { shard, insists, log } = options;
+  const { closing, closesInMs } = server.guard;
   const list = resources.use(openTargetList(job, server));
-  const signal = server.guard.closing;
-  const reading = () => ({ list: list.pages({}, null), existing: job.existing, shard, signal });
+  const reading = (signal: AbortSignal) => ({ list: list.pages({}, null), existing: job.existing, shard, signal });
+  using time = partOfTheTime(insists ? closesInMs() : closesInMs() / 2, closing);
   try {
-    const held = await readHeld(reading());
+    const held = await readHeld(reading(time.signal));
     log.info(`the target holds ${held.size()} records: only what differs is written`);
-    return { held, existing: () => existingRecords(reading()) };
+    return { held, existing: () => existingRecords(reading(closing)) };
   } catch (error) {
-    if (insists || !(error instanceof SourceError)) throw error;
+    // Reads may have a quota of their own, so the writes are tried.
+    const isThrottled = error instanceof Interrupted && error.reason === 'throttled';
+    if (insists || !(error instanceof SourceError || isThrottled)) throw error;
     log.warn('the target could not be listed, so everything is written, and nothing that has vanished is removed', {
       error,
     });
     return undefined;
   }
+}
+
+/** A signal that aborts with the run, or when the list has taken so long that no time would be left to write. */
+function partOfTheTime(ms: number, closing: AbortSignal): { signal: AbortSignal } & Disposable {
+  const over = new AbortController();
+  const end = () => over.abort(closing.reason);
+  const late = () => over.abort(new SourceError(`the list of the target took longer than ${Math.ceil(ms / 1000)} s`));
+  const timer = setTimeout(late, ms);
+  if (closing.aborted) end();
+  closing.addEventListener('abort', end);
+  return {
+    signal: over.signal,
+    [Symbol.dispose]() {
+      clearTimeout(timer);
+      closing.removeEventListener('abort', end);
+    },
+  };
 }
 
 /**

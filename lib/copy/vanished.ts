@@ -26,6 +26,9 @@ const ALWAYS_ALLOWED = 10;
 /** Ids are looked for at the source so many at a time. */
 const AT_A_TIME = 20;
 
+/** After so many ids in a row about which the source says nothing, it is not asked for the rest. */
+const UNANSWERED_BEFORE_STOP = 100;
+
 /** How the removal ended. */
 export interface Removal {
   ending: Ending;
@@ -65,6 +68,7 @@ export async function removeVanished<R>(options: {
   }
   const report = newReport();
   let doubtful = 0;
+  let unansweredInARow = 0;
   try {
     const ending = await sync<string>({
       pages: pages(),
@@ -107,10 +111,14 @@ export async function removeVanished<R>(options: {
 
   async function isGone(id: string): Promise<boolean> {
     if (!readOne) return true;
+    if (unansweredInARow >= UNANSWERED_BEFORE_STOP) return false;
     try {
-      return (await readOne(id)) === undefined;
+      const record = await readOne(id);
+      unansweredInARow = 0;
+      return record === undefined;
     } catch (error) {
       if (!(error instanceof SourceError)) throw error;
+      unansweredInARow++;
       outcomes.notRemoved(id, `the source does not say whether it has the record: ${error.message}`);
       return false;
     }

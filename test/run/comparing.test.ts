@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
 import * as v from 'valibot';
 import { type LocalEtcd, startEtcd } from '../../infra/local/etcd/etcd.ts';
 import { cursorPages } from '../../lib/job.ts';
@@ -418,4 +419,33 @@ test('A dry run of everything counts what differs, names it, and neither writes 
   await agreed.tick();
   assert.deepEqual((await agreed.backfill({ dryRun: true })).differences, []);
   await agreed[Symbol.asyncDispose]();
+});
+
+test('A list of the target that never ends, or throttles for long, leaves half of the time to write.', async () => {
+  const endless: NonNullable<TargetJob<Model>['list']> = async function* () {
+    for (let page = 1; ; page++) {
+      await sleep(10);
+      yield { records: [], cursor: `${page}` };
+    }
+  };
+  await using slow = await open({ records: models(20), writes: { ...writes, list: endless } });
+  assert.deepEqual(counts((await slow.tick({}, 5000)).report), {
+    ...{ read: 20, written: 20, unchanged: 0, removed: 0, failed: 0 },
+  });
+  assert.ok(slow.lines.some(({ message }) => /the target could not be listed/.test(message)));
+  await using throttled = await open({ records: models(20) });
+  throttled.target.refuseRead = () => 429;
+  throttled.target.retryAfterSeconds = 3600;
+  const tick = await throttled.tick();
+  assert.deepEqual([tick.status, tick.report.written, tick.notBefore], ['completed', 20, undefined]);
+});
+
+test('A source that answers nothing about single records is not asked about all that has vanished.', async () => {
+  await using world = await open({ records: models(3000) });
+  await world.tick();
+  world.source.records.splice(0, 250);
+  world.source.refuse = (path) => (/models\/./.test(path) ? 403 : undefined);
+  const tick = await world.tick();
+  assert.deepEqual([tick.status, tick.report.removed, world.target.models.size], ['completed', 0, 3000]);
+  assert.ok(world.source.requests.filter((path) => /models\/./.test(path)).length <= 120);
 });
