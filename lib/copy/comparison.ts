@@ -79,20 +79,26 @@ function partOfTheTime(ms: number, closing: AbortSignal): { signal: AbortSignal 
 export function watching<R>(
   outcomes: RecordOutcomes<R>,
   { held, idOf, readsOne }: { held: Held; idOf: (record: R) => string; readsOne: boolean },
-): { outcomes: RecordOutcomes<R>; unowned(): void; knowsAll(): boolean } {
+): { outcomes: RecordOutcomes<R>; unowned(): void; idChanged(): void; knowsAll(): boolean } {
   let knowsAll = true;
+  let idsChange = false;
+  let guessed = false;
   return {
     /** The source has a record of which nobody knows the id. */
     unowned() {
       knowsAll = false;
     },
+    /** The schema makes other ids of records, so that of an invalid one is a guess. */
+    idChanged() {
+      idsChange = true;
+    },
     outcomes: {
       ...outcomes,
       invalid(id, reason, raw) {
         const own = idOfRaw(idOf, raw);
-        // A schema may make another id of it, which is then not known, unless the source is asked before a removal.
-        if (own === undefined || !(readsOne || held.holds(own))) knowsAll = false;
-        else held.seen(own);
+        if (own === undefined) knowsAll = false;
+        else if (held.holds(own)) held.seen(own);
+        else guessed = true;
         return outcomes.invalid(id, reason, raw);
       },
       unreadable(id, reason) {
@@ -100,7 +106,7 @@ export function watching<R>(
         outcomes.unreadable(id, reason);
       },
     },
-    knowsAll: () => knowsAll,
+    knowsAll: () => knowsAll && !(guessed && idsChange && !readsOne),
   };
 }
 

@@ -77,7 +77,7 @@ async function copyWhole<R>(copying: Copying<R>): Promise<Copied> {
   const ending = await sync<R>({
     ...engine,
     pages: readPages({ job, source, pass, ids, shard, failedBefore, unowned: watched?.unowned, outcomes, log }),
-    accept: { schema: job.record, id: job.id, updatedAtMs, prepare: target.prepare },
+    accept: { schema: job.record, id: job.id, updatedAtMs, prepare: target.prepare, idChanged: watched?.idChanged },
     batches: bulk,
     outcomes,
     ...(versions && { versions }),

@@ -40,6 +40,8 @@ export interface Acceptance<R> {
   /** NaN where that cannot be made out. */
   updatedAtMs?: ((record: R) => number) | undefined;
   prepare(record: R): Prepared;
+  /** Called where the schema has made another id of a record than the source gives. */
+  idChanged?: (() => void) | undefined;
 }
 
 /** Of the faults of one record, this many are named. */
@@ -64,7 +66,9 @@ export function accepting<R>(
     try {
       const updatedAtMs = job.updatedAtMs?.(value) ?? Number.NaN;
       const { as, write, bytes, content } = job.prepare(value);
-      return { record: value, id: job.id(value), updatedAtMs, as, write, bytes, content };
+      const id = job.id(value);
+      if (job.idChanged && idOfRaw(raw) !== id) job.idChanged();
+      return { record: value, id, updatedAtMs, as, write, bytes, content };
     } catch (error) {
       return faultOf(error);
     }
@@ -85,12 +89,15 @@ export function accepting<R>(
 
   /** By its id if the job can make that out, or else by its place. */
   function nameOf(raw: unknown, page: number, index: number): string {
-    const place = `record ${index + 1} of page ${page}`;
+    return idOfRaw(raw)?.slice(0, 512) ?? `record ${index + 1} of page ${page}`;
+  }
+
+  function idOfRaw(raw: unknown): string | undefined {
     try {
       const id: unknown = job.id(raw as R);
-      return typeof id === 'string' && id !== '' ? id.slice(0, 512) : place;
+      return typeof id === 'string' && id !== '' ? id : undefined;
     } catch {
-      return place;
+      return undefined;
     }
   }
 
