@@ -38,13 +38,18 @@ export function writingFrom<R>(options: {
   }
 
   async function writeOne(accepted: Accepted<R>, page: OpenPage) {
+    writing++;
     try {
-      await counted(accepted.write!);
+      signal.throwIfAborted();
+      noteInFlight();
+      await accepted.write!();
       conclusions.done(accepted, page);
     } catch (error) {
       if (error instanceof TargetError) return conclusions.failed(accepted, page, error);
       ledger.leave(1);
       ending.end(error);
+    } finally {
+      writing--;
     }
   }
 
@@ -52,7 +57,15 @@ export function writingFrom<R>(options: {
     let left = batch.length;
     try {
       await writeBatch(batch, {
-        write: (records) => counted(() => writeMany!(records)),
+        async write(records) {
+          writing++;
+          try {
+            noteInFlight();
+            return await writeMany!(records);
+          } finally {
+            writing--;
+          }
+        },
         settled(accepted, error) {
           left--;
           if (error) conclusions.failed(accepted, page, error);
@@ -67,15 +80,8 @@ export function writingFrom<R>(options: {
     }
   }
 
-  /** Makes a request, and counts how many are in flight. */
-  async function counted<T>(request: () => Promise<T>): Promise<T> {
-    signal.throwIfAborted();
-    if (++writing > report.peakInFlight) report.peakInFlight = writing;
-    try {
-      return await request();
-    } finally {
-      writing--;
-    }
+  function noteInFlight() {
+    if (writing > report.peakInFlight) report.peakInFlight = writing;
   }
 
   return (item, page) => {
