@@ -1,3 +1,4 @@
+import { idOfRaw } from '../engine/accept.ts';
 import { Interrupted, SourceError } from '../errors.ts';
 import type { List, TargetJob } from '../job-types.ts';
 import type { Log } from '../log.ts';
@@ -108,13 +109,4 @@ export function watching<R>(
     },
     knowsAll: () => knowsAll && !(guessed && idsChange && !readsOne),
   };
-}
-
-function idOfRaw<R>(idOf: (record: R) => string, raw: unknown): string | undefined {
-  try {
-    const id: unknown = idOf(raw as R);
-    return typeof id === 'string' && id !== '' ? id : undefined;
-  } catch {
-    return undefined;
-  }
 }

@@ -2,7 +2,6 @@ import type { Versions } from '../engine/conclusions.ts';
 import type { Ending } from '../engine/ending.ts';
 import { sync } from '../engine/engine.ts';
 import { Interrupted } from '../errors.ts';
-import { msOf } from '../instant.ts';
 import type { RecordOutcomes } from '../record-outcomes.ts';
 import type { Report, SettledPage } from '../report.ts';
 import type { PassUnderWay } from '../state/pass-under-way.ts';
@@ -10,7 +9,7 @@ import { guardWith, type Stops } from '../time/guard.ts';
 import { watching } from './comparison.ts';
 import type { Difference } from './differences.ts';
 import { readPages } from './reading.ts';
-import { openServers, type Serving } from './servers.ts';
+import { openServers, type Serving, updatedAtMsOf } from './servers.ts';
 import { type Removal, type RemovalGuard, removeVanished } from './vanished.ts';
 import { outsideOf } from './window.ts';
 
@@ -69,8 +68,7 @@ async function copyWhole<R>(copying: Copying<R>): Promise<Copied> {
     comparison &&
     watching(copying.outcomes, { held: comparison.held, idOf: job.id, readsOne: Boolean(job.source.one) });
   const outcomes = watched?.outcomes ?? copying.outcomes;
-  const { updatedAt } = job;
-  const updatedAtMs = updatedAt && ((record: R) => msOf(updatedAt(record)));
+  const updatedAtMs = updatedAtMsOf(job);
   const { bulk, pace } = target;
   const readsAll = !ids && isWhole(pass);
   const engine = { concurrency, pace, closing, failuresBeforeStop: settings.failuresBeforeStop, report };
@@ -81,7 +79,7 @@ async function copyWhole<R>(copying: Copying<R>): Promise<Copied> {
     batches: bulk,
     outcomes,
     ...(versions && { versions }),
-    ...(updatedAt && { isOutside: outsideOf<R>(pass, log) }),
+    ...(updatedAtMs && { isOutside: outsideOf<R>(pass, log) }),
     pageSettled: copying.pageSettled,
   });
   if (ending !== 'complete') throw closing.signal.reason;

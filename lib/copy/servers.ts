@@ -56,7 +56,7 @@ export async function openServers<R>(
   resources: AsyncDisposableStack,
 ): Promise<Servers<R>> {
   const { job, settings, concurrency, credentials, fence, throttled, pass, shard, log } = serving;
-  const { id, updatedAt, deleted } = job;
+  const { id, deleted } = job;
   const agent = { service: settings.service, job: job.name };
   const asking = { credentials, guard, agent, throttled };
   const reading = { ...asking, settings: settings.own, perSecond: settings.maxReadsPerSecond };
@@ -69,7 +69,7 @@ export async function openServers<R>(
   const held = comparison?.held;
   const writing = {
     ...{ id, deleted, runId: pass.current().runId, settings: settings.own, changes: countingChanges(pass) },
-    updatedAtMs: updatedAt && ((record: R) => msOf(updatedAt(record))),
+    updatedAtMs: updatedAtMsOf(job),
   };
   const differences = fence ? undefined : noteDifferences();
   const writes = { ...settings.target, ...asking, concurrency, perSecond: settings.maxWritesPerSecond };
@@ -79,6 +79,11 @@ export async function openServers<R>(
       : openRehearsal(job.target, writing, held, differences?.differs),
   );
   return { source, comparison, target, differences };
+}
+
+/** When a record of the job changed, in ms since 1970; undefined where its records do not say. */
+export function updatedAtMsOf<R>({ updatedAt }: Job<R>): ((record: R) => number) | undefined {
+  return updatedAt && ((record) => msOf(updatedAt(record)));
 }
 
 /** A source that divides its records by itself may bring those of other parts of the target, so all of it is compared. */

@@ -67,7 +67,7 @@ export function accepting<R>(
       const updatedAtMs = job.updatedAtMs?.(value) ?? Number.NaN;
       const { as, write, bytes, content } = job.prepare(value);
       const id = job.id(value);
-      if (job.idChanged && idOfRaw(raw) !== id) job.idChanged();
+      if (job.idChanged && idOfRaw(job.id, raw) !== id) job.idChanged();
       return { record: value, id, updatedAtMs, as, write, bytes, content };
     } catch (error) {
       return faultOf(error);
@@ -89,16 +89,7 @@ export function accepting<R>(
 
   /** By its id if the job can make that out, or else by its place. */
   function nameOf(raw: unknown, page: number, index: number): string {
-    return idOfRaw(raw)?.slice(0, 512) ?? `record ${index + 1} of page ${page}`;
-  }
-
-  function idOfRaw(raw: unknown): string | undefined {
-    try {
-      const id: unknown = job.id(raw as R);
-      return typeof id === 'string' && id !== '' ? id : undefined;
-    } catch {
-      return undefined;
-    }
+    return idOfRaw(job.id, raw)?.slice(0, 512) ?? `record ${index + 1} of page ${page}`;
   }
 
   return async (batch, page, firstIndex) => {
@@ -109,6 +100,16 @@ export function accepting<R>(
       return { id: nameOf(raw, page, firstIndex + index), faults: result, raw };
     });
   };
+}
+
+/** The id that the job makes of a record as the source gives it; undefined where it makes none. */
+export function idOfRaw<R>(idOf: (record: R) => string, raw: unknown): string | undefined {
+  try {
+    const id: unknown = idOf(raw as R);
+    return typeof id === 'string' && id !== '' ? id : undefined;
+  } catch {
+    return undefined;
+  }
 }
 
 interface Validated<R> {

@@ -7,20 +7,29 @@ const count = v.pipe(v.number(), v.integer(), v.minValue(0));
 const price = v.pipe(v.number(), v.finite(), v.minValue(0));
 const text = v.pipe(v.string(), v.nonEmpty());
 
-export const settings = v.object({ TARGET_REGION_ID: v.string() });
-export const secret = v.object({
+const settings = v.object({ TARGET_REGION_ID: v.string() });
+const secret = v.object({
   source: v.object({ username: text, password: text }),
   target: v.object({ token: text }),
 });
 type Secret = v.InferOutput<typeof secret>;
 
-export const record = v.object({
+const record = v.object({
   id: text,
   name: text,
   updatedAt: instant,
   limit: v.object({ context: count, output: count }),
   cost: v.optional(v.object({ input: price, output: price })),
 });
+
+/** What the jobs have in common beside source and target. */
+export const common = {
+  settings,
+  secret,
+  record,
+  id: ({ id }: Model) => id,
+  updatedAt: ({ updatedAt }: Model) => updatedAt,
+};
 
 export type Model = v.InferOutput<typeof record>;
 

@@ -1,13 +1,9 @@
 import { defineJob } from '../../../../lib/job.ts';
-import { authOfTarget, type Model, pages, record, secret, settings, source } from '../record.ts';
+import { authOfTarget, common, type Model, pages, source } from '../record.ts';
 
 /** What is at the target already is not written. */
 export default defineJob({
-  settings,
-  secret,
-  record,
-  id: ({ id }) => id,
-  updatedAt: ({ updatedAt }) => updatedAt,
+  ...common,
   source: source(5000),
   target: {
     auth: authOfTarget,

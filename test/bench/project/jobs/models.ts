@@ -1,13 +1,9 @@
 import { defineJob } from '../../../../lib/job.ts';
-import { authOfTarget, record, secret, settings, source } from '../record.ts';
+import { authOfTarget, common, source } from '../record.ts';
 
 /** Each record with a request of its own; the target is not read. */
 export default defineJob({
-  settings,
-  secret,
-  record,
-  id: ({ id }) => id,
-  updatedAt: ({ updatedAt }) => updatedAt,
+  ...common,
   source: source(500),
   target: {
     auth: authOfTarget,
