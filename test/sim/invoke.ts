@@ -64,9 +64,15 @@ export function invoking(
         (error) => end({ error }),
       ),
     );
-    timeline.at(timeline.nowMs + remainingMs / clocks.monotonicRate + GIVE_UP_MS, () => {
-      if (!started.outcome && !simulated.dead) world.violation(`${name} has not ended in ${remainingMs} ms`);
-    });
+    const givesUpAtMs = timeline.nowMs + remainingMs / clocks.monotonicRate + GIVE_UP_MS;
+    /** A process that was stopped has that much longer: it may be stopped twice, for half a minute each. */
+    function checkEnded(allowedStopMs: number) {
+      if (started.outcome || simulated.dead) return;
+      const { stoppedMs } = simulated;
+      if (stoppedMs > allowedStopMs) timeline.at(givesUpAtMs + stoppedMs, () => checkEnded(stoppedMs));
+      else world.violation(`${name} has not ended in ${remainingMs} ms`);
+    }
+    timeline.at(givesUpAtMs, () => checkEnded(0));
     return started;
   }
 
