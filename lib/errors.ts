@@ -90,16 +90,19 @@ export class TargetRefusedError extends named('TargetRefusedError', 'TARGET_REFU
 /** The run reached its deadline before it settled a page or a record, so another run would get no further. */
 export class NoProgressError extends named('NoProgressError', 'NO_PROGRESS') {}
 
+/** `yielded`: a backfill makes way for a tick that found the lock held. */
+type InterruptedBy = 'deadline' | 'throttled' | 'yielded';
+
 /**
  * The run stops half-way and nobody is to blame; the records that it did not finish are unsettled, not failed. A run that
  * holds the lock then ends as partial; one without it throws this.
  */
 export class Interrupted extends named('Interrupted', 'INTERRUPTED') {
-  readonly reason: 'deadline' | 'throttled';
+  readonly reason: InterruptedBy;
   /** Until when a server wants to be left alone, in ms since 1970, where it says so and waiting for it would take long. */
   readonly notBeforeMs: number | undefined;
 
-  constructor(reason: 'deadline' | 'throttled', message: string, options?: { notBeforeMs?: number | undefined }) {
+  constructor(reason: InterruptedBy, message: string, options?: { notBeforeMs?: number | undefined }) {
     super(message);
     this.reason = reason;
     this.notBeforeMs = options?.notBeforeMs;

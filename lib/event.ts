@@ -73,6 +73,8 @@ const backfill = v.pipe(
     /** Continues the partial backfill with this id. */
     backfillId: v.optional(v.pipe(v.string(), v.regex(/^[\w-]{1,64}$/, 'must be an id from an earlier result'))),
     concurrency: v.optional(v.pipe(v.number(), v.integer(), v.minValue(1), v.maxValue(10_000))),
+    /** Who asks for it, for the history. */
+    startedBy: v.optional(v.pipe(v.string(), v.nonEmpty('must not be empty'), v.maxLength(200))),
   }),
   v.check(({ since, until }) => !since || !until || since < until, 'since must be before until'),
   v.check(({ since, until, ids }) => !ids || !(since || until), 'ids and a window (since, until) exclude each other'),

@@ -3,7 +3,7 @@ import type { IRequestOp } from 'etcd3';
 import { CredentialsError, LockLostError } from '../errors.ts';
 import type { Budget, Etcd } from './etcd.ts';
 import { describeHolder, firstKey, type Holder, hex, keysUnder } from './holder.ts';
-import { ask, both, keyValue, type Query } from './query.ts';
+import { ask, both, keyValue, nothing, type Query } from './query.ts';
 import type { Session } from './session.ts';
 
 /**
@@ -26,16 +26,18 @@ export interface Lock {
   isOwner(budget: Budget): Promise<boolean>;
   /**
    * Applies `operations` in one transaction, if the key is still ours.
+   * @param read goes along in the same transaction
    * @throws LockLostError when it is not; nothing was written then.
    */
-  save(operations: IRequestOp[], budget: Budget): Promise<void>;
+  save<T = undefined>(operations: IRequestOp[], budget: Budget, read?: Query<T>): Promise<T>;
   /**
    * Applies `operations` and deletes the own key in one transaction, so that no later holder can see a state that is not
    * final. The first operation must put a value that only this run can put: when the answer was lost and the transaction is
    * sent again, finding that value proves that the first one was applied.
+   * @param read goes along in the same transaction; where it was sent again, the answer is of the last time
    * @throws LockLostError when the key was no longer ours; nothing was written then.
    */
-  unlock(operations: [Put, ...IRequestOp[]], budget: Budget): Promise<void>;
+  unlock<T = undefined>(operations: [Put, ...IRequestOp[]], budget: Budget, read?: Query<T>): Promise<T>;
 }
 
 export interface Put {
@@ -150,22 +152,26 @@ function held(etcd: Etcd, lockKey: string, key: Buffer, revision: string): Lock 
       const owner = await orLost(ask(etcd, 'check the lock', firstKey(lockKey), budget));
       return (owner?.key.equals(key) && owner.create_revision === revision) ?? false;
     },
-    async save(operations, budget) {
-      const saving = etcd.txn('save the state', { compare: [stillOurs], success: operations }, budget);
-      if (!(await orLost(saving)).succeeded)
-        throw new LockLostError('the lock key is gone, so the state was not saved');
+    async save<T>(operations: IRequestOp[], budget: Budget, read = nothing as Query<T>) {
+      const request = { compare: [stillOurs], success: [...operations, ...read.operations] };
+      const { succeeded, responses } = await orLost(etcd.txn('save the state', request, budget));
+      if (!succeeded) throw new LockLostError('the lock key is gone, so the state was not saved');
+      return read.decode(responses.slice(operations.length));
     },
-    async unlock(operations, budget) {
+    async unlock<T>(operations: [Put, ...IRequestOp[]], budget: Budget, read = nothing as Query<T>) {
       const { key: recordKey, value: record } = operations[0].request_put;
+      const landed = both(keyValue(recordKey), read);
       const request = {
         compare: [stillOurs],
-        success: [...operations, { request_delete_range: { key } }],
-        failure: keyValue(recordKey).operations,
+        success: [...operations, { request_delete_range: { key } }, ...read.operations],
+        failure: landed.operations,
       };
-      const answer = await orLost(etcd.txn('unlock', request, budget));
-      if (answer.succeeded) return;
-      const landed = keyValue(recordKey).decode(answer.responses)?.value.equals(record);
-      if (!landed) throw new LockLostError('the lock key was gone before the final state was saved');
+      const { succeeded, responses } = await orLost(etcd.txn('unlock', request, budget));
+      if (succeeded) return read.decode(responses.slice(operations.length + 1));
+      const [found, answer] = landed.decode(responses);
+      if (!found?.value.equals(record))
+        throw new LockLostError('the lock key was gone before the final state was saved');
+      return answer;
     },
   };
 }

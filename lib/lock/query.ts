@@ -31,3 +31,6 @@ export const keyValue = (key: Buffer): Query<KeyValue | undefined> => ({
   operations: [{ request_range: { key } }],
   decode: ([answer]) => answer?.response_range.kvs[0],
 });
+
+/** Reads nothing. */
+export const nothing: Query<undefined> = { operations: [], decode: () => undefined };

@@ -82,7 +82,7 @@ export async function takeLock(
   const toRevokeMs = () => msBeforeAnswer(deadline.endsInMs());
   const session = resources.use(await openSession(etcd, { ttlSeconds, acquire, toRevokeMs }));
   const value = JSON.stringify({ ...self, host: hostname() });
-  const wanted = { lockKey: places.lockKey, value, read: currentState(places, { recent: true, backfillId }) };
+  const wanted = { lockKey: places.lockKey, value, read: currentState(places, { underLock: true, backfillId }) };
   // At the deadline nobody waits for the attempt any more: if it still reaches etcd, the lease is revoked by then.
   const attempt =
     waitMs > 0

@@ -2,14 +2,19 @@ import type { Budget, Etcd } from '../lock/etcd.ts';
 import { currentHolder, type Holder, unhex } from '../lock/holder.ts';
 import { ask, both } from '../lock/query.ts';
 import type { Settings } from '../settings/config.ts';
+import type { Shard } from '../shard.ts';
 import { shellQuoted } from '../shell-quoted.ts';
 import type { Failure } from '../state/failures.ts';
 import { withItsValue } from '../state/other-division.ts';
 import type { Places } from '../state/places.ts';
-import type { Pass, Removals, RunRecord } from '../state/schemas.ts';
+import type { HistoryEntry, Pass, Removals, RunRecord } from '../state/schemas.ts';
 import { currentState, type State } from '../state/state.ts';
+import type { BackfillStatus } from './backfill-status.ts';
 import { quotaNow } from './quota.ts';
 import type { Skip } from './skip.ts';
+
+/** One of the last runs, and the shard that it was of, where the job runs in shards. */
+export type PastRun = HistoryEntry & { shard?: Shard };
 
 /** The answer to every action, so that its effect is seen at once. */
 export interface Status {
@@ -26,6 +31,10 @@ export interface Status {
   lastRun?: RunRecord;
   lastCompletedStartedAt?: string;
   lastBackfill?: RunRecord;
+  /** The last runs, newest first, of all shards; in a shard's own status none. */
+  history: PastRun[];
+  /** The last backfills that go on by themselves, newest first; in a shard's own status none. */
+  backfills: BackfillStatus[];
   /** Until when ticks do nothing, because a server asks for a long pause. */
   notBefore?: string;
   /** Where the next pass begins to read, and when the last full one began. */
@@ -63,6 +72,8 @@ export function together({ job, stage, lockKey }: Settings, parts: Status[], fai
     ...(first.pause && { pause: first.pause }),
     consecutiveSkips: Math.max(...parts.map(({ consecutiveSkips }) => consecutiveSkips)),
     failed,
+    history: [],
+    backfills: [],
     ...(failedCount > 0 && { failedCount }),
     ...describeRemovals(removalsTogether(parts)),
     shards: parts,
@@ -88,6 +99,8 @@ export async function readStatus(etcd: Etcd, settings: Settings, places: Places,
     ...(run && { lastRun: run.last }),
     ...(run?.completedStartedAt && { lastCompletedStartedAt: run.completedStartedAt }),
     ...(backfill && { lastBackfill: backfill.last }),
+    history: [],
+    backfills: [],
     ...(quota && { notBefore: quota.until }),
     ...(watermark && { watermark }),
     ...(checkpoint?.pass && { unfinishedPass: withoutChanges(checkpoint.pass) }),

@@ -95,7 +95,39 @@ const removals = v.object({
 });
 export type Removals = v.InferOutput<typeof removals>;
 
-/** What each key under the state prefix holds, as JSON, but for the two that only a run under the lock reads. */
+/**
+ * The last tick that found the lock held. The key is never deleted: its version counts all such ticks, and its modification
+ * revision says whether the last of them came since a holder has taken the lock.
+ */
+export const wanted = v.object({ runId: v.string(), at: utcInstant, scheduledTime: v.optional(utcInstant) });
+
+/** One of the last runs that held the lock. */
+const historyEntry = v.object({
+  runId: v.string(),
+  kind: v.picklist(['tick', 'backfill']),
+  status: v.picklist(['completed', 'partial', 'failed']),
+  startedAt: utcInstant,
+  endedAt: utcInstant,
+  fencingToken: v.string(),
+  report: reportSchema,
+  /** Why it is partial; of a failed run the name of its error. */
+  reason: v.optional(v.string()),
+  message: v.optional(v.string()),
+  error: v.optional(v.object({ name: v.string(), code: v.string(), message: v.string() })),
+  scheduledTime: v.optional(utcInstant),
+  /** How many ticks found the lock held from when the run before it had taken it until this one took it; absent for none. */
+  skipsBefore: v.optional(count),
+  backfillId: v.optional(v.string()),
+  startedBy: v.optional(v.string()),
+  host: v.optional(v.string()),
+  removalsWithheld: v.optional(count),
+});
+export type HistoryEntry = v.InferOutput<typeof historyEntry>;
+
+/** The last runs, newest first, and how many ticks had found the lock held by the time the newest one took it. */
+export const history = v.object({ runs: v.array(historyEntry), skips: count });
+
+/** What each key under the state prefix holds, as JSON, but for those that few runs read. */
 export const schemas = {
   /** The last tick that held the lock, and what later ticks are checked against. */
   run: v.object({

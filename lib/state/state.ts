@@ -1,13 +1,13 @@
-import * as v from 'valibot';
-import { bounded, listFaults } from '../bounded.ts';
-import { StateError } from '../errors.ts';
+import type * as v from 'valibot';
 import type { Budget, Etcd } from '../lock/etcd.ts';
 import type { Holder } from '../lock/holder.ts';
 import type { Put } from '../lock/mutex.ts';
-import { both, type KeyValue, type Operation, type Query } from '../lock/query.ts';
+import { both, nothing, type Operation, type Query } from '../lock/query.ts';
 import { otherDivision } from './other-division.ts';
 import type { Places } from './places.ts';
-import { backfillProgress, recent, schemas } from './schemas.ts';
+import { backfillProgress, history, recent, schemas } from './schemas.ts';
+import { decodeValue, putValue } from './values.ts';
+import { lastWanted, type Wanted } from './wanted.ts';
 
 type Name = keyof typeof schemas;
 
@@ -16,6 +16,10 @@ export type State = {
 } & {
   /** Read only under the lock, because it is long. */
   recent?: v.InferOutput<typeof recent>;
+  /** Read only under the lock and for the status, because it is long. */
+  history?: v.InferOutput<typeof history>;
+  /** Read only under the lock. */
+  wanted?: Wanted;
   /** The progress of the backfill that was asked for. */
   backfillProgress?: v.InferOutput<typeof backfillProgress>;
   /** The holder of a lock of another number of shards. */
@@ -35,15 +39,17 @@ const keyOf = ({ statePrefix, jobStatePrefix }: Places, name: Name) =>
 /**
  * Reads the state: key by key, so that other keys under the prefix cost nothing, and whether a lock of another division into
  * shards is held. Its `decode` throws StateError that names the key whose value cannot be understood.
- * @param also what only a run under the lock needs: the recent versions, the progress of a backfill
+ * @param also what few need: a run under the lock the recent versions, the history, the tick that is wanted, and the progress of a
+ * backfill; the status the history
  */
 export function currentState(
   places: Places,
-  also: { recent?: boolean; backfillId?: string | undefined } = {},
+  also: { underLock?: boolean; history?: boolean; backfillId?: string | undefined } = {},
 ): Query<State> {
   const { statePrefix } = places;
   const extra: Record<string, { key: string; schema: v.GenericSchema<unknown, unknown> }> = {
-    ...(also.recent && { recent: { key: `${statePrefix}recent`, schema: recent } }),
+    ...(also.underLock && { recent: { key: `${statePrefix}recent`, schema: recent } }),
+    ...((also.underLock || also.history) && { history: { key: `${statePrefix}history`, schema: history } }),
     ...(also.backfillId !== undefined && {
       backfillProgress: { key: backfillKey(statePrefix, also.backfillId), schema: backfillProgress },
     }),
@@ -64,19 +70,20 @@ export function currentState(
       return state;
     },
   };
-  const { operations, decode } = both(otherDivision(places), values);
+  const latest = also.underLock ? lastWanted(places) : nothing;
+  const { operations, decode } = both(both(otherDivision(places), latest), values);
   return {
     operations,
     decode(answers) {
-      const [other, state] = decode(answers);
-      return other ? { ...state, otherDivision: other } : state;
+      const [[other, wanted], state] = decode(answers);
+      return { ...state, ...(wanted && { wanted }), ...(other && { otherDivision: other }) };
     },
   };
 }
 
 /** The operation that stores one part of the state. */
 export function putState<N extends Name>(prefix: string, name: N, value: v.InferOutput<(typeof schemas)[N]>): Put {
-  return put(prefix + name, value);
+  return putValue(prefix + name, value);
 }
 
 /** The operation that removes one part of the state, whether it is there or not. */
@@ -85,7 +92,8 @@ export function deleteState(prefix: string, name: Name): Operation {
 }
 
 /** The operation that stores the versions that a completed pass has left at the target. */
-export const putRecent = (prefix: string, value: v.InferOutput<typeof recent>): Put => put(`${prefix}recent`, value);
+export const putRecent = (prefix: string, value: v.InferOutput<typeof recent>): Put =>
+  putValue(`${prefix}recent`, value);
 
 /** The operation that forgets them. */
 export const deleteRecent = (prefix: string): Operation => ({
@@ -96,17 +104,13 @@ const backfillKey = (prefix: string, id: string) => `${prefix}backfills/${id}`;
 
 /** The operation that stores where a backfill goes on. */
 export function putBackfill(prefix: string, id: string, value: v.InferOutput<typeof backfillProgress>): Put {
-  return put(backfillKey(prefix, id), value);
+  return putValue(backfillKey(prefix, id), value);
 }
 
 /** The operation that forgets a backfill. */
 export function deleteBackfill(prefix: string, id: string): Operation {
   return { request_delete_range: { key: Buffer.from(backfillKey(prefix, id)) } };
 }
-
-const put = (key: string, value: unknown): Put => ({
-  request_put: { key: Buffer.from(key), value: Buffer.from(JSON.stringify(value)) },
-});
 
 /**
  * Counts one more tick that found the lock held. A key's version counts its puts, so this is one call.
@@ -125,24 +129,4 @@ export async function countSkip(
     budget,
   );
   return Number(answer.responses[0]?.response_put.prev_kv?.version ?? 0) + 1;
-}
-
-/** The most bytes of a key and of what is wrong with its value, so that a message has room for both and what to do. */
-const [MAX_KEY_BYTES, MAX_FAULTS_BYTES] = [1000, 800];
-
-/** @throws StateError that names the key */
-function decodeValue<T>(found: KeyValue, schema: v.GenericSchema<unknown, T>): T {
-  const key = bounded(found.key.toString(), MAX_KEY_BYTES);
-  let value: unknown;
-  try {
-    value = JSON.parse(found.value.toString());
-  } catch (cause) {
-    throw new StateError(`etcd key ${key} does not hold JSON; delete the key to start afresh`, { cause });
-  }
-  const parsed = v.safeParse(schema, value);
-  if (parsed.success) return parsed.output;
-  const faults = parsed.issues.map((issue) => `${v.getDotPath(issue) ?? 'the value'}: ${issue.message}`);
-  throw new StateError(
-    `etcd key ${key} holds no valid state (${bounded(listFaults(faults), MAX_FAULTS_BYTES)}); delete the key to start afresh`,
-  );
 }

@@ -15,7 +15,7 @@ import { currentState } from '../../lib/state/state.ts';
 import { fuzz, json, like, mostly, rightTimes, text, time, worksOrThrows } from './fuzz.ts';
 
 const places = placesOf({ lockKey: '/lock', statePrefix: '/state/', shards: 2 }, { index: 0, of: 2 });
-const query = currentState(places, { recent: true, backfillId: 'backfill-1' });
+const query = currentState(places, { underLock: true, backfillId: 'backfill-1' });
 
 const count = mostly(fc.nat());
 const rightTime = mostly(rightTimes);
@@ -28,6 +28,17 @@ const run = like({
     startedAt: rightTime,
   },
   ...{ endedAt: rightTime, fencingToken: text, report, error: like({ name: text, code: text, message: text }) },
+});
+const pastRun = like({
+  ...{
+    runId: text,
+    kind: mostly(fc.constantFrom('tick', 'backfill')),
+    startedAt: rightTime,
+    endedAt: rightTime,
+    report,
+  },
+  ...{ status: mostly(fc.constantFrom('completed', 'partial', 'failed')), fencingToken: text },
+  ...{ reason: text, message: text, scheduledTime: rightTime, skipsBefore: count, host: text, startedBy: text },
 });
 const pass = like({
   ...{
@@ -43,6 +54,7 @@ const pass = like({
 const failed = mostly(fc.array(like({ id: text, attempts: count })));
 /** What the keys of the state hold, in the order in which they are read. */
 const states = [
+  like({ runId: text, at: rightTime, scheduledTime: rightTime }),
   like({ last: run, completedScheduledTime: rightTime, completedStartedAt: rightTime }),
   like({ pass, failed, deadLettered: mostly(fc.array(text)) }),
   like({ at: rightTime, fullAt: rightTime }),
@@ -52,6 +64,7 @@ const states = [
   like({ shards: mostly(fc.integer({ min: 1, max: 3 })), generation: count, earlier: mostly(fc.constant([])) }),
   like({ runId: text, at: rightTime }),
   like({ at: rightTime, versions: text }),
+  like({ runs: mostly(fc.array(pastRun, { maxLength: 3 })), skips: count }),
   like({ pass, failed }),
 ];
 const bytesOf = (state: fc.Arbitrary<unknown>) =>
@@ -95,6 +108,7 @@ fuzz(
     const status = {
       ...{ job: 'models', stage: 'test', lockKey: '/lock', paused: false, consecutiveSkips: 0 },
       ...{ failed: checkpoint?.failed ?? [], failedCount: checkpoint?.failed.length },
+      ...{ history: decoded.history?.runs ?? [], backfills: [] },
       ...(run && { lastRun: run.last }),
       ...(backfill && { lastBackfill: backfill.last }),
       ...(checkpoint?.pass && { unfinishedPass: checkpoint.pass }),

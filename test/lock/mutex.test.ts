@@ -5,7 +5,7 @@ import { type LocalEtcd, startEtcd } from '../../infra/local/etcd/etcd.ts';
 import { LockLostError } from '../../lib/errors.ts';
 import type { Etcd } from '../../lib/lock/etcd.ts';
 import { type Attempt, type Lock, lock, type Put, tryLock } from '../../lib/lock/mutex.ts';
-import { keyValue } from '../../lib/lock/query.ts';
+import { both, keyValue } from '../../lib/lock/query.ts';
 import {
   BUDGET,
   failureOf,
@@ -158,6 +158,26 @@ test('An unlock saves the final state with the delete, and doing it again change
   assert.equal(await valueAt(`${lockKey}-record`), 'run 1');
   assert.equal(await valueAt(`${lockKey}-watermark`), 'w');
   assert.deepEqual(await keysOf(server, `${lockKey}/`), []);
+});
+
+test('A save and an unlock answer what was asked along with them, as of their own transaction.', async () => {
+  await using us = await newClient();
+  const lockKey = newKey();
+  const record = `${lockKey}-record`;
+  const query = both(keyValue(Buffer.from(record)), keyValue(Buffer.from(`${lockKey}-none`)));
+  const read = {
+    ...query,
+    decode: (...answers: Parameters<typeof query.decode>) =>
+      query.decode(...answers).map((found) => found?.value.toString()),
+  };
+  const held = acquired(await take(us, lockKey));
+  assert.deepEqual(await held.save([put(record, '1'), put(`${lockKey}-more`, 'm')], BUDGET, read), ['1', undefined]);
+  const last = [put(record, '2'), put(`${lockKey}-more`, 'n')] as [Put, Put];
+  assert.deepEqual(await held.unlock(last, BUDGET, read), ['2', undefined]);
+  // Sent again, because its answer may have been lost.
+  await server.etcdctl(['put', `${lockKey}-none`, 'late']);
+  assert.deepEqual(await held.unlock(last, BUDGET, read), ['2', 'late']);
+  await assert.rejects(held.save([put(record, '3')], BUDGET, read), LockLostError);
 });
 
 test('A lock whose answer is lost is taken nevertheless, with the token of the key that is there.', async () => {

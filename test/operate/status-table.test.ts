@@ -10,7 +10,19 @@ const nowMs = Date.parse('2026-11-24T13:00:00Z');
 function statusOf(job: string, more: Partial<Status> = {}): JobStatus {
   return {
     job,
-    status: { ...{ job, stage: 'dev', lockKey: '/lock', paused: false, consecutiveSkips: 0, failed: [] }, ...more },
+    status: {
+      ...{
+        job,
+        stage: 'dev',
+        lockKey: '/lock',
+        paused: false,
+        consecutiveSkips: 0,
+        failed: [],
+        history: [],
+        backfills: [],
+      },
+      ...more,
+    },
   };
 }
 

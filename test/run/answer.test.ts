@@ -59,7 +59,16 @@ test('The full list of one job is answered whole.', async () => {
 });
 
 const status = (over: Partial<Status> = {}): Status => ({
-  ...{ job: 'models', stage: 'test', lockKey: '/lock', paused: false, consecutiveSkips: 0, failed: [] },
+  ...{
+    job: 'models',
+    stage: 'test',
+    lockKey: '/lock',
+    paused: false,
+    consecutiveSkips: 0,
+    failed: [],
+    history: [],
+    backfills: [],
+  },
   ...over,
 });
 

@@ -24,7 +24,7 @@ test('The status of a job that never ran is empty.', async () => {
   await using world = await worldOf(1);
   assert.deepEqual(await world.control({ action: 'status' }), {
     ...{ job: 'models', stage: 'test', lockKey: world.env.LOCK_KEY },
-    ...{ paused: false, consecutiveSkips: 0, failed: [] },
+    ...{ paused: false, consecutiveSkips: 0, failed: [], history: [], backfills: [] },
   });
 });
 

@@ -1,0 +1,53 @@
+import type * as v from 'valibot';
+import type { Put } from '../lock/mutex.ts';
+import { keyValue, type Query } from '../lock/query.ts';
+import type { Places } from './places.ts';
+import { wanted } from './schemas.ts';
+import { decodeValue, putValue } from './values.ts';
+
+/** A tick that found the lock held, and so did not run. */
+export type Wanting = v.InferOutput<typeof wanted>;
+
+/** The last one of a lock. */
+export interface Wanted extends Wanting {
+  /** When it was, as a revision of etcd. */
+  revision: string;
+  /** How many there have been since the key is there. */
+  count: number;
+}
+
+const keyOf = ({ statePrefix }: Pick<Places, 'statePrefix'>) => `${statePrefix}wanted`;
+
+/** Notes a tick that found the lock held. It is put without the lock. */
+export const putWanted = (places: Pick<Places, 'statePrefix'>, tick: Wanting): Put => putValue(keyOf(places), tick);
+
+/** Reads the last tick that found the lock held. Its `decode` throws StateError. */
+export function lastWanted(places: Pick<Places, 'statePrefix'>): Query<Wanted | undefined> {
+  const { operations, decode } = keyValue(Buffer.from(keyOf(places)));
+  return {
+    operations,
+    decode(answers) {
+      const found = decode(answers);
+      return found && { ...decodeValue(found, wanted), revision: found.mod_revision, count: Number(found.version) };
+    },
+  };
+}
+
+/**
+ * Reads the last tick that found the lock held since its holder has put its key; undefined where there was none. One that came
+ * while the holder still waited for its turn counts, because nobody else makes way for it.
+ * @param token the holder's fencing token
+ */
+export function wantedSince(places: Pick<Places, 'statePrefix'>, token: string): Query<Wanted | undefined> {
+  const { operations, decode } = lastWanted(places);
+  return {
+    operations,
+    decode(answers) {
+      const last = decode(answers);
+      return last && isLater(last.revision, token) ? last : undefined;
+    },
+  };
+}
+
+/** Whether one revision of etcd comes after another. */
+export const isLater = (revision: string, other: string): boolean => BigInt(revision) > BigInt(other);
