@@ -59,8 +59,8 @@ export interface Taken {
 }
 
 /**
- * Opens a session and takes the lock, or waits for it for at most `waitMs`. The session belongs to `resources`: its end
- * revokes the lease, and a key that is still there goes with it.
+ * Opens a session and takes the lock, or waits for it for at most `waitMs`. The session of a lock that was taken belongs to
+ * `resources`: its end revokes the lease, and a key that is still there goes with it.
  */
 export async function takeLock(
   etcd: Etcd,
@@ -80,7 +80,8 @@ export async function takeLock(
   const { closing: signal } = deadline;
   const acquire = { ...ACQUIRE, signal };
   const toRevokeMs = () => msBeforeAnswer(deadline.endsInMs());
-  const session = resources.use(await openSession(etcd, { ttlSeconds, acquire, toRevokeMs }));
+  await using attempting = new AsyncDisposableStack();
+  const session = attempting.use(await openSession(etcd, { ttlSeconds, acquire, toRevokeMs }));
   const value = JSON.stringify({ ...self, host: hostname() });
   const wanted = { lockKey: places.lockKey, value, read: currentState(places, { underLock: true, backfillId }) };
   // At the deadline nobody waits for the attempt any more: if it still reaches etcd, the lease is revoked by then.
@@ -88,5 +89,7 @@ export async function takeLock(
     waitMs > 0
       ? await orAborted(lock(etcd, session, { ...wanted, waitMs, signal }), deadline.cut)
       : await orAborted(tryLock(etcd, session, wanted), signal);
-  return 'heldBy' in attempt ? attempt : { session, lock: attempt.lock, state: attempt.found };
+  if ('heldBy' in attempt) return attempt;
+  resources.use(attempting.move());
+  return { session, lock: attempt.lock, state: attempt.found };
 }

@@ -3,17 +3,14 @@ import { authOf } from '../authorized.ts';
 import { EventError } from '../errors.ts';
 import type { Backfill, Tick } from '../event.ts';
 import type { Job } from '../job-types.ts';
-import type { Etcd } from '../lock/etcd.ts';
-import type { Holder } from '../lock/holder.ts';
-import type { Log } from '../log.ts';
 import { newReport } from '../report.ts';
 import { openCredentials } from '../settings/secrets.ts';
 import { checkBackfillShard } from '../shard.ts';
 import { placesOf } from '../state/places.ts';
-import { countSkip } from '../state/state.ts';
 import { setDeadline } from '../time/deadline.ts';
-import { ACQUIRE, look, takeLock } from './acquire.ts';
+import { look } from './acquire.ts';
 import { fittedResult } from './answer.ts';
+import { contend } from './contend.ts';
 import type { Invocation } from './invocation.ts';
 import type { Observed } from './metrics.ts';
 import type { Result } from './result.ts';
@@ -60,20 +57,12 @@ async function runOnce<R>(
   observed.state = state;
   const early = reasonToSkip(request, state, settings, Date.now());
   if (early) return skipped(early);
-  const waitMs = request.kind === 'backfill' ? request.waitSeconds * 1000 : 0;
-  if (holder && waitMs === 0) return await locked(holder);
-
-  // Loaded now, because a skip needs none of it, and before the lock, which would be held for longer.
-  const { work } = await import('./work.ts');
-  const taken = await takeLock(etcd, resources, {
-    places,
-    ttlSeconds: settings.lockTtlSeconds,
-    self: { runId, kind: request.kind, startedAt: new Date(startedMs).toISOString(), requestId, job: settings.job },
-    waitMs,
-    deadline,
-    backfillId: request.kind === 'backfill' ? request.backfillId : undefined,
-  });
-  if ('heldBy' in taken) return await locked(taken.heldBy);
+  const contending = { request, runId, startedMs, requestId, settings, places, holder, deadline, log, resources };
+  const taken = await contend(etcd, contending);
+  if ('heldBy' in taken) {
+    observed.skipsInARow = taken.skipsInARow;
+    return skipped(lockedBy(taken.heldBy, Date.now()));
+  }
   log.appendKeys({ fencingToken: taken.lock.fencingToken });
   observed.state = taken.state;
   // On the way out the lease is revoked, and the key goes with it.
@@ -81,6 +70,7 @@ async function runOnce<R>(
   if (late) return skipped(late);
 
   log.info('started: the lock is ours', { scheduledTime: request.kind === 'tick' ? request.scheduledTime : undefined });
+  const { work } = await import('./work.ts');
   const report = newReport();
   observed.report = report;
   const throttled = () => observed.throttles++;
@@ -98,21 +88,6 @@ async function runOnce<R>(
     log.info(`skipped: ${skip.message}`, { reason: skip.reason, heldBy: skip.heldBy });
     return { status: 'skipped', job: job.name, runId, ...skip, report: newReport() };
   }
-
-  async function locked(heldBy: Holder): Promise<Result> {
-    if (request.kind === 'tick') {
-      const { statePrefix } = places;
-      const { skipsBeforeWarning } = settings;
-      observed.skipsInARow = await noteSkip(etcd, {
-        runId,
-        statePrefix,
-        skipsBeforeWarning,
-        log,
-        signal: deadline.cut,
-      });
-    }
-    return skipped(lockedBy(heldBy, Date.now()));
-  }
 }
 
 /** @throws EventError for what no run of this job could do */
@@ -122,24 +97,4 @@ function checkBackfill<R>(job: Job<R>, request: Backfill, shards: number): void 
     throw new EventError(
       `the job ${job.name} cannot read single records: it has no source.one, so no backfill takes ids`,
     );
-}
-
-/**
- * Counts a tick that found the lock held, after the decision and without the lock.
- * @returns the number of such ticks in a row; undefined where it could not be counted, which is logged
- */
-async function noteSkip(
-  etcd: Etcd,
-  options: { runId: string; statePrefix: string; skipsBeforeWarning: number; log: Log; signal: AbortSignal },
-): Promise<number | undefined> {
-  const { runId, statePrefix, skipsBeforeWarning, log, signal } = options;
-  try {
-    const skip = { runId, at: new Date().toISOString() };
-    const inARow = await countSkip(etcd, statePrefix, skip, { ...ACQUIRE, signal });
-    if (inARow >= skipsBeforeWarning) log.warn(`${inARow} ticks in a row were skipped because the lock is held`);
-    return inARow;
-  } catch (error) {
-    log.warn('the skip was not counted', { error });
-    return;
-  }
 }

@@ -1,5 +1,4 @@
 import type * as v from 'valibot';
-import type { Budget, Etcd } from '../lock/etcd.ts';
 import type { Holder } from '../lock/holder.ts';
 import type { Put } from '../lock/mutex.ts';
 import { both, nothing, type Operation, type Query } from '../lock/query.ts';
@@ -110,23 +109,4 @@ export function putBackfill(prefix: string, id: string, value: v.InferOutput<typ
 /** The operation that forgets a backfill. */
 export function deleteBackfill(prefix: string, id: string): Operation {
   return { request_delete_range: { key: Buffer.from(backfillKey(prefix, id)) } };
-}
-
-/**
- * Counts one more tick that found the lock held. A key's version counts its puts, so this is one call.
- * @returns the number of such ticks in a row, this one included
- */
-export async function countSkip(
-  etcd: Etcd,
-  prefix: string,
-  skip: v.InferOutput<typeof schemas.skips>,
-  budget: Budget,
-): Promise<number> {
-  const { request_put } = putState(prefix, 'skips', skip);
-  const answer = await etcd.txn(
-    'count the skip',
-    { success: [{ request_put: { ...request_put, prev_kv: true } }] },
-    budget,
-  );
-  return Number(answer.responses[0]?.response_put.prev_kv?.version ?? 0) + 1;
 }

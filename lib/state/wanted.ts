@@ -1,9 +1,8 @@
 import type * as v from 'valibot';
-import type { Put } from '../lock/mutex.ts';
 import { keyValue, type Query } from '../lock/query.ts';
 import type { Places } from './places.ts';
 import { wanted } from './schemas.ts';
-import { decodeValue, putValue } from './values.ts';
+import { decodeValue } from './values.ts';
 
 /** A tick that found the lock held, and so did not run. */
 export type Wanting = v.InferOutput<typeof wanted>;
@@ -16,14 +15,11 @@ export interface Wanted extends Wanting {
   count: number;
 }
 
-const keyOf = ({ statePrefix }: Pick<Places, 'statePrefix'>) => `${statePrefix}wanted`;
-
-/** Notes a tick that found the lock held. It is put without the lock. */
-export const putWanted = (places: Pick<Places, 'statePrefix'>, tick: Wanting): Put => putValue(keyOf(places), tick);
+export const wantedKey = ({ statePrefix }: Pick<Places, 'statePrefix'>) => `${statePrefix}wanted`;
 
 /** Reads the last tick that found the lock held. Its `decode` throws StateError. */
 export function lastWanted(places: Pick<Places, 'statePrefix'>): Query<Wanted | undefined> {
-  const { operations, decode } = keyValue(Buffer.from(keyOf(places)));
+  const { operations, decode } = keyValue(Buffer.from(wantedKey(places)));
   return {
     operations,
     decode(answers) {

@@ -5,9 +5,11 @@ import { type LocalEtcd, startEtcd } from '../../infra/local/etcd/etcd.ts';
 import { connectEtcd, type Etcd } from '../../lib/lock/etcd.ts';
 import { ask } from '../../lib/lock/query.ts';
 import { readSettings, type Settings } from '../../lib/settings/config.ts';
+import { countSkip } from '../../lib/state/count-skip.ts';
 import { placesOf } from '../../lib/state/places.ts';
 import type { RunRecord } from '../../lib/state/schemas.ts';
-import { countSkip, currentState, deleteState, putBackfill, putState, type State } from '../../lib/state/state.ts';
+import { currentState, deleteState, putBackfill, putState, type State } from '../../lib/state/state.ts';
+import { wantedSince } from '../../lib/state/wanted.ts';
 
 const budget = { attemptMs: 5000, totalMs: 10_000 };
 const at = '2026-11-24T12:00:00.000Z';
@@ -86,12 +88,43 @@ test('Every part of the state is read as it was put, and a deleted part is gone.
 
 test('The version of the key counts skips in a row, and a deleted key starts again.', async () => {
   const job = newJob();
-  const note = () => countSkip(etcd, job.statePrefix, { runId: 'run-1', at }, budget);
+  const note = () => countSkip(etcd, job, { runId: 'run-1', at }, undefined, budget);
   assert.deepEqual([await note(), await note(), await note()], [1, 2, 3]);
   assert.equal((await load(job)).consecutiveSkips, 3);
   await etcd.txn('delete', { success: [deleteState(job.statePrefix, 'skips')] }, budget);
   assert.equal((await load(job)).consecutiveSkips, 0);
   assert.equal(await note(), 1);
+});
+
+test('A tick that finds the lock held is noted as the one that is wanted, and is new to a holder that was there by then.', async () => {
+  const job = newJob();
+  const places = placesOf(job);
+  const holder = Buffer.from(`${job.lockKey}/1f`);
+  const taken = () => etcd.txn('take', { success: [{ request_put: { key: holder, value: Buffer.from('') } }] }, budget);
+  const wantedOf = async (token: string) => (await ask(etcd, 'read', wantedSince(places, token), budget)) ?? 'none';
+  const createRevision = (await taken()).header.revision;
+  assert.equal(await wantedOf(createRevision), 'none');
+
+  const heldBy = { key: `${job.lockKey}/1f`, createRevision };
+  assert.equal(await countSkip(etcd, job, { runId: 'run-1', at, scheduledTime: at }, heldBy, budget), 1);
+  assert.equal(await countSkip(etcd, job, { runId: 'run-2', at }, heldBy, budget), 2);
+  assert.partialDeepStrictEqual(await wantedOf(createRevision), { runId: 'run-2', at, count: 2 });
+
+  // A holder that is gone, also where another has put the same key since, is no reason for a skip.
+  await etcd.txn('unlock', { success: [{ request_delete_range: { key: holder } }] }, budget);
+  assert.equal(await countSkip(etcd, job, { runId: 'run-3', at }, heldBy, budget), undefined);
+  const next = (await taken()).header.revision;
+  assert.equal(await countSkip(etcd, job, { runId: 'run-3', at }, heldBy, budget), undefined);
+  assert.equal((await load(job)).consecutiveSkips, 2);
+  assert.equal(await wantedOf(next), 'none');
+
+  // The count in a row begins again, that of all skips goes on.
+  await etcd.txn('delete', { success: [deleteState(job.statePrefix, 'skips')] }, budget);
+  assert.equal(
+    await countSkip(etcd, job, { runId: 'run-4', at, scheduledTime: at }, { ...heldBy, createRevision: next }, budget),
+    1,
+  );
+  assert.partialDeepStrictEqual(await wantedOf(next), { runId: 'run-4', scheduledTime: at, count: 3 });
 });
 
 test('A report that a version without counts of unchanged and removed records has saved has none of them.', async () => {
