@@ -37,10 +37,11 @@ export function functionsOf(values: JobValues): Record<string, FunctionDefinitio
     maximumRetryAttempts: 0,
     maximumEventAge: values.eventAgeSeconds,
     destinations: { onFailure: { type: 'sqs', arn: { 'Fn::GetAtt': [`${id}FailedInvocations`, 'Arn'] } } },
+    // Runs invoke these functions again; lib/run bounds each chain, where Lambda would end it after 16.
+    recursiveLoop: 'Allow',
   };
   return {
-    // With CONTINUE: self, a partial run invokes this function again; lib/run/continuation.ts bounds the chain.
-    [functionName(job, 'sync')]: define('sync', { ...running, recursiveLoop: 'Allow' }),
+    [functionName(job, 'sync')]: define('sync', running),
     [functionName(job, 'backfill')]: define('backfill', running),
     [functionName(job, 'control')]: define('control'),
   };

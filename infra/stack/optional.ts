@@ -20,7 +20,7 @@ export function leaveOut(resources: Resources, config: JobConfig): void {
   const needed: Record<string, boolean> = {
     'secret-key': secretKeyArn !== undefined,
     network: vpc !== undefined,
-    continue: settings.CONTINUE === 'self',
+    continue: settings.CONTINUE === 'self' || settings.OVERLAP === 'follow',
   };
   for (const { Type: type, Properties: properties } of Object.values(resources)) {
     if (type !== 'AWS::IAM::Role') continue;

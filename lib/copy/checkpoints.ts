@@ -6,9 +6,11 @@ const CHECKPOINT_MS = 5000;
 
 /**
  * Saves checkpoints while pages settle, one at a time, as often as the constants above say.
- * @param save saves what is reached by then
+ * @param options.save saves what is reached by then; what it throws ends the pass
+ * @param options.eachPage saves after every page
  */
-export function keepCheckpoints(save: () => Promise<void>) {
+export function keepCheckpoints({ save, eachPage }: { save: () => Promise<void>; eachPage: boolean }) {
+  const pagesPerCheckpoint = eachPage ? 1 : PAGES_PER_CHECKPOINT;
   const failed = new AbortController();
   let pages = 0;
   let savedAtMs = performance.now();
@@ -26,10 +28,10 @@ export function keepCheckpoints(save: () => Promise<void>) {
   }
 
   return {
-    /** Aborts when a checkpoint could not be saved: the lock is lost then, or etcd is. */
+    /** Aborts when a checkpoint could not be saved, because the lock is lost then, or etcd is; or when the run is to make way. */
     saveFailed: failed.signal,
     pageSettled({ last }: SettledPage) {
-      const due = ++pages >= PAGES_PER_CHECKPOINT || performance.now() - savedAtMs >= CHECKPOINT_MS;
+      const due = ++pages >= pagesPerCheckpoint || performance.now() - savedAtMs >= CHECKPOINT_MS;
       // The last page is followed by the final state.
       if (due && !saving && !last) saving = saveNow();
     },

@@ -4,14 +4,20 @@ import type { Report } from '../report.ts';
 import type { Leaving, Reached } from '../state/final-state.ts';
 import type { PassUnderWay } from '../state/pass-under-way.ts';
 import type { Quota, RunRecord } from '../state/schemas.ts';
+import type { Wanted } from '../state/wanted.ts';
 import { type Deadline, TO_REVOKE_AND_ANSWER_MS } from '../time/deadline.ts';
 import type { Taken } from './acquire.ts';
+import type { MakingWay } from './making-way.ts';
 
-/** Frees the lock and leaves the final state, in one transaction. @throws LockLostError, LockServiceError */
+/**
+ * Frees the lock and leaves the final state, in one transaction.
+ * @returns the tick that found the lock held and is to run now
+ * @throws LockLostError, LockServiceError
+ */
 export type Conclude = (
   status: RunRecord['status'],
   more?: { error?: Error; quota?: Quota | undefined; removals?: Reached['removals'] },
-) => Promise<void>;
+) => Promise<Wanted | undefined>;
 
 /** @param options.reached gives what the run has reached by then */
 export function concluding(options: {
@@ -24,8 +30,9 @@ export function concluding(options: {
   pass: PassUnderWay;
   leaving: Leaving;
   reached: () => Reached;
+  way: Pick<MakingWay, 'atUnlock'>;
 }): Conclude {
-  const { runId, kind, startedMs, taken, deadline, report, pass, leaving, reached } = options;
+  const { runId, kind, startedMs, taken, deadline, report, pass, leaving, reached, way } = options;
   const { session, lock } = taken;
   return async (status, { error, quota, removals } = {}) => {
     const endedMs = Date.now();
@@ -43,7 +50,7 @@ export function concluding(options: {
       const { totalMs, ...budget } = session.budget();
       const leftMs = deadline.endsInMs();
       const unlockMs = Math.min(totalMs, Math.max(leftMs / 2, leftMs - TO_REVOKE_AND_ANSWER_MS));
-      await lock.unlock(operations, { ...budget, totalMs: unlockMs, signal });
+      return await lock.unlock(operations, { ...budget, totalMs: unlockMs, signal }, way.atUnlock);
     };
     const { cut } = deadline;
     try {
@@ -52,7 +59,7 @@ export function concluding(options: {
       if (error !== cut.reason) throw error;
     }
     // The process was asked to end meanwhile, so there is less time than there was. To unlock twice is to unlock once.
-    await unlock(session.signal);
+    return await unlock(session.signal);
   };
 }
 

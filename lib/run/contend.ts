@@ -7,6 +7,7 @@ import { countSkip } from '../state/count-skip.ts';
 import type { Places } from '../state/places.ts';
 import type { Deadline } from '../time/deadline.ts';
 import { ACQUIRE, type Taken, takeLock } from './acquire.ts';
+import { giveWay } from './give-way.ts';
 
 /** How often a tick tries to take the lock, where its holder ends just before the skip is counted. */
 const MAX_ATTEMPTS = 3;
@@ -33,14 +34,19 @@ export interface Contending {
 }
 
 /**
- * Takes the lock, a backfill after a wait, or says who holds it. A tick that does not get it is counted, and noted as the one that
+ * Takes the lock, a backfill after it has given way and waited, or says who holds it. A tick that does not get it is counted, and noted as the one that
  * is wanted, for as long as that holder has the lock: where it has ended meanwhile, the tick tries again, so that no tick is lost
  * between the look and the skip.
  */
 export async function contend(etcd: Etcd, contending: Contending): Promise<Taken | Refused> {
-  const { request, runId, startedMs, requestId, settings, places, deadline, resources } = contending;
-  const waitMs = request.kind === 'backfill' ? request.waitSeconds * 1000 : 0;
+  const { request, runId, startedMs, requestId, settings, places, deadline, log, resources } = contending;
   let heldBy = contending.holder;
+  let waitMs = request.kind === 'backfill' ? request.waitSeconds * 1000 : 0;
+  if (request.kind === 'backfill' && settings.yields) {
+    const sinceMs = performance.now();
+    heldBy = await giveWay(etcd, { places, waitMs, log, signal: deadline.closing });
+    waitMs = Math.max(0, waitMs - (performance.now() - sinceMs));
+  }
   for (let attempt = 1; ; attempt++) {
     if (!heldBy || waitMs > 0) {
       // Loaded now, because a skip needs none of it, and before the lock, which would be held for longer.

@@ -19,6 +19,7 @@ import { unpackRecent } from '../state/recent.ts';
 import type { Deadline } from '../time/deadline.ts';
 import type { Taken } from './acquire.ts';
 import { type Conclude, concluding } from './conclude.ts';
+import { makingWay, yielding } from './making-way.ts';
 import { planPass } from './plan.ts';
 
 /** What a run that holds the lock keeps, and saves. */
@@ -101,6 +102,7 @@ export function openKeeping<R>(options: {
       return kept;
     },
   });
+  const way = makingWay(request, settings, places, lock.fencingToken);
   const problems: Problem[] = [];
   const note = problemNotes(problems, log);
   return {
@@ -111,8 +113,15 @@ export function openKeeping<R>(options: {
     versions,
     saving,
     outcomes: keepUnwritten({ job, kind, pass, failures, deadLetters, note, log }),
-    checkpoints: keepCheckpoints(() => lock.save([leaving.progress(reached())], saving())),
-    conclude: concluding({ runId, kind, startedMs, taken, deadline, report, pass, leaving, reached }),
+    checkpoints: keepCheckpoints({
+      eachPage: way.yields,
+      async save() {
+        const wanted = await lock.save([leaving.progress(reached())], saving(), way.atCheckpoint);
+        // A pass that had to begin again has to get further first: otherwise it might never end.
+        if (wanted && pass.advanced()) throw yielding(wanted);
+      },
+    }),
+    conclude: concluding({ runId, kind, startedMs, taken, deadline, report, pass, leaving, reached, way }),
     async giveUp(targetWasUp) {
       const letters = failures.givenUp(targetWasUp).map((failure) => ({ ...failure, kind: 'failed' as const }));
       for (const id of await deadLetters.givenUp(letters)) failures.done(id);

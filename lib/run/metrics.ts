@@ -42,6 +42,8 @@ export const metricUnits = {
   SkippedQuota: Count,
   SkippedResharding: Count,
   SkippedLocked: Count,
+  /** Only for a backfill that made way for a tick. */
+  Yielded: Count,
   /** 1 for a completed tick and for a partial one that moved forward, otherwise 0. The dead man's switch counts it. */
   Success: Count,
   ConsecutiveSkips: Count,
@@ -136,6 +138,7 @@ function valuesOf(observed: Observed, ending: Parameters<ReportMetrics>[1], nowM
   return {
     [result ? outcomes[result.status] : 'Errored']: 1,
     ...(reason && { [reason]: 1 }),
+    ...(result?.reason === 'yielded' && { Yielded: 1 }),
     ...(request.kind === 'tick' && timerValues(observed, result, nowMs)),
     ...(report && {
       RecordsRead: report.read,

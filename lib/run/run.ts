@@ -7,10 +7,12 @@ import { newReport } from '../report.ts';
 import { openCredentials } from '../settings/secrets.ts';
 import { checkBackfillShard } from '../shard.ts';
 import { placesOf } from '../state/places.ts';
+import type { Wanted } from '../state/wanted.ts';
 import { setDeadline } from '../time/deadline.ts';
 import { look } from './acquire.ts';
 import { fittedResult } from './answer.ts';
 import { contend } from './contend.ts';
+import type { Sending } from './continuation.ts';
 import type { Invocation } from './invocation.ts';
 import type { Observed } from './metrics.ts';
 import type { Result } from './result.ts';
@@ -75,19 +77,37 @@ async function runOnce<R>(
   observed.report = report;
   const throttled = () => observed.throttles++;
   const pageSettled = () => observed.settledPages++;
+  let wanted: Wanted | undefined;
+  const unlocked = (tick: Wanted | undefined) => {
+    wanted = tick;
+  };
   const running = { job, request, runId, startedMs, settings, places, taken, deadline, credentials };
-  const result = await work({ ...running, report, throttled, pageSettled, log, stop });
-  if (request.kind === 'tick' && result.status === 'partial' && settings.continue === 'self' && !result.notBefore) {
-    // Loaded now, because hardly any run needs it.
-    const { continueLater } = await import('./continuation.ts');
-    await continueLater(request, { runId, functionName, log, endsInMs: deadline.endsInMs() });
+  let result: Result | undefined;
+  try {
+    result = await work({ ...running, report, throttled, pageSettled, unlocked, log, stop });
+    return result;
+  } finally {
+    const continues = settings.continue === 'self' && result?.status === 'partial';
+    const sending = { runId, functionName, log, endsInMs: deadline.endsInMs() };
+    if (!result?.notBefore) await goOn(request, { wanted, continues, sending });
   }
-  return result;
 
   function skipped(skip: Skip): Result {
     log.info(`skipped: ${skip.message}`, { reason: skip.reason, heldBy: skip.heldBy });
     return { status: 'skipped', job: job.name, runId, ...skip, report: newReport() };
   }
+}
+
+/** Sends on what is to run now that the lock is free: the tick that found it held, or else the rest of a tick's pass. */
+async function goOn(
+  request: Tick | Backfill,
+  { wanted, continues, sending }: { wanted: Wanted | undefined; continues: boolean; sending: Sending },
+): Promise<void> {
+  if (!wanted && !(continues && request.kind === 'tick')) return;
+  // Loaded now, because hardly any run needs it.
+  const { continueLater, runWanted } = await import('./continuation.ts');
+  if (wanted) await runWanted(wanted, request, sending);
+  else if (request.kind === 'tick') await continueLater(request, sending);
 }
 
 /** @throws EventError for what no run of this job could do */

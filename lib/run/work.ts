@@ -11,6 +11,7 @@ import type { PassUnderWay } from '../state/pass-under-way.ts';
 import type { Places } from '../state/places.ts';
 import type { Removals } from '../state/schemas.ts';
 import { deleteRecent } from '../state/state.ts';
+import type { Wanted } from '../state/wanted.ts';
 import type { Deadline } from '../time/deadline.ts';
 import type { Taken } from './acquire.ts';
 import { whyFenced } from './fenced.ts';
@@ -35,6 +36,8 @@ export interface Work<R> {
   throttled(): void;
   /** Called for each page that is settled. */
   pageSettled(): void;
+  /** Called once the lock is released, with the tick that found it held and is to run now. */
+  unlocked(wanted: Wanted | undefined): void;
   log: Log;
   /** Aborts when the process is asked to end. */
   stop: AbortSignal;
@@ -66,7 +69,9 @@ export async function work<R>(running: Work<R>): Promise<Result> {
     // A job's code may throw anything.
     const error = thrown instanceof Error ? thrown : new Error(`the job threw ${String(thrown)}`, { cause: thrown });
     log.error('the run failed', { report });
-    await conclude('failed', { error }).catch((cause) => log.warn('the failure was not recorded', { error: cause }));
+    await conclude('failed', { error })
+      .then(running.unlocked)
+      .catch((cause) => log.warn('the failure was not recorded', { error: cause }));
     throw error;
   }
   warnOfTimesToCome(pass, log);
@@ -78,7 +83,7 @@ export async function work<R>(running: Work<R>): Promise<Result> {
     removals === undefined && ending === 'complete'
       ? unapproved(running, pass)
       : removals && { ...removals, at: new Date(startedMs).toISOString() };
-  await conclude(status, { quota, removals: withheld });
+  running.unlocked(await conclude(status, { quota, removals: withheld }));
   const { counts } = pass.current();
   log.info(interrupted ? `partial (${ending}): ${interrupted.message}` : status, { report, pass: counts });
   return {

@@ -6,13 +6,16 @@ const count = v.pipe(v.number(), v.integer(), v.minValue(0));
 /** As many as the settings allow. */
 const shardCount = v.pipe(v.number(), v.integer(), v.minValue(1), v.maxValue(1000));
 
+/** A revision of etcd. */
+const revision = v.pipe(v.string(), v.regex(/^\d{1,20}$/, 'must be a revision'));
+
 const run = v.object({
   runId: v.string(),
   kind: v.string(),
   status: v.picklist(['completed', 'partial', 'failed']),
   startedAt: utcInstant,
   endedAt: utcInstant,
-  fencingToken: v.string(),
+  fencingToken: revision,
   report: reportSchema,
   error: v.optional(v.object({ name: v.string(), code: v.string(), message: v.string() })),
 });
@@ -108,7 +111,7 @@ const historyEntry = v.object({
   status: v.picklist(['completed', 'partial', 'failed']),
   startedAt: utcInstant,
   endedAt: utcInstant,
-  fencingToken: v.string(),
+  fencingToken: revision,
   report: reportSchema,
   /** Why it is partial; of a failed run the name of its error. */
   reason: v.optional(v.string()),

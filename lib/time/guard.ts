@@ -8,7 +8,7 @@ export interface Stops {
   deadline: { closing: AbortSignal; closesInMs(): number; cut: AbortSignal };
   /** Aborts when the lock is lost; a rehearsal has none to lose. */
   lost?: AbortSignal;
-  /** Aborts when nothing more should start, because what is done cannot be saved. */
+  /** Aborts when nothing more should start, because what is done cannot be saved, or because the run makes way for another. */
   saveFailed?: AbortSignal;
 }
 

@@ -10,14 +10,17 @@ const page = (last = false): SettledPage => ({
 });
 
 /** Checkpoints whose saves end when the test says so, on a clock that the test steps. */
-function start(t: TestContext) {
+function start(t: TestContext, eachPage = false) {
   const clock = { nowMs: 1_000_000 };
   t.mock.method(performance, 'now', () => clock.nowMs);
   const saves: PromiseWithResolvers<void>[] = [];
-  const checkpoints = keepCheckpoints(() => {
-    const save = Promise.withResolvers<void>();
-    saves.push(save);
-    return save.promise;
+  const checkpoints = keepCheckpoints({
+    eachPage,
+    save() {
+      const save = Promise.withResolvers<void>();
+      saves.push(save);
+      return save.promise;
+    },
   });
   const settle = (pages: number) => {
     for (let settled = 0; settled < pages; settled++) checkpoints.pageSettled(page());

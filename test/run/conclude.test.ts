@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { SourceError } from '../../lib/errors.ts';
 import type { Budget } from '../../lib/lock/etcd.ts';
+import { nothing } from '../../lib/lock/query.ts';
 import { newReport } from '../../lib/report.ts';
 import { concluding } from '../../lib/run/conclude.ts';
 import { openPass } from '../../lib/state/pass-under-way.ts';
@@ -46,6 +47,7 @@ async function conclude(options: {
         return [{ request_put: { key: Buffer.from('k'), value: Buffer.from('v') } }];
       },
     },
+    way: { atUnlock: nothing },
     reached: () => ({
       pass: pass.current(),
       failed: [],

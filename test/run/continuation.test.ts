@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import { type LocalEtcd, startEtcd } from '../../infra/local/etcd/etcd.ts';
-import { answer, bodyOf, serve } from '../../infra/local/serve.ts';
+import { serve } from '../../infra/local/serve.ts';
+import { startLambda } from '../support/lambda.ts';
 import { until } from '../support/pipeline.ts';
 import { model, startWorld } from '../support/world.ts';
 
@@ -10,18 +11,6 @@ before(async () => {
   etcd = await startEtcd();
 });
 after(() => etcd[Symbol.asyncDispose]());
-
-/** Lambda's Invoke API, which records its requests. */
-async function startLambda(status = 202) {
-  const invocations: { path: string; type: unknown; event: unknown }[] = [];
-  const served = await serve(async (request, response) => {
-    const event = JSON.parse(await bodyOf(request));
-    invocations.push({ path: request.url ?? '', type: request.headers['x-amz-invocation-type'], event });
-    answer(response, status, {});
-  });
-  process.env.AWS_ENDPOINT_URL_LAMBDA = served.url;
-  return Object.assign(served, { invocations });
-}
 
 /** The invocations last 30 s: shorter than the pause that the target asks for. */
 const SHORT_MS = 30_000;

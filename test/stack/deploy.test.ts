@@ -192,6 +192,11 @@ describe('serverless deploy', { skip: await skipWithout('moto'), timeout: TIMEOU
           ...(name !== 'control' && {
             queues: { 'sqs:SendMessage': [queueArn('dead-letters', job), queueArn('failed-invocations', job)] },
           }),
+          ...(name === 'backfill' && {
+            'go-on': {
+              'lambda:InvokeFunction': [functionArn('backfill', job), functionArn('sync', job)],
+            },
+          }),
         });
         const { Principal } = await trusted(Role!);
         assert.deepEqual(Principal, { Service: 'lambda.amazonaws.com' });

@@ -105,7 +105,8 @@ for (const stage of ['dev', 'prod']) {
     });
     const queues = [arnOf('ModelsDeadLetters'), arnOf('ModelsFailedInvocations')];
     assert.deepEqual(grantsOf(resources.ModelsSyncRole), { ...own('sync'), queues });
-    assert.deepEqual(grantsOf(resources.ModelsBackfillRole), { ...own('backfill'), queues });
+    const goOn = ['backfill', 'sync'].map((name) => `lambda:function:solotick-${stage}-models-${name}`);
+    assert.deepEqual(grantsOf(resources.ModelsBackfillRole), { ...own('backfill'), queues, 'go-on': goOn });
     assert.deepEqual(grantsOf(resources.ModelsControlRole), own('control'));
     assert.equal(resources.IamRoleLambdaExecution, undefined);
     for (const name of ['SyncScheduleUndelivered', 'FailedInvocations', 'DeadLetters'])
@@ -224,10 +225,24 @@ test('Roles have permissions for a network, a key and a continuation only if the
     'tracing',
     'network',
   ]);
-  assert.equal(grantsOf(resources.ModelsBackfillRole).continue, undefined);
+  const { continue: never, 'go-on': goOn } = grantsOf(resources.ModelsBackfillRole);
+  assert.deepEqual(
+    [never, goOn],
+    [undefined, ['lambda:function:solotick-dev-models-backfill', 'lambda:function:solotick-dev-models-sync']],
+  );
   const { VpcConfig } = resources.ModelsDashsyncLambdaFunction.Properties;
   assert.deepEqual(VpcConfig, { SubnetIds: ['subnet-1', 'subnet-2'], SecurityGroupIds: ['sg-1'] });
   assert.equal(resources.SecretsEndpoint, undefined);
+});
+
+test('A tick may invoke its own function also where one that found the lock held follows at once, and not by default.', async () => {
+  const grantOf = async () => {
+    await serverless(serviceDir, ['package'], bareShell);
+    return grantsOf((await compiledResources()).ModelsSyncRole).continue;
+  };
+  assert.equal(await grantOf(), undefined);
+  await edit('dev', (yaml) => yaml.replace('settings:', 'settings:\n  OVERLAP: follow'));
+  assert.equal(await grantOf(), 'lambda:function:solotick-dev-models-sync');
 });
 
 test('The endpoint of Secrets Manager admits only the functions, which receive its address.', async () => {
@@ -378,9 +393,12 @@ function grantsOf(role: { Properties: { Policies: Policy[] } }): Record<string, 
     role.Properties.Policies.map(({ PolicyName, PolicyDocument: { Statement } }) => {
       const [{ Effect, Resource }] = Statement;
       assert.deepEqual([Effect, Statement.length], ['Allow', 1]);
-      const arn = (Resource as { 'Fn::Sub'?: string })['Fn::Sub'] ?? Resource;
       const prefix = /^arn:\$\{AWS::Partition\}:(\w+):\$\{AWS::Region\}:\$\{AWS::AccountId\}:/;
-      return [PolicyName, typeof arn === 'string' ? arn.replace(prefix, '$1:') : arn];
+      const arns = [Resource].flat().map((one) => {
+        const arn = (one as { 'Fn::Sub'?: string })['Fn::Sub'] ?? one;
+        return typeof arn === 'string' ? arn.replace(prefix, '$1:') : arn;
+      });
+      return [PolicyName, Array.isArray(Resource) ? arns : arns[0]];
     }),
   );
 }

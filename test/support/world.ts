@@ -86,9 +86,9 @@ export async function startWorld(options: {
   /** The metrics that CloudWatch would have received. */
   const emf: Record<string, unknown>[] = [];
   const metrics = createMetrics({ stage: 'test', job: job.name }, log, (line) => emf.push(JSON.parse(line)));
-  const invocation = (remainingMs: number, stop: AbortSignal) => ({
+  const invocation = (remainingMs: number, stop: AbortSignal, kind = 'sync') => ({
     ...{ settings: readSettings(env, job), secrets: store, log, requestId: randomUUID(), remainingMs, stop },
-    ...{ functionName: 'solotick-test-sync', metrics },
+    ...{ functionName: `solotick-test-${kind}`, metrics },
   });
   const never = new AbortController().signal;
   const owned = stack.move();
@@ -97,7 +97,7 @@ export async function startWorld(options: {
     tick: (event: unknown = {}, remainingMs = 60_000, stop = never) =>
       run(job, parseTick(event), invocation(remainingMs, stop)),
     backfill: (event: unknown = {}, remainingMs = 60_000, stop = never) =>
-      run(job, parseBackfill(event), invocation(remainingMs, stop)),
+      run(job, parseBackfill(event), invocation(remainingMs, stop, 'backfill')),
     control: (event: unknown) => control(parseControl(event), invocation(60_000, never)),
     [Symbol.asyncDispose]: () => owned.disposeAsync(),
   };
