@@ -4,23 +4,37 @@ import { formatDuration } from './progress.ts';
 /** A job's status, or why there is none. */
 export type JobStatus = { job: string } & ({ status: Status } | { error: string });
 
-const HEADINGS = ['JOB', 'RUNNING', 'LAST RUN', 'WRITTEN', 'FAILED', 'LAG', 'PAUSED'];
-
-/** One line for each job: who runs, how the last tick ended, what it wrote, what is still failed, how far the target lags. */
+/**
+ * One line for each job: who runs, how the last tick ended, what it wrote, what is still failed, how far the target lags. Only
+ * where a job withholds removals, there is a column for them.
+ */
 export function statusTable(all: readonly JobStatus[], nowMs: number): string[] {
-  const rows = all.map((one) => ('error' in one ? [one.job, one.error] : [one.job, ...cellsOf(one.status, nowMs)]));
-  const lines = [HEADINGS, ...rows];
-  const widths = HEADINGS.map((_, column) =>
+  const withholds = all.some((one) => 'status' in one && one.status.removalsWithheld);
+  const headings = [
+    'JOB',
+    'RUNNING',
+    'LAST RUN',
+    'WRITTEN',
+    'FAILED',
+    ...(withholds ? ['WITHHELD'] : []),
+    'LAG',
+    'PAUSED',
+  ];
+  const rows = all.map((one) =>
+    'error' in one ? [one.job, one.error] : [one.job, ...cellsOf(one.status, withholds, nowMs)],
+  );
+  const lines = [headings, ...rows];
+  const widths = headings.map((_, column) =>
     // What went wrong takes the whole line.
-    Math.max(...lines.flatMap((row) => (row.length === HEADINGS.length || column === 0 ? [row[column]!.length] : []))),
+    Math.max(...lines.flatMap((row) => (row.length === headings.length || column === 0 ? [row[column]!.length] : []))),
   );
   return lines.map((row) =>
     row.map((cell, column) => (column === row.length - 1 ? cell : cell.padEnd(widths[column]!))).join('  '),
   );
 }
 
-function cellsOf(status: Status, nowMs: number): string[] {
-  const { pause, failedCount = 0, shards = [status] } = status;
+function cellsOf(status: Status, withholds: boolean, nowMs: number): string[] {
+  const { pause, failedCount = 0, removalsWithheld = 0, shards = [status] } = status;
   const runs = shards.flatMap(({ lastRun }) => lastRun ?? []);
   const [last] = runs.toSorted((a, b) => Date.parse(b.endedAt) - Date.parse(a.endedAt));
   const written = runs.reduce((sum, { report }) => sum + report.written, 0);
@@ -31,6 +45,7 @@ function cellsOf(status: Status, nowMs: number): string[] {
       : 'none yet',
     last ? String(written) : '-',
     String(failedCount),
+    ...(withholds ? [String(removalsWithheld)] : []),
     describeLag(shards, nowMs),
     pause ? `since ${pause.since}${pause.note ? `: ${pause.note}` : ''}` : 'no',
   ];

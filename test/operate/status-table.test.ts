@@ -73,6 +73,15 @@ test('A job in shards is one line: how many run, the last of the runs, all that 
   assert.equal(line, 'models  1 of 2 shards  completed 2026-11-24T12:59:00Z  5        1       1 h 0 min  no');
 });
 
+test('Removals that are withheld have a column, which is there only where a job has any.', () => {
+  const lines = statusTable([statusOf('models', { removalsWithheld: 120 }), statusOf('contacts')], nowMs);
+  assert.deepEqual(lines, [
+    'JOB       RUNNING  LAST RUN  WRITTEN  FAILED  WITHHELD  LAG    PAUSED',
+    'models    -        none yet  -        0       120       never  no',
+    'contacts  -        none yet  -        0       0         never  no',
+  ]);
+});
+
 test('A job that does not answer says why in its line, which does not widen the columns of the others.', () => {
   const error = 'contacts-control could not be invoked: ResourceNotFoundException: there is no such function';
   const [, models, contacts] = statusTable([statusOf('models'), { job: 'contacts', error }], nowMs);
