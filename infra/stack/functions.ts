@@ -16,6 +16,9 @@ export const functionName = (job: string, kind: FunctionKind) => `${job}-${kind}
 /** The id that osls gives to a function in the template. */
 export const functionId = (job: string, kind: FunctionKind) => `${logicalName(functionName(job, kind))}LambdaFunction`;
 
+/** The id that osls gives to the log group of a function. */
+export const logGroupId = (job: string, kind: FunctionKind) => `${logicalName(functionName(job, kind))}LogGroup`;
+
 /** A function as serverless.yml declares one. */
 export type FunctionDefinition = { environment: Record<string, unknown>; role?: unknown; [key: string]: unknown };
 

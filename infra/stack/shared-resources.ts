@@ -1,18 +1,34 @@
 import { fill } from './fill.ts';
-import { functionId } from './functions.ts';
+import { functionId, logGroupId } from './functions.ts';
 import type { JobValues } from './job-values.ts';
 import { prefixed, type Resources } from './resources.ts';
 import { resourcesOf } from './template.ts';
 
 const arnOf = (id: string) => ({ 'Fn::GetAtt': [id, 'Arn'] });
 
-/** Returns what jobs have in common beside the dashboard: the role of the schedules, topics, and endpoints in networks. */
+/** The most log groups of one query. */
+const MAX_LOG_GROUPS = 50;
+
+/**
+ * Returns what jobs have in common beside the dashboard: the role of the schedules, saved queries, topics, and endpoints in
+ * networks.
+ */
 export async function sharedResources(jobs: JobValues[]): Promise<Resources> {
   const role = fill(await resourcesOf('schedule-role.yml'), {
     functions: jobs.map(({ job }) => arnOf(functionId(job, 'sync'))),
     undelivered: jobs.map(({ id }) => arnOf(`${id}SyncScheduleUndelivered`)),
   });
-  return Object.assign(role, await topics(jobs), await endpoints(jobs));
+  return Object.assign(role, await queries(jobs), await topics(jobs), await endpoints(jobs));
+}
+
+/** They are over the logs of all ticks, and of as many jobs' backfills as a query takes. */
+async function queries(jobs: JobValues[]): Promise<Resources> {
+  const [first] = jobs;
+  if (!first) return {};
+  const { service, stage } = first;
+  const groups = (['sync', 'backfill'] as const).flatMap((kind) => jobs.map(({ job }) => logGroupId(job, kind)));
+  const logGroups = groups.slice(0, MAX_LOG_GROUPS).map((id) => ({ Ref: id }));
+  return fill(await resourcesOf('queries.yml'), { service, stage, logGroups });
 }
 
 /** A topic for the address of the stage's file, and one for each job with an address of its own. */

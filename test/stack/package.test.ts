@@ -155,7 +155,8 @@ test('A job without its block has no part in the template, and the others stay a
   await addJobs({ prices });
   await serverless(serviceDir, ['package'], bareShell);
   const both = await compiledResources();
-  const shared = ['ScheduleRole', 'Dashboard', 'PricesDashsyncLambdaFunction'];
+  const queries = ['RunsQuery', 'FailedRecordsQuery', 'RecordQuery'];
+  const shared = ['ScheduleRole', 'Dashboard', 'PricesDashsyncLambdaFunction', ...queries];
   for (const [name, resource] of Object.entries<Resource>(before))
     if (!shared.includes(name)) assert.deepEqual(withoutKey(both[name]), withoutKey(resource), name);
   assert.deepEqual(
