@@ -4,6 +4,7 @@ import { backfill } from './operate/backfill.ts';
 import { commands } from './operate/commands.ts';
 import { approvalOf, type ControlOptions, pauseOf, resetOf } from './operate/control-options.ts';
 import { type DiffOptions, diff } from './operate/diff.ts';
+import { showHistory } from './operate/history.ts';
 import { deployedJobs, invokeDev, type Jobs, localJobs } from './operate/jobs.ts';
 import { type BackfillOptions, readBackfillOptions } from './operate/options.ts';
 import { createProgress } from './operate/progress.ts';
@@ -101,6 +102,12 @@ export default function operatePlugin(serverless: Serverless, options: Options, 
     await showStatus(await connectJobs(), options.json ?? false, print);
   }
 
+  async function runHistory() {
+    const jobs = await connectJobs();
+    const names = options.job === undefined ? jobs.names : [chooseJob(jobs.names, options.job)];
+    await showHistory(jobs, names, options.json ?? false, print);
+  }
+
   /** osls prints errors of its own class without a stack. */
   const withoutStack = (run: () => Promise<void>) => async () => {
     try {
@@ -116,6 +123,7 @@ export default function operatePlugin(serverless: Serverless, options: Options, 
       'backfill:run': withoutStack(runBackfill),
       'diff:run': withoutStack(runDiff),
       'status:run': withoutStack(runStatus),
+      'history:run': withoutStack(runHistory),
       'pause:run': withoutStack(async () => runControl(pauseOf(options))),
       'resume:run': withoutStack(() => runControl({ action: 'resume' })),
       'reset:run': withoutStack(async () => runControl(resetOf(options))),

@@ -51,6 +51,11 @@ export const commands = {
     lifecycleEvents: ['run'],
     options: { job: string('The job to show more of'), ...json, ...local },
   },
+  history: {
+    usage: 'Show the last runs, and the ticks that were skipped between them; of all jobs, or of one',
+    lifecycleEvents: ['run'],
+    options: { job: string('The job to show'), json: boolean('Print all that is known of them as JSON'), ...local },
+  },
   pause: {
     usage: 'Make the timer skip its ticks until "serverless resume"',
     lifecycleEvents: ['run'],

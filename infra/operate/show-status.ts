@@ -9,14 +9,15 @@ import { type JobStatus, statusTable } from './status-table.ts';
  * @throws Refusal, when everything is printed, if a job did not answer
  */
 export async function showStatus(jobs: Jobs, json: boolean, print: (lines: Lines) => void): Promise<void> {
-  const all = await Promise.all(jobs.names.map((job) => statusOf(jobs, job)));
+  const all = await Promise.all(jobs.names.map((job) => askStatus(jobs, job)));
   if (json) print(JSON.stringify(all.map(answerOf), null, 2).split('\n'));
   else print([...statusTable(all, Date.now()), '"serverless status --job <job>" shows more of one']);
   const silent = all.flatMap((one) => ('error' in one ? [one.job] : []));
   if (silent.length > 0) throw new Refusal(`no status of ${silent.join(', ')}`);
 }
 
-async function statusOf(jobs: Jobs, job: string): Promise<JobStatus> {
+/** Asks one job for its status. A job that does not answer has the reason instead. */
+export async function askStatus(jobs: Jobs, job: string): Promise<JobStatus> {
   try {
     return { job, status: await jobs.of(job).control({ action: 'status' }) };
   } catch (error) {

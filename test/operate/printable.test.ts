@@ -129,6 +129,7 @@ test('Whatever the functions answer, status, diff and backfill print no command 
     ...{ lastRun: run, lastBackfill: run, lastCompletedStartedAt: EVIL, watermark: { at: EVIL, fullAt: EVIL } },
     ...{ unfinishedPass: { startedAt: EVIL, counts: newReport() }, failed: [{ id: EVIL, attempts: 1 }] },
     ...{ removalsWithheld: 12, removals: { withheld: 12, of: 100, at: EVIL } },
+    history: [{ ...run, reason: EVIL, message: EVIL, fencingToken: EVIL, startedBy: EVIL, host: EVIL }],
   };
   const result = {
     ...{ status: 'completed', reason: EVIL, job: 'models', runId: EVIL, report: { ...newReport(), failed: 1 } },
@@ -141,7 +142,7 @@ test('Whatever the functions answer, status, diff and backfill print no command 
   });
   announce(folder, { url: lambda.url, stage: 'dev', jobs: [{ job: 'models', shards: 1 }] });
   /** What a command prints. */
-  const printed = async (command: 'status:run' | 'backfill:run' | 'diff:run', options: object) => {
+  const printed = async (command: 'status:run' | 'history:run' | 'backfill:run' | 'diff:run', options: object) => {
     const lines: string[] = [];
     const writers = {
       writeText: (text: string) => lines.push(text),
@@ -170,6 +171,8 @@ test('Whatever the functions answer, status, diff and backfill print no command 
     );
   const json = await printed('status:run', { json: true });
   assert.deepEqual(JSON.parse(json.join('\n')), [JSON.parse(JSON.stringify({ ...status, at }))]);
+  const [, past, why] = await printed('history:run', {});
+  assert.match(`${past}\n${why}`, / {2}a\\u001b.*\n {16,}a\\u001b/);
   const exitCode = process.exitCode;
   const differing = await printed('diff:run', { values: true });
   assert.equal(process.exitCode, 1);
