@@ -16,6 +16,7 @@ interface Template {
   Resources: Resources;
   Headings: Widget[];
   Row: Widget[];
+  Backfills: Widget[];
   Log: Widget;
 }
 
@@ -23,22 +24,26 @@ const ARN_OF_ALARM = `arn:\${AWS::Partition}:cloudwatch:\${AWS::Region}:\${AWS::
 
 /** CloudWatch shows a hundred alarms in one widget. */
 const MAX_ALARMS = 100;
-const ALARMS_IN_A_LINE = 12;
+/** So many that their names, of which only the end tells them apart, are seen. */
+const ALARMS_IN_A_LINE = 6;
+/** Those that went off come first, so the others may be a scroll away. */
+const MAX_LINES = 5;
 
 /** Returns the dashboard with the alarms among `resources` and a row for each job that asks for one; nothing if none does. */
 export async function dashboard(jobs: JobValues[], resources: Resources): Promise<Resources> {
   const shown = jobs.filter((job) => job.dashboard);
   const [first] = shown;
   if (!first) return {};
-  const { Resources: parts, Headings: headings, Row: row, Log: log } = await template<Template>('dashboard.yml');
+  const { Resources: parts, Headings: headings, Row: row, ...below } = await template<Template>('dashboard.yml');
   const sources = shown.map(({ prefix }) => `SOURCE '/aws/lambda/${prefix}-sync'`).join(' | ');
+  const { service, stage } = first;
   const lines = [
     ...alarmLines(resources),
     headings,
     ...shown.map((values) => fill(row, values)),
-    [fill(log, { sources })],
+    fill(below.Backfills, { stage }),
+    [fill(below.Log, { sources })],
   ];
-  const { service, stage } = first;
   const made = fill(parts, { service, stage, widgets: stacked(lines) });
   const { Properties: properties } = made.Dashboard!;
   properties.DashboardBody = { 'Fn::Sub': JSON.stringify(properties.DashboardBody) };
@@ -53,8 +58,9 @@ function alarmLines(resources: Resources): Widget[][] {
     arns.slice(index * MAX_ALARMS, (index + 1) * MAX_ALARMS),
   );
   return groups.map((group) => {
-    const height = 1 + Math.ceil(group.length / ALARMS_IN_A_LINE);
-    return [{ type: 'alarm', x: 0, width: 24, height, properties: { title: 'Alarms', alarms: group } }];
+    const height = 1 + Math.min(MAX_LINES, Math.ceil(group.length / ALARMS_IN_A_LINE));
+    const properties = { title: 'Alarms', alarms: group, sortBy: 'stateUpdatedTimestamp' };
+    return [{ type: 'alarm', x: 0, width: 24, height, properties }];
   });
 }
 

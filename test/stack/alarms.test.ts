@@ -7,13 +7,9 @@ import { serverless, serviceFolder } from '../../infra/bundle/artifact.ts';
 import { jobResources } from '../../infra/stack/job-resources.ts';
 import { jobValues } from '../../infra/stack/job-values.ts';
 import { readStageConfig } from '../../infra/stage/stage-config.ts';
-import { LockLostError } from '../../lib/errors.ts';
-import type { Log } from '../../lib/log.ts';
-import { newReport } from '../../lib/report.ts';
-import { createMetrics, type Observed } from '../../lib/run/metrics.ts';
-import type { Result } from '../../lib/run/result.ts';
-import type { State } from '../../lib/state/state.ts';
+import { rowsOf, type Widget } from '../dashboard/widget-metrics.ts';
 import { testProject } from '../support/project/project.ts';
+import { nameOf, toldMetrics } from '../support/told-metrics.ts';
 
 let folder: string;
 before(async () => {
@@ -203,8 +199,10 @@ test('Alarms and dashboard use only metrics that runs emit, with the same dimens
   const named: string[] = [];
   for (const [, alarm] of alarmsOf(resources))
     for (const { Namespace, MetricName, Dimensions = [] } of watched(alarm))
-      if (Namespace === 'solotick')
-        named.push(nameOf(MetricName!, Object.fromEntries(Dimensions.map(({ Name, Value }) => [Name, Value]))));
+      if (Namespace === 'solotick') {
+        const dimensions = Object.fromEntries(Dimensions.map(({ Name, Value }) => [Name, Value]));
+        named.push(nameOf({ name: MetricName!, dimensions }));
+      }
   assert.equal(named.length, 6, 'two shards without success, lock lost, skips in a row, failed records, removals');
 
   const inDashboard = dashboardMetrics(resources);
@@ -226,7 +224,7 @@ test('A job that lists its target has an alarm on removals that are withheld, an
   assert.equal(AlarmName, 'solotick-dev-models-removals-withheld');
   assert.match(AlarmDescription, /serverless diff --stage dev --job models.*serverless approve-removals/);
   const named = Object.fromEntries(Dimensions!.map(({ Name, Value }) => [Name, Value]));
-  assert.ok(everythingEmitted().has(nameOf(MetricName!, named)));
+  assert.ok(everythingEmitted().has(nameOf({ name: MetricName!, dimensions: named })));
   assert.equal(Threshold, 1);
 });
 
@@ -277,79 +275,16 @@ test('The dashboard is JSON text, shows every alarm, and no widget covers anothe
   assert.match(query!, /SOURCE '\/aws\/lambda\/solotick-dev-models-sync'/);
 });
 
-interface Widget {
-  type: string;
-  x: number;
-  y: number;
-  width: number;
-  height: number;
-  properties: { alarms?: string[]; markdown?: string; query?: string; metrics?: unknown[][] };
-}
-
 function dashboardOf(resources: Record<string, Resource>): { widgets: Widget[] } {
   const { DashboardBody } = resources.Dashboard!.Properties as { DashboardBody: { 'Fn::Sub': string } };
   return JSON.parse(DashboardBody['Fn::Sub']);
 }
 
-/** A metric by its name and dimensions. */
-const nameOf = (name: string, dimensions: Record<string, string>) =>
-  [name, ...Object.entries(dimensions).map(([key, value]) => `${key}=${value}`)].join(' ');
+/** The metrics of our namespace in the dashboard. */
+const dashboardMetrics = (resources: Record<string, Resource>): string[] =>
+  dashboardOf(resources)
+    .widgets.flatMap(({ properties }) => rowsOf(properties))
+    .flatMap((row) => ('metric' in row && row.metric.namespace === 'solotick' ? [nameOf(row.metric)] : []));
 
-/** The metrics of our namespace in the dashboard, where "." repeats the value in the row above. */
-function dashboardMetrics(resources: Record<string, Resource>): string[] {
-  const names: string[] = [];
-  for (const { properties } of dashboardOf(resources).widgets) {
-    let above: string[] = [];
-    for (const row of properties.metrics ?? []) {
-      const written = row.filter((part) => typeof part === 'string');
-      if (written.length === 0) continue;
-      above = written.map((part, index) => (part === '.' ? above[index]! : part));
-      const [namespace, metric, ...pairs] = above;
-      if (namespace !== 'solotick') continue;
-      const dimensions: Record<string, string> = {};
-      for (let index = 0; index < pairs.length; index += 2) dimensions[pairs[index]!] = pairs[index + 1]!;
-      names.push(nameOf(metric!, dimensions));
-    }
-  }
-  return names;
-}
-
-/** Emits the metrics of all kinds of runs. Returns each metric with its dimensions. */
-function everythingEmitted(): Set<string> {
-  const emitted = new Set<string>();
-  const log = { warn: (message: string) => assert.fail(message) } as unknown as Log;
-  const tell = createMetrics({ stage: 'dev', job: 'models' }, log, (line) => {
-    const { _aws, ...values } = JSON.parse(line);
-    for (const { Namespace, Dimensions, Metrics } of _aws.CloudWatchMetrics) {
-      assert.equal(Namespace, 'solotick');
-      for (const set of Dimensions as string[][])
-        for (const { Name } of Metrics)
-          emitted.add(nameOf(Name, Object.fromEntries(set.map((key) => [key, values[key]]))));
-    }
-  });
-  const at = '2026-11-24T12:00:00.000Z';
-  const state: State = { consecutiveSkips: 0, removals: { withheld: 12, of: 100, at } };
-  const report = newReport();
-  for (const request of [
-    { kind: 'tick' as const, shard: { index: 0, of: 2 } },
-    { kind: 'tick' as const, shard: { index: 1, of: 2 } },
-    { kind: 'backfill' as const, waitSeconds: 0, dryRun: false },
-  ]) {
-    const observed: Observed = {
-      request,
-      runId: 'run',
-      startedMs: Date.now(),
-      throttles: 0,
-      settledPages: 1,
-      state,
-      report,
-    };
-    const result = (rest: Pick<Result, 'status' | 'reason'>) => ({ job: 'models', runId: 'run', report, ...rest });
-    for (const status of ['completed', 'partial'] as const) tell(observed, { result: result({ status }) });
-    for (const reason of ['paused', 'duplicate', 'stale', 'min-interval', 'quota', 'resharding', 'locked'] as const)
-      if (request.kind === 'tick' || reason === 'resharding' || reason === 'locked')
-        tell(observed, { result: result({ status: 'skipped', reason }) });
-    tell(observed, { error: new LockLostError('lost') });
-  }
-  return emitted;
-}
+/** The metrics of all kinds of runs. */
+const everythingEmitted = () => new Set(toldMetrics({ stage: 'dev', job: 'models', shards: 2 }).map(nameOf));
