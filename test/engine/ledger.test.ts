@@ -44,6 +44,8 @@ test('A page knows whether its records are in the order of their changes, and ho
   };
   assert.deepEqual(noted(1, 1, 5, 5, 9), [true, 3, 1, 9]);
   assert.deepEqual(noted(5, 1, 5, 6), [false, 2, 1, 6]);
+  // A record without a time is in no order.
+  assert.deepEqual(noted(1, Number.NaN, 2), [false, 2, 1, 2]);
 });
 
 test('A page of which the lanes have not taken all does not settle, nor do the pages behind it.', () => {
@@ -59,6 +61,30 @@ test('A page of which the lanes have not taken all does not settle, nor do the p
     settled.map(({ cursor }) => cursor),
     ['b', 'c'],
   );
+});
+
+test('Records of a page that cannot be read are read and failed, and their page does not wait for them.', () => {
+  const { report, settled, open, settle, takenWhole } = start();
+  const first = open({ ...page(1), unreadable: 2 });
+  takenWhole(first);
+  settle(first, 'unchanged');
+  const counts = { read: 3, unchanged: 1, failed: 2 };
+  assert.deepEqual(report, { ...newReport(), pages: 1, ...counts });
+  assert.partialDeepStrictEqual(first, { ...counts, written: 0, missing: 0 });
+  assert.deepEqual(settled, [first]);
+});
+
+test('A record that is left out settles, but counts as outside instead of read.', () => {
+  const { report, settled, open, leaveOut, settle, takenWhole } = start();
+  const first = open(page(3));
+  takenWhole(first);
+  leaveOut(first);
+  settle(first, 'removed');
+  assert.deepEqual(settled, []);
+  leaveOut(first);
+  assert.deepEqual(report, { ...newReport(), pages: 1, read: 1, removed: 1, outside: 2 });
+  assert.partialDeepStrictEqual(first, { read: 1, removed: 1, outside: 2 });
+  assert.deepEqual(settled, [first]);
 });
 
 test('Pages settle in the order in which they were opened, whichever is finished first.', () => {
