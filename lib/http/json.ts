@@ -14,10 +14,10 @@ export function parseJson(bytes: Uint8Array): unknown {
 }
 
 /** A number may be inexact from 16 digits on, or with an exponent. What looks like one in a string costs time only. */
-const SUSPECT = /[[:,]\s*-?\d(?:[\d.]{15}|[\d.]*[eE])[-+\w.]*/g;
+const SUSPECT = /[[:,]\s*(-?\d(?:[\d.]{15}|[\d.]*[eE])[-+\w.]*)/g;
 
 function hasInexactNumber(text: string): boolean {
-  for (const [match] of text.matchAll(SUSPECT)) if (isInexact(numberOf(match.replace(/^.\s*/, '')))) return true;
+  for (const [, number] of text.matchAll(SUSPECT)) if (isInexact(numberOf(number!))) return true;
   return /^\s*-?\d/.test(text);
 }
 

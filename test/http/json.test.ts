@@ -12,6 +12,20 @@ test('JSON in UTF-8 is parsed, and bytes that are neither are refused.', () => {
   assert.throws(() => parseJson(Uint8Array.of(0x22, 0xff, 0x22)), TypeError);
 });
 
+test('A number that JavaScript would alter keeps its digits wherever it stands, and any other is a number.', () => {
+  const altered = ['9007199254740993', '900719925474.0993', '1e400', '1E400', '1e+400', '1e-400', '12.3e-400'];
+  for (const place of ['N', ' \n N ', '[N]', '[ \n N]', '{"a":N}', '{"a": \n N}', '{"a":[2,N]}', '[2e1, \n N]']) {
+    for (const number of altered.flatMap((digits) => [digits, `-${digits}`])) {
+      const value = parseJson(bytes(place.replace('N', number)));
+      assert.equal(JSON.stringify(value), place.replaceAll(/\s/g, '').replace('N', number).replace('2e1', '20'));
+    }
+    for (const number of ['9007199254740991', '1e40', '1.5E+2', '-7']) {
+      const json = place.replace('N', number);
+      assert.deepEqual(parseJson(bytes(json)), JSON.parse(json));
+    }
+  }
+});
+
 test('A hundred levels of arrays and objects are not too deep, and one more is.', () => {
   assert.equal(tooDeep(arrays(MAX_DEPTH)), false);
   assert.equal(tooDeep(arrays(MAX_DEPTH + 1)), true);
