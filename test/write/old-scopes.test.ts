@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { HttpRequest } from '../../lib/http/client.ts';
-import { closingOldScopes } from '../../lib/write/old-scopes.ts';
+import { closingOldScopes, encodeHeader } from '../../lib/write/old-scopes.ts';
 
 const write = (id: string, method = 'PUT') => ({
   ...{ method, path: `/${id}`, body: '{}' },
@@ -54,7 +54,13 @@ test('What was closed stays so where another scope refuses the write.', async ()
 
 test('A request that reads closes nothing and waits for nothing.', async () => {
   const { call, got, closed } = target();
-  await call(write('1', 'GET'));
-  assert.deepEqual(got, ['/1 new run:1']);
+  for (const method of ['GET', 'HEAD']) await call(write('1', method));
+  assert.deepEqual(got, ['/1 new run:1', '/1 new run:1']);
   assert.equal(closed(), 0);
+});
+
+test('A header holds a scope as it is where its characters allow that, and else URL-encoded.', () => {
+  for (const scope of ['/locks/a', '!~', '%2F']) assert.equal(encodeHeader(scope), scope);
+  for (const scope of ['', 'ö', 'öa', 'aö', 'a b', '\u007f'])
+    assert.equal(encodeHeader(scope), encodeURIComponent(scope));
 });

@@ -3,7 +3,14 @@ import { hash } from 'node:crypto';
 import { test } from 'node:test';
 import { TargetError } from '../../lib/errors.ts';
 import { userAgent } from '../../lib/http/user-agent.ts';
-import { numbered, requestMaker } from '../../lib/write/write-request.ts';
+import {
+  contentOfRecord,
+  numbered,
+  placeOf,
+  requestMaker,
+  withMethod,
+  writeOf,
+} from '../../lib/write/write-request.ts';
 
 type Item = { id: string; at?: number };
 
@@ -109,4 +116,65 @@ test('The content is the hash within the key, so it changes with the body and ne
   assert.match(content, /^[0-9a-f]{16}$/);
   assert.equal(contentOf('b', { n: 1 }, 'run-2'), content);
   assert.notEqual(contentOf('a', { n: 2 }), content);
+});
+
+const hashOf = (data: string | Uint8Array) => hash('sha256', data).slice(0, 16);
+
+test('The headers of a job replace ours, whatever their case, but not the fence and the key.', () => {
+  const agent = { service: 'sync', job: 'items' };
+  const { headers } = requestMaker<Item>({
+    ...{ runId: 'run-1', id: ({ id }) => id, fence: { token: '42', scope: '/locks/a' }, agent },
+    headers: { Accept: 'text/plain', 'X-Fencing-Token': '43' },
+  })({ id: 'a' }, () => ({ ...put(1), headers: { 'X-Fencing-Scope': 'mine', 'Idempotency-Key': 'mine' } })).request;
+  assert.deepEqual(headers, {
+    ...{ accept: 'text/plain', 'accept-encoding': 'identity', 'user-agent': userAgent(agent) },
+    ...{ 'content-type': 'application/json', 'x-fencing-token': '42', 'x-fencing-scope': '/locks/a' },
+    'idempotency-key': `run-1%3Aa%3A${hashOf('1')}`,
+  });
+});
+
+test('The content is that of the bytes on the wire, and of what stands in a query.', () => {
+  const contentOf = (request: object, keyed?: string) =>
+    maker()({ id: 'a' }, () => ({ method: 'PUT', path: '/p', ...request }), keyed).content;
+  assert.equal(contentOf({ body: 'text' }), hashOf('text'));
+  assert.equal(contentOf({ body: Uint8Array.of(0xff, 1) }), hashOf(Uint8Array.of(0xff, 1)));
+  assert.equal(contentOf({ query: { a: 1 } }), hashOf('PUT /p?a=1\n'));
+  assert.equal(contentOf({ query: { a: 1 }, body: 'text' }), hashOf('PUT /p?a=1\ntext'));
+  const bytes = Uint8Array.of(0xff, 1);
+  assert.equal(
+    contentOf({ query: { a: 1 }, body: bytes }),
+    hashOf(Buffer.concat([Buffer.from('PUT /p?a=1\n'), bytes])),
+  );
+  assert.equal(contentOf({ query: { a: 1 }, body: 'text' }, 'PUT /x\n'), hashOf('PUT /x\ntext'));
+  assert.equal(placeOf({ method: 'PUT', path: '/p', query: { a: 1 } }), 'PUT /p?a=1\n');
+  assert.equal(placeOf({ method: 'PUT', path: '/p' }), 'PUT /p\n');
+});
+
+test('A record without a time has a key by its content.', () => {
+  const make = requestMaker<Item>({
+    ...{ runId: 'run-1', id: ({ id }) => id, updatedAtMs: ({ at }) => at, fence: { token: '1', scope: 's' } },
+  });
+  const { content, request } = make({ id: 'a' }, () => put(1));
+  assert.equal(request.headers['idempotency-key'], `run-1%3Aa%3A${content}`);
+});
+
+test('A record is known by its JSON, with bigints as their digits; what is no JSON at all is always the same.', () => {
+  assert.equal(contentOfRecord({ a: 1, b: 'x' }), hashOf('{"a":1,"b":"x"}'));
+  assert.equal(contentOfRecord({ a: 10n, b: [1, true] }), hashOf('{"a":"10n","b":[1,true]}'));
+  const circular: Record<string, unknown> = {};
+  circular.self = circular;
+  assert.equal(contentOfRecord(circular), '0');
+});
+
+test('The write of a job gets its record and the context, and what has no method is refused by the name of its function.', () => {
+  const context = { settings: { region: 'eu' }, secret: undefined } as never;
+  const write = (record: Item, given: unknown) => put([record, given]);
+  assert.deepEqual(writeOf({ write } as never, { id: 'a' }, context), put([{ id: 'a' }, context]));
+  const bare = { path: '/p' };
+  assert.throws(() => writeOf({} as never, {}, context), new TypeError('the job has no target.write'));
+  assert.throws(
+    () => writeOf({ write: () => bare } as never, {}, context),
+    new TypeError('target.write of the job gave a request without a method'),
+  );
+  assert.throws(() => withMethod('x', bare as never), new TypeError('x of the job gave a request without a method'));
 });
