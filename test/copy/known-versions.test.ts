@@ -32,7 +32,8 @@ const recentOf = (...items: Accepted<Item>[]) =>
 /** The versions of a run that began at noon, on a clock that says noon. */
 function start(t: TestContext, options: { before?: Accepted<Item>[]; rewrite?: boolean; pass?: Partial<Pass> } = {}) {
   const { before = [], rewrite = false } = options;
-  t.mock.method(Date, 'now', () => NOON_MS);
+  t.mock.timers.reset();
+  t.mock.timers.enable({ apis: ['Date'], now: NOON_MS });
   const pass: Pass = {
     ...{ runId: 'run-1', startedAt: new Date(NOON_MS).toISOString(), full: false, fingerprint: 'f', cursor: null },
     ...{ counts: newReport(), ...options.pass },

@@ -1,16 +1,16 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { Page } from '../../lib/job-types.ts';
-import { checkedPages } from '../../lib/read/checked-pages.ts';
+import { checkedPages, EndOfList } from '../../lib/read/checked-pages.ts';
 
 const page = (cursor: unknown, records: unknown = []) => ({ records, cursor }) as Page;
 const pagesOf = (...cursors: unknown[]) => cursors.map((cursor) => page(cursor));
 
 /** The pages that come through, and the error that ends them. */
-async function check(pages: Iterable<Page>) {
+async function check(pages: Iterable<Page>, from?: string) {
   const seen: Page[] = [];
   try {
-    for await (const one of checkedPages(asAsync(pages), 'source')) seen.push(one);
+    for await (const one of checkedPages(asAsync(pages), 'source', from)) seen.push(one);
   } catch (error) {
     return { seen, error: error as Error };
   }
@@ -33,7 +33,7 @@ test('A page whose records are no array is a SourceError, after the pages before
   for (const records of [undefined, null, {}, 'text']) {
     const { seen, error } = await check([page('a'), page('b', records ?? null)]);
     assert.deepEqual([seen.length, error?.name], [1, 'SourceError']);
-    assert.match(error?.message ?? '', /a page whose records are no array$/);
+    assert.equal(error?.message, 'source.list of the job gave a page whose records are no array');
   }
 });
 
@@ -77,7 +77,7 @@ test('Cursors that run in a circle are a SourceError, wherever the circle begins
     };
     const { error } = await check(circle());
     assert.equal(error?.name, 'SourceError');
-    assert.match(error?.message ?? '', /a cursor that it had given before, so its list would never end$/);
+    assert.equal(error?.message, 'the source gave a cursor that it had given before, so its list would never end');
     // Brent's bound: three times what is there at most, and the first remembered cursor.
     assert.ok(given <= 3 * (lead + length) + 3, `${given} pages for ${lead} + ${length}`);
   }
@@ -90,4 +90,23 @@ test('Pages without a cursor are no circle, nor are cursors that differ.', async
     Array.from({ length: 50 }, (_, at) => `${at}`),
   ])
     assert.deepEqual((await check(pagesOf(...cursors))).seen.length, 50);
+});
+
+test('A list that begins at a cursor ends with an error where its first page gives the same one, and not where a later one does.', async () => {
+  const { seen, error } = await check(pagesOf('x'), 'x');
+  assert.deepEqual([seen, error?.name], [[], 'SourceError']);
+  assert.equal((await check(pagesOf('y', 'x', null), 'x')).error, undefined);
+});
+
+test('The end that a listing throws is a last page without records, and any other error is thrown on.', async () => {
+  const throwing = function* (error: Error) {
+    yield page('a', [1]);
+    throw error;
+  };
+  const { seen, error } = await check(throwing(new EndOfList()));
+  assert.deepEqual([seen, error], [[page('a', [1]), page(null)], undefined]);
+  assert.equal(new EndOfList().name, 'EndOfList');
+  const cause = new RangeError('x');
+  const failed = await check(throwing(cause));
+  assert.deepEqual([failed.seen.length, failed.error], [1, cause]);
 });
