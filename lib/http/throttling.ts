@@ -35,7 +35,7 @@ export function throttlingOf({ status, headers }: Head): Throttling {
   // Other answers carry quotas as well, which have nothing to do with them.
   if (status !== 403 && status !== 429 && status !== 503) return { throttles: false, pauseMs };
   const quotas = quotasOf(headers, nowMs);
-  const usedUp = quotas.filter(({ remaining }) => remaining !== undefined && remaining <= 0);
+  const usedUp = quotas.filter(({ remaining = 1 }) => remaining <= 0);
   const unknown = quotas.filter(({ remaining }) => remaining === undefined);
   return {
     throttles: status === 429 || asked !== undefined || usedUp.length > 0,
@@ -91,10 +91,7 @@ function quotasOf(headers: IncomingHttpHeaders, nowMs: number): Quota[] {
     ...quota(first(`${name}-remaining`), first(`${name}-reset`)),
   }));
   // `"burst";r=0;t=5, "day";r=90;t=3600`, or one quota over the whole list: `limit=100, remaining=0, reset=5`.
-  const list = [headers.ratelimit ?? '']
-    .flat()
-    .join(',')
-    .replace(/"(?:[^"\\]|\\.)*"/g, '');
+  const list = String(headers.ratelimit ?? '').replace(/"(?:[^"\\]|\\.)*"/g, '');
   const items = /\bremaining\s*=/.test(list) ? [list] : list.split(',');
   const value = (item: string, name: RegExp) => name.exec(item)?.[1];
   return families.concat(items.map((item) => quota(value(item, REMAINING), value(item, RESET))));
@@ -126,7 +123,7 @@ function numberOf(value: unknown): number | undefined {
 
 /** V8 takes "1.5" for a date as well. */
 const httpDateMs = (value: unknown) => dateMs(value, /^\s*(Mon|Tue|Wed|Thu|Fri|Sat|Sun)/);
-const isoDateMs = (value: unknown) => dateMs(value, /^\s*\d{4}-\d{2}-\d{2}T/);
+const isoDateMs = (value: unknown) => dateMs(value, /^\d{4}-\d{2}-\d{2}T/);
 
 function dateMs(value: unknown, form: RegExp): number | undefined {
   const ms = typeof value === 'string' && form.test(value) ? Date.parse(value) : Number.NaN;

@@ -6,7 +6,7 @@ const nowMs = Date.parse('2026-01-01T00:00:00Z');
 const date = new Date(nowMs).toUTCString();
 
 /** For how long an answer of these headers, sent at `nowMs`, wants to be left alone. */
-const pauseOf = (headers: Record<string, string>, status = 429) =>
+const pauseOf = (headers: Record<string, string | string[]>, status = 429) =>
   throttlingOf({ status, headers: { date, ...headers } }).pauseMs;
 
 test('Retry-After is read as seconds or as a date; anything else is ignored.', () => {
@@ -17,8 +17,11 @@ test('Retry-After is read as seconds or as a date; anything else is ignored.', (
   assert.equal(retryAfterMs('Wed, 31 Dec 2025 23:00:00 GMT', now), 0);
   // Some servers send a fraction, and a proxy may add a header of its own.
   assert.equal(retryAfterMs('1.5', now), 1500);
+  assert.equal(retryAfterMs('1.25', now), 1250);
+  assert.equal(retryAfterMs(' Thu, 01 Jan 2026 00:00:05 GMT', now), 5000);
   assert.equal(retryAfterMs(['1', '2'], now), 1000);
-  for (const header of [undefined, '', 'soon', '1.', '.5', '-1', 'in 5', []])
+  const dates = ['Thu, soon', 'by Thu, 01 Jan 2026 00:00:05 GMT', 'xThu, 01 Jan 2026 00:00:05 GMT'];
+  for (const header of [undefined, '', 'soon', '1.', '.5', '-1', 'in 5', [], ...dates])
     assert.equal(retryAfterMs(header, now), undefined);
 });
 
@@ -29,10 +32,16 @@ test('A reset is read as seconds from now, as seconds or milliseconds since 1970
     for (const name of ['ratelimit-reset', 'x-ratelimit-reset', 'x-rate-limit-reset'])
       assert.equal(pauseOf({ [name]: reset }), 7000, `${name}: ${reset}`);
   }
+  assert.equal(pauseOf({ 'x-ratelimit-reset': '7.25' }), 7250);
   // In the past: there is nothing to wait for.
-  for (const reset of ['0', '-5', String(nowMs / 1000 - 100), String(nowMs - 100)])
-    assert.equal(pauseOf({ 'x-ratelimit-reset': reset }), 0);
-  for (const reset of ['', 'soon', '6m0s', 'NaN', '1e3', '0x10'])
+  const past = ['0', '-5', String(nowMs / 1000 - 100), String(nowMs - 100), '2025-12-31T23:59:59Z'];
+  for (const reset of past) assert.equal(pauseOf({ 'x-ratelimit-reset': reset }), 0);
+  // The bounds of the forms.
+  assert.equal(pauseOf({ 'x-ratelimit-reset': '999999999' }), 999_999_999_000);
+  assert.equal(pauseOf({ 'x-ratelimit-reset': '1000000000' }), 0);
+  assert.equal(pauseOf({ 'x-ratelimit-reset': '99999999999' }), 99_999_999_999_000 - nowMs);
+  assert.equal(pauseOf({ 'x-ratelimit-reset': '100000000000' }), 0);
+  for (const reset of ['', 'soon', 'in 6', '6m0s', 'NaN', '1e3', '0x10', '+002026-01-01T00:00:07Z'])
     assert.equal(pauseOf({ 'x-ratelimit-reset': reset }), undefined, reset);
 });
 
@@ -44,6 +53,11 @@ test('RateLimit is read in the forms of its drafts; what counts is the quota tha
     '"burst";r=0;t=3, "hour";r=0;t=9, "day";r=50;t=8000': 9000,
     'limit=100, remaining=0, reset=9': 9000,
     'limit=100, remaining=1, reset=9': undefined,
+    'remaining = 0, reset = 9': 9000,
+    'remaining = 1, reset = 9': undefined,
+    'r=0;t=90': 90_000,
+    'r=01;t=9': undefined,
+    '"a;\\";r=5,";r=0;t=9': 9000,
     '"default";r=1;t=9': undefined,
     '"default";r=0': undefined,
     '"default"': undefined,
@@ -51,6 +65,7 @@ test('RateLimit is read in the forms of its drafts; what counts is the quota tha
     ';;,,==r=t=': undefined,
   };
   for (const [ratelimit, expected] of Object.entries(forms)) assert.equal(pauseOf({ ratelimit }), expected, ratelimit);
+  assert.equal(pauseOf({ ratelimit: ['"burst";r=1;t=3', '"day";r=0;t=9'] }), 9000);
 });
 
 test('Retry-After comes first, and a quota that is not used up has nothing to do with the refusal.', () => {
@@ -59,7 +74,8 @@ test('Retry-After comes first, and a quota that is not used up has nothing to do
   assert.equal(pauseOf({ 'x-ratelimit-remaining': '0', 'ratelimit-reset': '4' }), 4000);
   for (const status of [500, 502, 408])
     assert.equal(pauseOf({ 'x-ratelimit-remaining': '0', 'x-ratelimit-reset': '60' }, status), undefined);
-  assert.equal(pauseOf({ 'retry-after': '3' }, 502), 3000);
+  for (const status of [400, 502]) assert.equal(pauseOf({ 'retry-after': '3' }, status), 3000);
+  for (const status of [200, 399]) assert.equal(pauseOf({ 'retry-after': '3' }, status), undefined);
 });
 
 test('A 403 throttles only if it says so; a 503 may also mean that the server is down.', () => {
@@ -112,4 +128,10 @@ test('A quota that an answer used up is spent until its reset; one without a res
   ]) {
     assert.equal(spentBy(headers), undefined, JSON.stringify(headers));
   }
+});
+
+test('A job’s verdict says whether an answer is worth another attempt, whatever its status.', () => {
+  const isTransient = (status: number, verdict?: string) => isTransientAnswer({ status, headers: {}, verdict });
+  assert.deepEqual([isTransient(200, 'retry'), isTransient(503, 'refused')], [true, false]);
+  assert.deepEqual([isTransient(422), isTransient(500), isTransient(429)], [false, true, true]);
 });
