@@ -105,6 +105,7 @@ test('What is no plain JSON is what JSON.stringify makes of it, and what toJSON 
     assert.equal(canonicalJson([value]), JSON.stringify([value]));
   }
   assert.equal(canonicalJson({ price: new Money(5) }), '{"price":{"cents":5,"currency":"EUR","of":"price"}}');
+  assert.equal(canonicalJson(new Money(5)), '{"cents":5,"currency":"EUR","of":""}');
   assert.equal(canonicalJson([new Money(5)]), '[{"cents":5,"currency":"EUR","of":"0"}]');
 });
 
