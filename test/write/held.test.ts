@@ -106,3 +106,24 @@ test('The order of the keys makes no difference, and what is no JSON is never th
   assert.throws(() => held.add('b', 1n), TypeError);
   assert.deepEqual([held.holds('b'), held.size()], [false, 1]);
 });
+
+test('Bodies and ids are told apart by each of the two words that are kept of their hashes.', () => {
+  // In the first pair the first words are the same, in the second pair the second ones.
+  for (const [body, other] of [
+    [69235, 95303],
+    [53272, 58328],
+  ]) {
+    const held = openHeld();
+    held.add('a', body);
+    assert.equal(held.isSame('a', other), false);
+  }
+  // The same, within one table and one slot.
+  for (const [id, other] of [
+    ['63964', '393644'],
+    ['14032', '121982'],
+  ] as const) {
+    const held = openHeld();
+    held.add(id, 1);
+    assert.deepEqual([held.holds(other), held.holds(id)], [false, true]);
+  }
+});
