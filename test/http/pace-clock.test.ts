@@ -83,6 +83,22 @@ test('With a limit per second turns start that far apart, and an idle second doe
   assert.equal(begun.join(''), 'abcde');
 });
 
+test('A turn waits a millisecond, and no shorter time.', async (t) => {
+  const { turn, begun, step } = start(t, { concurrency: 50, perSecond: 1000 });
+  for (const name of ['a', 'b']) turn(name);
+  assert.deepEqual(begun, ['a']);
+  await step(1);
+  assert.deepEqual(begun, ['a', 'b']);
+});
+
+test('A turn that did not wait for a part of a millisecond makes the next one wait longer.', async (t) => {
+  const { turn, begun, step } = start(t, { concurrency: 50, perSecond: 1500 });
+  for (const name of ['a', 'b', 'c']) turn(name);
+  assert.deepEqual(begun, ['a', 'b']);
+  await step(2);
+  assert.deepEqual(begun, ['a', 'b', 'c']);
+});
+
 test('A shorter Retry-After does not shorten a longer pause, and a longer one lengthens it.', async (t) => {
   const { turn, begun, pace, step, now } = start(t, { concurrency: 8 });
   pace.throttled(now(), 1000);
