@@ -51,7 +51,7 @@ export function openVersions<R>(options: {
     // The target no longer has what was kept of this id, even where the new version is not kept.
     kept.delete(id);
     if (!isPast(updatedAtMs)) return;
-    if (updatedAtMs > newestMs) newestMs = updatedAtMs;
+    newestMs = Math.max(newestMs, updatedAtMs);
     // Of what is at most as new, some were dropped, so the next pass would not be told of this one.
     if (updatedAtMs <= droppedUpToMs || updatedAtMs < horizonMs()) return;
     kept.set(id, { updatedAtMs, content: content() ?? contentOfRecord(record) });

@@ -236,6 +236,13 @@ test('When too many lie within the overlap they are all forgotten, and the next 
   assert.equal(kept(NOON_MS - 30_000)?.size, 5);
 });
 
+test('As many versions within the overlap as the list may hold are kept when older ones are dropped.', (t) => {
+  const { written, kept } = start(t);
+  writeMany(written, MAX_RECENT + 1, 1000);
+  writeMany(written, MAX_RECENT, 500);
+  assert.equal(kept(NOON_MS - 500_000)?.size, MAX_RECENT);
+});
+
 test('Of the forgotten versions the newest says how far the next pass may not reach back.', (t) => {
   const { written, kept } = start(t);
   written(item('newest', 20));
@@ -243,6 +250,23 @@ test('Of the forgotten versions the newest says how far the next pass may not re
   writeMany(written, 5, 10);
   assert.equal(kept(NOON_MS - 20_000), undefined);
   assert.equal(kept(NOON_MS - 19_999)?.size, 5);
+});
+
+test('Of what the last pass has left, the next one is told what changed since its own beginning.', (t) => {
+  const content = hex('content');
+  const { has } = start(t, { before: [item('a', 50, content), item('b', 50.001, content)] });
+  const since = NOON_MS - 50_000;
+  assert.deepEqual([has('a', since), has('b', since)], [true, false]);
+});
+
+test('A record that failed is neither known nor told, whoever has written it before.', (t) => {
+  const content = hex('content');
+  const { isKnown, written, failed, kept } = start(t, { before: [item('a', 50, content), item('b', 50, content)] });
+  written(item('c', 50, content));
+  failed('a');
+  failed('c');
+  assert.equal(isKnown(item('a', 50, content)), false);
+  assert.deepEqual([...(kept()?.keys() ?? [])], [idHash('b')]);
 });
 
 test('A version that is written twice is told once, with what was written last.', (t) => {
