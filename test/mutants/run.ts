@@ -15,7 +15,8 @@ async function mutantsOf(file: string, tests: string[]): Promise<Mutant[]> {
   const stryker = new Stryker({
     mutate: [file],
     testRunner: 'command',
-    commandRunner: { command: `node --test --test-isolation=none ${tests.join(' ')}` },
+    // To compile takes half of the time of most tests, and all mutants of a file are in the same text.
+    commandRunner: { command: `NODE_COMPILE_CACHE=.compiled node --test --test-isolation=none ${tests.join(' ')}` },
     // Stryker rewrites a tsconfig.json with an API that TypeScript 7 does not have, and nothing here needs one.
     tsconfigFile: 'none',
     plugins: [],
