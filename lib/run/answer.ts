@@ -1,6 +1,8 @@
 import { bounded } from '../bounded.ts';
+import type { Shard } from '../shard.ts';
+import { MAX_RUNS } from '../state/history.ts';
 import type { Result } from './result.ts';
-import type { Status } from './status.ts';
+import type { PastRun, Status } from './status.ts';
 
 /** The most bytes of an answer; Lambda takes no more than 6 MB. */
 const MAX_ANSWER_BYTES = 1_000_000;
@@ -38,14 +40,19 @@ export function fittedStatus(status: Status): Status {
 export function collectShards() {
   const parts: Status[] = [];
   const failed = boundedList<Status['failed'][number]>(MAX_ANSWER_BYTES);
+  const history: PastRun[] = [];
   return {
-    /** Each failed record is listed once, for the whole job; how many a shard has is in its `failedCount`. */
-    add(status: Status) {
+    /** Failed records and past runs are listed once, for the whole job; how many a shard has failed is in its `failedCount`. */
+    add(status: Status, shard: Shard) {
       failed.add(status.failed);
-      parts.push(withTexts({ ...status, failed: [] }, TEXT_BYTES[0]!));
+      history.push(...status.history.map((run) => (shard.of === 1 ? run : { ...run, shard })));
+      // Of equal times, the order in which they stand is kept.
+      history.sort((a, b) => Date.parse(b.startedAt) - Date.parse(a.startedAt)).splice(MAX_RUNS);
+      parts.push(withTexts({ ...status, failed: [], history: [] }, TEXT_BYTES[0]!));
     },
     parts,
     failed: failed.list,
+    history,
   };
 }
 

@@ -1,9 +1,15 @@
+import { hostname } from 'node:os';
 import { bounded } from '../bounded.ts';
-import { SolotickError } from '../errors.ts';
+import { type Interrupted, SolotickError } from '../errors.ts';
+import type { Backfill, Tick } from '../event.ts';
+import type { Put } from '../lock/mutex.ts';
+import type { Operation } from '../lock/query.ts';
 import type { Report } from '../report.ts';
 import type { Leaving, Reached } from '../state/final-state.ts';
+import { putHistory } from '../state/history.ts';
 import type { PassUnderWay } from '../state/pass-under-way.ts';
-import type { Quota, RunRecord } from '../state/schemas.ts';
+import type { Places } from '../state/places.ts';
+import type { HistoryEntry, Quota, RunRecord } from '../state/schemas.ts';
 import type { Wanted } from '../state/wanted.ts';
 import { type Deadline, TO_REVOKE_AND_ANSWER_MS } from '../time/deadline.ts';
 import type { Taken } from './acquire.ts';
@@ -16,14 +22,20 @@ import type { MakingWay } from './making-way.ts';
  */
 export type Conclude = (
   status: RunRecord['status'],
-  more?: { error?: Error; quota?: Quota | undefined; removals?: Reached['removals'] },
+  more?: {
+    error?: Error;
+    interrupted?: Interrupted | undefined;
+    quota?: Quota | undefined;
+    removals?: Reached['removals'];
+  },
 ) => Promise<Wanted | undefined>;
 
 /** @param options.reached gives what the run has reached by then */
 export function concluding(options: {
+  request: Tick | Backfill;
   runId: string;
-  kind: string;
   startedMs: number;
+  places: Places;
   taken: Taken;
   deadline: Deadline;
   report: Report;
@@ -32,9 +44,10 @@ export function concluding(options: {
   reached: () => Reached;
   way: Pick<MakingWay, 'atUnlock'>;
 }): Conclude {
-  const { runId, kind, startedMs, taken, deadline, report, pass, leaving, reached, way } = options;
-  const { session, lock } = taken;
-  return async (status, { error, quota, removals } = {}) => {
+  const { request, runId, startedMs, places, taken, deadline, report, pass, leaving, reached, way } = options;
+  const { kind } = request;
+  const { session, lock, state } = taken;
+  return async (status, { error, interrupted, quota, removals } = {}) => {
     const endedMs = Date.now();
     // The clock may have been set back meanwhile.
     report.durationMs = Math.max(0, endedMs - startedMs);
@@ -45,7 +58,15 @@ export function concluding(options: {
       endedAt: new Date(endedMs).toISOString(),
       ...(error && { error: describe(error) }),
     };
-    const operations = leaving.final(last, { ...reached(), ...(quota && { quota }), removals });
+    const [record, ...others] = leaving.final(last, { ...reached(), ...(quota && { quota }), removals });
+    const reason = last.error?.name ?? interrupted?.reason;
+    const entry: HistoryEntry = {
+      ...{ ...last, kind, host: hostname(), ...origin(request, runId) },
+      ...(reason !== undefined && { reason }),
+      ...(interrupted && { message: interrupted.message }),
+      ...(removals && { removalsWithheld: removals.withheld }),
+    };
+    const operations: [Put, ...Operation[]] = [record, ...others, putHistory(places.statePrefix, state, entry)];
     const unlock = async (signal: AbortSignal) => {
       const { totalMs, ...budget } = session.budget();
       const leftMs = deadline.endsInMs();
@@ -62,6 +83,15 @@ export function concluding(options: {
     return await unlock(session.signal);
   };
 }
+
+/** What a run was asked for, as far as the history says it. */
+const origin = (request: Tick | Backfill, runId: string): Partial<HistoryEntry> =>
+  request.kind === 'tick'
+    ? { ...(request.scheduledTime !== undefined && { scheduledTime: request.scheduledTime }) }
+    : {
+        backfillId: request.backfillId ?? runId,
+        ...(request.startedBy !== undefined && { startedBy: request.startedBy }),
+      };
 
 function describe(error: Error): NonNullable<RunRecord['error']> {
   const { name, message } = error;

@@ -45,9 +45,9 @@ export async function control(request: Control, invocation: Invocation): Promise
     const skipped = change && (await changeState(etcd, change, { job, ttlSeconds, places, requestId, deadline }));
     if (change && !skipped) log.info(`changed: ${request.action}`, { ...request, shard: nameOfShard(shard) });
     const status = await readStatus(etcd, settings, places, budget);
-    shards.add(skipped ? { ...status, skipped } : status);
+    shards.add(skipped ? { ...status, skipped } : status, shard);
   }
-  const status = together(settings, shards.parts, shards.failed);
+  const status = together(settings, shards.parts, shards);
   return fittedStatus(planned.refused === undefined ? status : { ...status, notApproved: planned.refused });
 }
 

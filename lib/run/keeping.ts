@@ -121,7 +121,7 @@ export function openKeeping<R>(options: {
         if (wanted && pass.advanced()) throw yielding(wanted);
       },
     }),
-    conclude: concluding({ runId, kind, startedMs, taken, deadline, report, pass, leaving, reached, way }),
+    conclude: concluding({ request, runId, startedMs, places, taken, deadline, report, pass, leaving, reached, way }),
     async giveUp(targetWasUp) {
       const letters = failures.givenUp(targetWasUp).map((failure) => ({ ...failure, kind: 'failed' as const }));
       for (const id of await deadLetters.givenUp(letters)) failures.done(id);

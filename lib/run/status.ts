@@ -60,9 +60,13 @@ export interface Status {
 }
 
 /** One status for all shards of a job: theirs, and what concerns all of them. */
-export function together({ job, stage, lockKey }: Settings, parts: Status[], failed: Failure[]): Status {
+export function together(
+  { job, stage, lockKey }: Settings,
+  parts: Status[],
+  { failed, history }: Pick<Status, 'failed' | 'history'>,
+): Status {
   const [first, ...others] = parts as [Status, ...Status[]];
-  if (others.length === 0) return { ...first, failed };
+  if (others.length === 0) return { ...first, failed, history };
   const failedCount = parts.reduce((sum, part) => sum + (part.failedCount ?? 0), 0);
   return {
     job,
@@ -72,7 +76,7 @@ export function together({ job, stage, lockKey }: Settings, parts: Status[], fai
     ...(first.pause && { pause: first.pause }),
     consecutiveSkips: Math.max(...parts.map(({ consecutiveSkips }) => consecutiveSkips)),
     failed,
-    history: [],
+    history,
     backfills: [],
     ...(failedCount > 0 && { failedCount }),
     ...describeRemovals(removalsTogether(parts)),
@@ -82,7 +86,7 @@ export function together({ job, stage, lockKey }: Settings, parts: Status[], fai
 
 /** @throws LockServiceError, CredentialsError, StateError */
 export async function readStatus(etcd: Etcd, settings: Settings, places: Places, budget: Budget): Promise<Status> {
-  const lockAndState = both(currentHolder(places.lockKey), currentState(places));
+  const lockAndState = both(currentHolder(places.lockKey), currentState(places, { history: true }));
   const [own, state] = await ask(etcd, 'read status', lockAndState, budget);
   // While a lock of another number of shards is held, nobody takes ours.
   const holder = own ?? (state.otherDivision && (await withItsValue(etcd, state.otherDivision, budget)));
@@ -99,7 +103,7 @@ export async function readStatus(etcd: Etcd, settings: Settings, places: Places,
     ...(run && { lastRun: run.last }),
     ...(run?.completedStartedAt && { lastCompletedStartedAt: run.completedStartedAt }),
     ...(backfill && { lastBackfill: backfill.last }),
-    history: [],
+    history: state.history?.runs ?? [],
     backfills: [],
     ...(quota && { notBefore: quota.until }),
     ...(watermark && { watermark }),

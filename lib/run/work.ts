@@ -83,7 +83,7 @@ export async function work<R>(running: Work<R>): Promise<Result> {
     removals === undefined && ending === 'complete'
       ? unapproved(running, pass)
       : removals && { ...removals, at: new Date(startedMs).toISOString() };
-  running.unlocked(await conclude(status, { quota, removals: withheld }));
+  running.unlocked(await conclude(status, { interrupted, quota, removals: withheld }));
   const { counts } = pass.current();
   log.info(interrupted ? `partial (${ending}): ${interrupted.message}` : status, { report, pass: counts });
   return {

@@ -2,6 +2,7 @@ import type * as v from 'valibot';
 import type { Holder } from '../lock/holder.ts';
 import type { Put } from '../lock/mutex.ts';
 import { both, nothing, type Operation, type Query } from '../lock/query.ts';
+import { historyKey } from './history.ts';
 import { otherDivision } from './other-division.ts';
 import type { Places } from './places.ts';
 import { backfillProgress, history, recent, schemas } from './schemas.ts';
@@ -48,7 +49,7 @@ export function currentState(
   const { statePrefix } = places;
   const extra: Record<string, { key: string; schema: v.GenericSchema<unknown, unknown> }> = {
     ...(also.underLock && { recent: { key: `${statePrefix}recent`, schema: recent } }),
-    ...((also.underLock || also.history) && { history: { key: `${statePrefix}history`, schema: history } }),
+    ...((also.underLock || also.history) && { history: { key: historyKey(statePrefix), schema: history } }),
     ...(also.backfillId !== undefined && {
       backfillProgress: { key: backfillKey(statePrefix, also.backfillId), schema: backfillProgress },
     }),

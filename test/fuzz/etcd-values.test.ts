@@ -114,8 +114,8 @@ fuzz(
       ...(checkpoint?.pass && { unfinishedPass: checkpoint.pass }),
     } as Status;
     const shards = collectShards();
-    for (let index = 0; index < 64; index++) shards.add(status);
-    const fitted = fittedStatus({ ...status, failed: shards.failed, shards: shards.parts });
+    for (let index = 0; index < 64; index++) shards.add(status, { index, of: 64 });
+    const fitted = fittedStatus({ ...status, failed: shards.failed, history: shards.history, shards: shards.parts });
     assert.ok(Buffer.byteLength(JSON.stringify(fitted)) <= 1_000_000);
     for (const line of describeStatus(fitted)) assert.equal(typeof line, 'string');
   },

@@ -83,14 +83,16 @@ test('Long texts in a status are cut, and of very many shards the first are list
     heldBy: { key: long, leaseId: '1', createRevision: '1', runId: long },
     failed: failures(1000, long.slice(0, 10)),
     failedCount: 1000,
+    history: Array(50).fill({ ...run, kind: 'tick', reason: long, message: long, host: long, startedBy: long }),
   });
   const text = 'x'.repeat(3000);
   const other = status({ lockKey: text, advice: text, failed: part.failed, failedCount: 1000 });
   for (const count of [1, 64, 1000]) {
     const shards = collectShards();
-    for (let index = 0; index < count; index++) shards.add(index === 0 ? part : other);
+    for (let index = 0; index < count; index++) shards.add(index === 0 ? part : other, { index, of: count });
     assert.ok(bytesOf(shards.failed) <= BOUND);
-    const fitted = fittedStatus({ ...part, failed: shards.failed, shards: shards.parts });
+    const fitted = fittedStatus({ ...part, failed: shards.failed, history: shards.history, shards: shards.parts });
+    assert.equal(fitted.history.length, 50);
     assert.ok(bytesOf(fitted) < BOUND, `${count} shards: ${bytesOf(fitted)} bytes`);
     assert.equal(fitted.shardCount ?? fitted.shards?.length, count);
     assert.ok(fitted.shards!.length > 0 && fitted.shards!.length <= count);

@@ -1,12 +1,16 @@
 import assert from 'node:assert/strict';
+import { hostname } from 'node:os';
 import { test } from 'node:test';
-import { SourceError } from '../../lib/errors.ts';
+import { Interrupted, SourceError } from '../../lib/errors.ts';
+import type { Backfill, Tick } from '../../lib/event.ts';
 import type { Budget } from '../../lib/lock/etcd.ts';
+import type { Put } from '../../lib/lock/mutex.ts';
 import { nothing } from '../../lib/lock/query.ts';
 import { newReport } from '../../lib/report.ts';
 import { concluding } from '../../lib/run/conclude.ts';
 import { openPass } from '../../lib/state/pass-under-way.ts';
-import type { RunRecord } from '../../lib/state/schemas.ts';
+import { placesOf } from '../../lib/state/places.ts';
+import type { HistoryEntry, RunRecord } from '../../lib/state/schemas.ts';
 
 const startedMs = Date.parse('2026-01-05T12:00:00Z');
 const signal = new AbortController().signal;
@@ -15,6 +19,8 @@ const signal = new AbortController().signal;
 async function conclude(options: {
   status?: RunRecord['status'];
   error?: Error;
+  interrupted?: Interrupted;
+  request?: Tick | Backfill;
   endsInMs?: number;
   leaseMs?: number;
   cut?: AbortController;
@@ -27,18 +33,22 @@ async function conclude(options: {
   const pass = openPass({ ...begun, counts: newReport() }, 60);
   let budget: Budget | undefined;
   let last: RunRecord | undefined;
+  let entry: HistoryEntry | undefined;
   const taken = {
+    state: { consecutiveSkips: 0 },
     session: { signal, budget: () => ({ attemptMs: 2000, totalMs: leaseMs, signal }) },
     lock: {
       fencingToken: '7',
-      unlock: async (_: unknown, given: Budget) => {
+      unlock: async (operations: Put[], given: Budget) => {
+        entry = JSON.parse(String(operations.at(-1)!.request_put.value)).runs[0];
         budget = given;
         await unlocking?.(given);
       },
     },
   } as never;
   const end = concluding({
-    ...{ runId: 'run-2', kind: 'tick', startedMs, taken, report, pass },
+    ...{ request: options.request ?? { kind: 'tick' }, runId: 'run-2', startedMs, taken, report, pass },
+    places: placesOf({ lockKey: '/lock', statePrefix: '/state/', shards: 1 }),
     deadline: { endsInMs: () => endsInMs, cut: cut.signal } as never,
     leaving: {
       progress: () => assert.fail('a run saves its final state once'),
@@ -56,9 +66,9 @@ async function conclude(options: {
       recent: () => undefined,
     }),
   });
-  await end(status, error && { error });
-  assert.ok(budget && last);
-  return { budget, last, report, counts: pass.current().counts };
+  await end(status, { ...(error && { error }), interrupted: options.interrupted });
+  assert.ok(budget && last && entry);
+  return { budget, last, report, counts: pass.current().counts, entry };
 }
 
 test('The unlock leaves time to revoke the lease and to answer, and takes at least half of what is left.', async () => {
@@ -119,6 +129,23 @@ test('A failed run leaves the name, the code and the message of its error, whate
   assert.deepEqual(await errorOf(new TypeError('x')), { name: 'TypeError', code: 'UNKNOWN', message: 'x' });
   const odd = Object.assign(new Error('x'), { name: 7, message: { a: 1 } }) as unknown as Error;
   assert.deepEqual(await errorOf(odd), { name: '7', code: 'UNKNOWN', message: '[object Object]' });
+});
+
+test('The history says of a run why it is partial or failed, and what it was asked for.', async () => {
+  const host = hostname();
+  const interrupted = new Interrupted('yielded', 'it makes way');
+  const partial = (request: Tick | Backfill) => conclude({ status: 'partial', interrupted, request });
+  const scheduledTime = '2026-01-05T12:00:00.000Z';
+  const { last, entry } = await partial({ kind: 'tick', scheduledTime });
+  assert.deepEqual(entry, { ...last, host, scheduledTime, reason: 'yielded', message: 'it makes way' });
+  const backfill: Backfill = { kind: 'backfill', waitSeconds: 0, dryRun: false };
+  const begun = await partial(backfill);
+  assert.deepEqual([begun.entry.kind, begun.entry.backfillId, begun.entry.startedBy], ['backfill', 'run-2', undefined]);
+  const resumed = await partial({ ...backfill, backfillId: 'id', startedBy: 'me' });
+  assert.deepEqual([resumed.entry.backfillId, resumed.entry.startedBy], ['id', 'me']);
+  const failed = await conclude({ status: 'failed', error: new SourceError('gone') });
+  assert.deepEqual([failed.entry.reason, failed.entry.message], ['SourceError', undefined]);
+  assert.deepEqual(failed.entry.error, failed.last.error);
 });
 
 test('A clock that was set back gives no negative duration.', async (t) => {
