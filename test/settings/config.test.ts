@@ -112,6 +112,8 @@ for (const [name, values] of Object.entries({
   MAX_WRITES_PER_SECOND: ['0', '2147484'],
   MAX_READS_PER_SECOND: ['0', '2147484', '1.5'],
   CONTINUE: ['self ish', 'never'],
+  OVERLAP: ['queue', 'true'],
+  YIELD: ['tick', 'false'],
   DEAD_LETTER_QUEUE_URL: ['queue', 'ftp://queue'],
   SKIPS_BEFORE_WARNING: ['0', 'all'],
   FAILURES_BEFORE_STOP: ['0', 'all'],
@@ -145,6 +147,13 @@ test('A bound is within its setting.', () => {
   for (const percent of ['0', '100'])
     assert.equal(readSettings({ ...required, MAX_REMOVALS_PERCENT: percent }, job).maxRemovalsPercent, Number(percent));
   assert.equal(readSettings({ ...required, LOCK_TTL_SECONDS: ' 5 ' }, job).lockTtlSeconds, 5);
+});
+
+test('A tick that found another in its way is lost unless it is to follow, and a backfill makes way unless it is never to.', () => {
+  const { follows, yields } = readSettings(required, job);
+  assert.deepEqual([follows, yields], [false, true]);
+  assert.equal(readSettings({ ...required, OVERLAP: 'follow' }, job).follows, true);
+  assert.equal(readSettings({ ...required, YIELD: 'never' }, job).yields, false);
 });
 
 test('A partial run is continued by the next tick, or by itself where that is asked for.', () => {
