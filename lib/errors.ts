@@ -90,8 +90,8 @@ export class TargetRefusedError extends named('TargetRefusedError', 'TARGET_REFU
 /** The run reached its deadline before it settled a page or a record, so another run would get no further. */
 export class NoProgressError extends named('NoProgressError', 'NO_PROGRESS') {}
 
-/** `yielded`: a backfill makes way for a tick that found the lock held. */
-type InterruptedBy = 'deadline' | 'throttled' | 'yielded';
+/** `yielded`: a backfill makes way for a tick that found the lock held. `cancelled`: a detached backfill was asked to end. */
+type InterruptedBy = 'deadline' | 'throttled' | 'yielded' | 'cancelled';
 
 /**
  * The run stops half-way and nobody is to blame; the records that it did not finish are unsettled, not failed. A run that

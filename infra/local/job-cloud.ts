@@ -1,11 +1,11 @@
 import { join } from 'node:path';
 import { artifact, unpack } from '../bundle/artifact.ts';
-import { FUNCTIONS, type FunctionKind, functionName } from '../stack/functions.ts';
+import { FUNCTIONS, type FunctionKind, functionName, RETRIES } from '../stack/functions.ts';
 import { namePrefix } from '../stage/aws-names.ts';
 import type { JobConfig } from '../stage/job-config.ts';
 import { type LocalEtcd, startEtcd } from './etcd/etcd.ts';
 import { createFunction, type LocalFunction } from './lambda/function.ts';
-import { startInvokeApi } from './lambda/invoke-api.ts';
+import { type Invocable, startInvokeApi } from './lambda/invoke-api.ts';
 import { type LocalQueue, startQueue } from './queue.ts';
 import { type LocalSecrets, startSecrets } from './secrets.ts';
 
@@ -55,7 +55,7 @@ export async function startJobCloud(options: Options): Promise<JobCloud> {
   onProgress?.(etcd.origin);
   const secrets = stack.use(await startSecrets({ [secretId]: secret }));
   const deadLetters = stack.use(await startQueue());
-  const byName: Record<string, LocalFunction> = {};
+  const byName: Record<string, Invocable> = {};
   const { url: lambdaUrl } = stack.use(await startInvokeApi(byName));
   await packaging;
 
@@ -83,7 +83,7 @@ export async function startJobCloud(options: Options): Promise<JobCloud> {
       env: environment,
       onLog: (line) => onLog?.(kind, line),
     });
-    byName[kind] = byName[functionName(job, kind)] = byName[name] = stack.use(fn);
+    byName[kind] = byName[functionName(job, kind)] = byName[name] = { fn: stack.use(fn), retries: RETRIES[kind] };
     return [kind, fn] as const;
   };
   const kinds = Object.keys(FUNCTIONS) as FunctionKind[];

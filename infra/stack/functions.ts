@@ -10,6 +10,12 @@ export const FUNCTIONS = {
 
 export type FunctionKind = keyof typeof FUNCTIONS;
 
+/** How often Lambda delivers an asynchronous event again whose invocation has failed. */
+export const RETRIES: Record<FunctionKind, number> = { sync: 0, backfill: 2, control: 2 };
+
+/** Lambda's limit: six hours. */
+const MAX_EVENT_AGE_SECONDS = 21_600;
+
 /** The name of a function in serverless.yml's terms, which `serverless invoke --function` takes. */
 export const functionName = (job: string, kind: FunctionKind) => `${job}-${kind}`;
 
@@ -36,16 +42,21 @@ export function functionsOf(values: JobValues): Record<string, FunctionDefinitio
   });
   const running = {
     environment: { DEAD_LETTER_QUEUE_URL: { Ref: `${id}DeadLetters` } },
-    // Lambda does not retry a failed run: the next tick does its work. What `control` does may be repeated.
-    maximumRetryAttempts: 0,
-    maximumEventAge: values.eventAgeSeconds,
     destinations: { onFailure: { type: 'sqs', arn: { 'Fn::GetAtt': [`${id}FailedInvocations`, 'Arn'] } } },
     // Runs invoke these functions again; lib/run bounds each chain, where Lambda would end it after 16.
     recursiveLoop: 'Allow',
   };
   return {
-    [functionName(job, 'sync')]: define('sync', running),
-    [functionName(job, 'backfill')]: define('backfill', running),
+    [functionName(job, 'sync')]: define('sync', {
+      ...running,
+      // Lambda does not retry a failed run: the next tick does its work. What `control` does may be repeated.
+      ...{ maximumRetryAttempts: RETRIES.sync, maximumEventAge: values.eventAgeSeconds },
+    }),
+    [functionName(job, 'backfill')]: define('backfill', {
+      ...running,
+      // Nobody else goes on where a step of a detached backfill was killed. An event that comes twice does nothing.
+      ...{ maximumRetryAttempts: RETRIES.backfill, maximumEventAge: MAX_EVENT_AGE_SECONDS },
+    }),
     [functionName(job, 'control')]: define('control'),
   };
 }

@@ -1,7 +1,7 @@
-import { randomBytes } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { LockLostError } from '../errors.ts';
 import type { Budget, Etcd } from './etcd.ts';
+import { newLeaseId } from './lease.ts';
 
 /** The clocks that a session reads; a test can step them. */
 export interface Clock {
@@ -54,8 +54,7 @@ export async function openSession(
   const lost = new AbortController();
   const closed = new AbortController();
   const stopped = AbortSignal.any([lost.signal, closed.signal]);
-  // Our own choice of id (63 random bits) makes the grant repeatable, and revocable when its answer is lost.
-  const leaseId = (randomBytes(8).readBigUInt64BE() >> 1n || 1n).toString();
+  const leaseId = newLeaseId();
   let sent = now(clock);
   const grantedMs = (await grant(etcd, leaseId, ttlSeconds, acquire)) * 1000;
   const validMs = grantedMs - Math.max(1000, grantedMs / 5);

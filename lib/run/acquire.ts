@@ -2,6 +2,7 @@ import { hostname } from 'node:os';
 import { CredentialsError } from '../errors.ts';
 import { type Budget, connectEtcd, type Etcd } from '../lock/etcd.ts';
 import { currentHolder, type Holder } from '../lock/holder.ts';
+import { grantLease } from '../lock/lease.ts';
 import { type Lock, lock, tryLock } from '../lock/mutex.ts';
 import { ask, both } from '../lock/query.ts';
 import { openSession, type Session } from '../lock/session.ts';
@@ -26,16 +27,18 @@ export async function look(options: {
   settings: Pick<Settings, 'etcdEndpoints' | 'etcdAllowInsecureAuth'>;
   places: Places;
   credentials: Credentials;
+  /** The backfill whose progress is read as well. */
+  backfillId?: string | undefined;
   /** Own the connection. */
   resources: AsyncDisposableStack;
   signal: AbortSignal;
 }): Promise<{ etcd: Etcd; holder: Holder | undefined; state: State }> {
-  const { settings, places, credentials, resources, signal } = options;
+  const { settings, places, credentials, backfillId, resources, signal } = options;
   const connectAndRead = async () => {
     const secret = credentials.current().etcd;
     checkClearText(settings, secret);
     const etcd = resources.use(connectEtcd(settings.etcdEndpoints, secret));
-    const lockAndState = both(currentHolder(places.lockKey), currentState(places));
+    const lockAndState = both(currentHolder(places.lockKey), currentState(places, { backfillId }));
     const budget = { ...ACQUIRE, signal };
     const [holder, state] = await ask(etcd, 'read lock and state', lockAndState, budget);
     const { otherDivision } = state;
@@ -56,6 +59,8 @@ export interface Taken {
   session: Session;
   lock: Lock;
   state: State;
+  /** Grants a lease that nobody keeps alive. @returns its id */
+  grant(seconds: number): Promise<string>;
 }
 
 /**
@@ -91,5 +96,6 @@ export async function takeLock(
       : await orAborted(tryLock(etcd, session, wanted), signal);
   if ('heldBy' in attempt) return attempt;
   resources.use(attempting.move());
-  return { session, lock: attempt.lock, state: attempt.found };
+  const grant = (seconds: number) => grantLease(etcd, seconds, session.budget());
+  return { session, lock: attempt.lock, state: attempt.found, grant };
 }

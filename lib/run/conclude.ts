@@ -58,7 +58,8 @@ export function concluding(options: {
       endedAt: new Date(endedMs).toISOString(),
       ...(error && { error: describe(error) }),
     };
-    const [record, ...others] = leaving.final(last, { ...reached(), ...(quota && { quota }), removals });
+    const reachedNow = { ...reached(), reason: interrupted?.reason, ...(quota && { quota }), removals };
+    const [record, ...others] = await leaving.final(last, reachedNow);
     const reason = last.error?.name ?? interrupted?.reason;
     const entry: HistoryEntry = {
       ...{ ...last, kind, host: hostname(), ...origin(request, runId) },

@@ -50,7 +50,7 @@ export async function runWanted(wanted: Wanted, request: Tick | Backfill, sendin
 }
 
 /** Invokes a function asynchronously. @throws what the client throws, also when the time is up */
-async function invokeLater(
+export async function invokeLater(
   functionName: string,
   event: object,
   { endsInMs }: Pick<Sending, 'endsInMs'>,

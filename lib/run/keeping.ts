@@ -5,6 +5,7 @@ import { type KnownVersions, openVersions } from '../copy/versions.ts';
 import type { Backfill, Tick } from '../event.ts';
 import type { Job } from '../job-types.ts';
 import type { Budget } from '../lock/etcd.ts';
+import type { Operation } from '../lock/query.ts';
 import type { Log } from '../log.ts';
 import type { RecordOutcomes } from '../record-outcomes.ts';
 import { type Problem, problemNotes, type Report } from '../report.ts';
@@ -12,7 +13,7 @@ import type { Settings } from '../settings/config.ts';
 import { nameOfShard } from '../shard.ts';
 import { type Division, openDivision } from '../state/division.ts';
 import { type Failures, openFailures, RUNS_BEFORE_GIVING_UP } from '../state/failures.ts';
-import { leavingOfBackfill, leavingOfTick } from '../state/final-state.ts';
+import { type Leaving, leavingOfBackfill, leavingOfTick } from '../state/final-state.ts';
 import { openPass, type PassUnderWay } from '../state/pass-under-way.ts';
 import type { Places } from '../state/places.ts';
 import { unpackRecent } from '../state/recent.ts';
@@ -33,6 +34,8 @@ export interface Keeping<R> {
   /** The first records that were not written. */
   problems: Problem[];
   checkpoints: ReturnType<typeof keepCheckpoints>;
+  /** What is saved before the pass is copied. @throws NoProgressError where it must not begin */
+  begin(): Operation[];
   /** Sends what is not tried any more to the dead-letter queue; what does not arrive there stays in the list. */
   giveUp(targetWasUp: boolean): Promise<void>;
   conclude: Conclude;
@@ -52,6 +55,8 @@ export function openKeeping<R>(options: {
   deadline: Deadline;
   report: Report;
   log: Log;
+  /** Where the run is a step of a detached backfill: what it leaves behind. */
+  leavingOfStep?: ((pass: PassUnderWay) => Leaving) | undefined;
 }): Keeping<R> {
   const { job, request, runId, startedMs, settings, places, taken, deadline, report, log } = options;
   const { kind } = request;
@@ -79,9 +84,10 @@ export function openKeeping<R>(options: {
   });
   const { watermarkOverlapSeconds: overlapSeconds } = settings;
   const leaving =
-    request.kind === 'tick'
+    options.leavingOfStep?.(pass) ??
+    (request.kind === 'tick'
       ? leavingOfTick(places.statePrefix, state, { scheduledTime: request.scheduledTime, overlapSeconds })
-      : leavingOfBackfill(places.statePrefix, request.backfillId ?? runId);
+      : leavingOfBackfill(places.statePrefix, request.backfillId ?? runId));
   const { watermark, recent } = state;
   const versions = openVersions<R>({
     // What another pass has left says nothing about this one.
@@ -90,10 +96,12 @@ export function openKeeping<R>(options: {
     pass,
     overlapSeconds,
   });
+  const givenUp: string[] = [];
   const reached = () => ({
     pass: pass.current(),
     failed: failures.list(report.written > 0),
     deadLettered: deadLetters.known(),
+    givenUp,
     closedGeneration: division.closedGeneration(),
     recent(sinceMs: number) {
       const kept = versions.recent(sinceMs);
@@ -112,6 +120,7 @@ export function openKeeping<R>(options: {
     problems,
     versions,
     saving,
+    begin: () => leaving.begin?.() ?? [],
     outcomes: keepUnwritten({ job, kind, pass, failures, deadLetters, note, log }),
     checkpoints: keepCheckpoints({
       eachPage: way.yields,
@@ -124,6 +133,7 @@ export function openKeeping<R>(options: {
     conclude: concluding({ request, runId, startedMs, places, taken, deadline, report, pass, leaving, reached, way }),
     async giveUp(targetWasUp) {
       const letters = failures.givenUp(targetWasUp).map((failure) => ({ ...failure, kind: 'failed' as const }));
+      givenUp.push(...letters.map(({ id }) => id));
       for (const id of await deadLetters.givenUp(letters)) failures.done(id);
     },
   };

@@ -22,6 +22,8 @@ export interface Observed {
   throttles: number;
   /** The number of pages that the run has settled. */
   settledPages: number;
+  /** How a detached backfill has ended, where this run was its last one. */
+  backfillEnded?: 'completed' | 'failed' | 'cancelled';
 }
 
 /** Receives how a run has ended: with a result, or with an error. */
@@ -61,6 +63,8 @@ export const metricUnits = {
   PeakInFlight: Count,
   Throttles: Count,
   LockLost: Count,
+  /** 1 where a detached backfill was given up, 0 where it has ended otherwise. */
+  BackfillFailed: Count,
 } as const;
 
 type Name = keyof typeof metricUnits;
@@ -81,7 +85,7 @@ const skipMetrics: Record<string, Name> = {
   locked: 'SkippedLocked',
 };
 
-const outcomes = { completed: 'Completed', partial: 'Partial', skipped: 'Skipped' } as const;
+const outcomes: Record<string, Name> = { completed: 'Completed', partial: 'Partial', skipped: 'Skipped' };
 
 /**
  * Metrics in CloudWatch's embedded format: one line of JSON for each run
@@ -130,13 +134,13 @@ export function createMetrics(
 }
 
 function valuesOf(observed: Observed, ending: Parameters<ReportMetrics>[1], nowMs: number): Values {
-  const { request, report, throttles, startedMs } = observed;
+  const { request, report, throttles, startedMs, backfillEnded } = observed;
   const result = 'result' in ending ? ending.result : undefined;
   const error = 'error' in ending ? ending.error : undefined;
   const lockLost = error instanceof LockLostError || error instanceof SupersededError;
   const reason = result?.status === 'skipped' ? skipMetrics[result.reason ?? ''] : undefined;
   return {
-    [result ? outcomes[result.status] : 'Errored']: 1,
+    [result ? outcomes[result.status]! : 'Errored']: 1,
     ...(reason && { [reason]: 1 }),
     ...(result?.reason === 'yielded' && { Yielded: 1 }),
     ...(request.kind === 'tick' && timerValues(observed, result, nowMs)),
@@ -151,6 +155,7 @@ function valuesOf(observed: Observed, ending: Parameters<ReportMetrics>[1], nowM
       Throttles: throttles,
     }),
     ...((report || lockLost) && { LockLost: lockLost ? 1 : 0 }),
+    ...(backfillEnded && { BackfillFailed: backfillEnded === 'failed' ? 1 : 0 }),
   };
 }
 

@@ -2,6 +2,7 @@ import type { Backfill, Tick } from '../event.ts';
 import type { Job } from '../job-types.ts';
 import type { Log } from '../log.ts';
 import { nameOfShard } from '../shard.ts';
+import { checkAttached } from '../state/detached.ts';
 import { beginPass, checkResumedBackfill, type Identity, resumePass } from '../state/pass.ts';
 import type { Pass } from '../state/schemas.ts';
 import type { State } from '../state/state.ts';
@@ -29,7 +30,11 @@ export function planPass<R>(
     style: styleOf(job, request),
     shard: nameOfShard(request.shard),
   };
-  if (request.kind === 'backfill') checkResumedBackfill(request, saved);
+  // What a step of a detached backfill asks for comes from its own state.
+  if (request.kind === 'backfill' && request.step === undefined) {
+    checkAttached(request, state.backfillProgress);
+    checkResumedBackfill(request, saved);
+  }
   if (saved && hasReadAll(saved)) {
     log.info('an earlier run has read all of its pass and did not end it: its window begins again, as a new pass');
     return { ...beginPass(identity, saved, { runId, startedAt }), byIds: saved.byIds };

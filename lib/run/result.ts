@@ -6,7 +6,8 @@ import type { Skip } from './skip.ts';
 
 /** What a run answers. */
 export interface Result {
-  status: 'completed' | 'partial' | 'skipped';
+  /** `started`: a detached backfill, which goes on by itself. */
+  status: 'completed' | 'partial' | 'skipped' | 'started';
   job: string;
   runId: string;
   reason?: Skip['reason'] | Exclude<Ending, 'complete'>;

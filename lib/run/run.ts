@@ -6,6 +6,7 @@ import type { Job } from '../job-types.ts';
 import { newReport } from '../report.ts';
 import { openCredentials } from '../settings/secrets.ts';
 import { checkBackfillShard } from '../shard.ts';
+import { askedByStep } from '../state/detached.ts';
 import { placesOf } from '../state/places.ts';
 import type { Wanted } from '../state/wanted.ts';
 import { setDeadline } from '../time/deadline.ts';
@@ -38,7 +39,7 @@ export async function run<R>(job: Job<R>, request: Tick | Backfill, invocation: 
 async function runOnce<R>(
   job: Job<R>,
   request: Tick | Backfill,
-  { settings, secrets, log, requestId, functionName, remainingMs, stop }: Invocation,
+  { settings, secrets, log, requestId, functionName, remainingMs, stop, chain }: Invocation,
   observed: Observed,
 ): Promise<Result> {
   const { runId, startedMs } = observed;
@@ -55,7 +56,9 @@ async function runOnce<R>(
 
   const places = placesOf(settings, request.shard);
   await using resources = new AsyncDisposableStack();
-  const { etcd, holder, state } = await look({ settings, places, credentials, resources, signal: deadline.cut });
+  const backfillId = request.kind === 'backfill' ? request.backfillId : undefined;
+  const signal = deadline.cut;
+  const { etcd, holder, state } = await look({ settings, places, credentials, backfillId, resources, signal });
   observed.state = state;
   const early = reasonToSkip(request, state, settings, Date.now());
   if (early) return skipped(early);
@@ -77,14 +80,19 @@ async function runOnce<R>(
   observed.report = report;
   const throttled = () => observed.throttles++;
   const pageSettled = () => observed.settledPages++;
+  const backfillEnded = (status: NonNullable<Observed['backfillEnded']>) => {
+    observed.backfillEnded = status;
+  };
   let wanted: Wanted | undefined;
   const unlocked = (tick: Wanted | undefined) => {
     wanted = tick;
   };
-  const running = { job, request, runId, startedMs, settings, places, taken, deadline, credentials };
+  const told = { report, throttled, pageSettled, backfillEnded, unlocked };
+  const asked = request.kind === 'backfill' ? askedByStep(request, taken.state) : request;
+  const running = { job, request: asked, runId, startedMs, settings, places, taken, deadline, credentials, chain };
   let result: Result | undefined;
   try {
-    result = await work({ ...running, report, throttled, pageSettled, unlocked, log, stop });
+    result = await work({ ...running, ...told, log, stop });
     return result;
   } finally {
     const continues = settings.continue === 'self' && result?.status === 'partial';
@@ -113,7 +121,12 @@ async function goOn(
 /** @throws EventError for what no run of this job could do */
 function checkBackfill<R>(job: Job<R>, request: Backfill, shards: number): void {
   checkBackfillShard(request, shards);
-  if (request.ids && !job.source.one)
+  checkIds(job, request.ids);
+}
+
+/** @throws EventError where the job cannot read single records */
+export function checkIds<R>(job: Job<R>, ids: string[] | undefined): void {
+  if (ids && !job.source.one)
     throw new EventError(
       `the job ${job.name} cannot read single records: it has no source.one, so no backfill takes ids`,
     );

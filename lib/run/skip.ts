@@ -7,9 +7,11 @@ import { quotaNow } from './quota.ts';
 
 /** Why a run does nothing. A value, not an error: a skip is a success for Lambda. */
 export interface Skip {
-  reason: 'paused' | 'duplicate' | 'stale' | 'min-interval' | 'quota' | 'resharding' | 'locked';
+  reason: 'paused' | 'duplicate' | 'stale' | 'min-interval' | 'quota' | 'waiting' | 'resharding' | 'locked';
   /** One sentence for a reader: who or what is in the way, and since when. */
   message: string;
+  /** When to come back, where that is known. */
+  notBefore?: string;
   heldBy?: Holder;
 }
 
@@ -21,7 +23,7 @@ interface SkipSettings {
 
 /**
  * Decides whether a run has to be skipped, in the order of the contract. Only another division and the lock
- * stop a backfill: who starts one by hand means it. Pure, because it is asked twice: before the lock to save work, and under
+ * stop a backfill, and the step of a detached one its own state: who starts one by hand means it. Pure, because it is asked twice: before the lock to save work, and under
  * it to be right.
  */
 export function reasonToSkip(
@@ -30,7 +32,25 @@ export function reasonToSkip(
   settings: SkipSettings,
   nowMs: number,
 ): Skip | undefined {
-  return (request.kind === 'tick' ? reasonToSkipTick(request, state, settings, nowMs) : undefined) ?? resharding(state);
+  const own =
+    request.kind === 'tick'
+      ? reasonToSkipTick(request, state, settings, nowMs)
+      : reasonToSkipStep(request, state, nowMs);
+  return own ?? resharding(state);
+}
+
+/** An event of a chain may come twice, late, or when all is over. */
+function reasonToSkipStep({ step, backfillId }: Backfill, state: State, nowMs: number): Skip | undefined {
+  if (step === undefined) return;
+  const detached = state.backfillProgress?.detached;
+  const duplicate = (why: string): Skip => ({ reason: 'duplicate', message: `backfill ${backfillId} ${why}` });
+  if (!detached) return duplicate('is not known any more');
+  if (detached.status !== 'running') return duplicate(`has ended: ${detached.status}`);
+  if (step < detached.step) return duplicate(`has reached step ${detached.step}, so step ${step} is an old one`);
+  const { notBefore, lastError } = detached;
+  if (!notBefore || Date.parse(notBefore) <= nowMs || state.cancelled) return;
+  const why = lastError ? `: ${lastError.name}: ${lastError.message}` : '';
+  return { reason: 'waiting', notBefore, message: `backfill ${backfillId} goes on at ${notBefore}${why}` };
 }
 
 function reasonToSkipTick(request: Tick, state: State, settings: SkipSettings, nowMs: number): Skip | undefined {

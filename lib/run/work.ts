@@ -14,6 +14,8 @@ import { deleteRecent } from '../state/state.ts';
 import type { Wanted } from '../state/wanted.ts';
 import type { Deadline } from '../time/deadline.ts';
 import type { Taken } from './acquire.ts';
+import type { Chain } from './detached/chain.ts';
+import { leavingOfStep } from './detached/leaving-of-step.ts';
 import { whyFenced } from './fenced.ts';
 import { type Keeping, openKeeping } from './keeping.ts';
 import { quotaOf } from './quota.ts';
@@ -38,6 +40,10 @@ export interface Work<R> {
   pageSettled(): void;
   /** Called once the lock is released, with the tick that found it held and is to run now. */
   unlocked(wanted: Wanted | undefined): void;
+  /** Set where the run is a step of a detached backfill. */
+  chain?: Chain | undefined;
+  /** Called where it is the last one. */
+  backfillEnded(status: 'completed' | 'failed' | 'cancelled'): void;
   log: Log;
   /** Aborts when the process is asked to end. */
   stop: AbortSignal;
@@ -50,14 +56,17 @@ export interface Work<R> {
  */
 export async function work<R>(running: Work<R>): Promise<Result> {
   const { job, request, runId, startedMs, settings, places, taken, deadline, report, log } = running;
-  const keeping = openKeeping({ job, request, runId, startedMs, settings, places, taken, deadline, report, log });
+  const keeping = openKeeping({
+    ...{ job, request, runId, startedMs, settings, places, taken, deadline, report, log },
+    leavingOfStep: leavingOf(running),
+  });
   const { pass, division, failures, checkpoints, conclude, problems, saving } = keeping;
   let copied: Copied;
   let failedIds: string[];
   try {
     // Where the source lags, a backfill may write older versions than the last tick has left; the next tick writes over them.
     const forgets = request.kind === 'backfill' ? [deleteRecent(places.statePrefix)] : [];
-    const first = division.put ? [division.put, ...forgets] : forgets;
+    const first = [...(division.put ? [division.put] : []), ...forgets, ...keeping.begin()];
     if (first.length > 0) await taken.lock.save(first, saving());
     copied = await copyUnderLock(running, keeping);
     await checkpoints.saved();
@@ -96,6 +105,16 @@ export async function work<R>(running: Work<R>): Promise<Result> {
     ...(request.kind === 'backfill' && failedIds.length > 0 && { failedIds }),
     ...(problems.length > 0 && { problems }),
   };
+}
+
+/** What the run leaves behind, where it is a step of a detached backfill. */
+function leavingOf<R>({ request, places, taken, chain, backfillEnded }: Work<R>) {
+  if (request.kind !== 'backfill' || request.step === undefined || !chain) return undefined;
+  const { backfillId = '', step } = request;
+  const { statePrefix: prefix } = places;
+  const { state, grant } = taken;
+  return (pass: PassUnderWay) =>
+    leavingOfStep({ prefix, backfillId, step, state, pass, chain, grant, ended: backfillEnded });
 }
 
 function copyUnderLock<R>(running: Work<R>, keeping: Keeping<R>): Promise<Copied> {
@@ -149,7 +168,7 @@ function unapproved<R>({ request, taken, log }: Work<R>, pass: PassUnderWay): Re
 /** @throws NoProgressError where other runs like this one would never come to the end of the pass */
 function checkProgress(pass: PassUnderWay, ending: Ending, stop: AbortSignal): void {
   // A process that is asked to end may have had no time for a page, and a server that throttles will not do so for ever.
-  if (pass.settledPages() === 0 && (stop.aborted || ending === 'throttled')) return;
+  if (ending === 'cancelled' || (pass.settledPages() === 0 && (stop.aborted || ending === 'throttled'))) return;
   if (pass.settledPages() === 0) {
     throw new NoProgressError(`the run ended (${ending}) before a single page was settled, so it would never get on`);
   }

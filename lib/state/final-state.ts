@@ -1,9 +1,10 @@
 import type { Put } from '../lock/mutex.ts';
 import type { Operation } from '../lock/query.ts';
+import { deleteBackfill, putBackfill } from './backfills.ts';
 import type { Failure } from './failures.ts';
 import { packRecent, type RecentVersion } from './recent.ts';
 import type { Pass, Quota, Removals, RunRecord } from './schemas.ts';
-import { deleteBackfill, deleteRecent, deleteState, putBackfill, putRecent, putState, type State } from './state.ts';
+import { deleteRecent, deleteState, putRecent, putState, type State } from './state.ts';
 import { watermarkAfter } from './watermark.ts';
 
 /** What a run has reached: its pass, the failed records, and the invalid ones that were sent to the dead-letter queue. */
@@ -17,23 +18,35 @@ export interface Reached {
   recent(sinceMs: number): ReadonlyMap<string, RecentVersion> | undefined;
   /** Until when the next ticks do nothing. */
   quota?: Quota;
+  /** Why it is partial. */
+  reason?: string | undefined;
+  /** The records that are not tried any more. */
+  givenUp: string[];
   /** What a pass that compared has withheld, null for nothing. It counts at the end of the pass; absent, it stays as it was. */
   removals?: Removals | null | undefined;
 }
 
 /** What a run writes to etcd. */
 export interface Leaving {
+  /** Before the pass is copied. @throws NoProgressError where it must not begin */
+  begin?(): Operation[];
   /** As long as its pass has not ended. */
   progress(reached: Reached): Put;
   /** In the transaction that unlocks. */
-  final(last: RunRecord, reached: Reached): [Put, ...Operation[]];
+  final(last: RunRecord, reached: Reached): Final | Promise<Final>;
+}
+
+type Final = [Put, ...Operation[]];
+
+interface LeavingAtOnce extends Leaving {
+  final(last: RunRecord, reached: Reached): Final;
 }
 
 /**
  * A backfill leaves the timer's own state as it is, but for a quota that it has met, which keeps ticks away as well, and for the
  * removals that are withheld, which are the target's.
  */
-export function leavingOfBackfill(prefix: string, backfillId: string): Leaving {
+export function leavingOfBackfill(prefix: string, backfillId: string): LeavingAtOnce {
   const progress = ({ pass, failed }: Reached) => putBackfill(prefix, backfillId, { pass, failed });
   return {
     progress,
@@ -52,7 +65,7 @@ export function leavingOfTick(
   prefix: string,
   before: State,
   options: { scheduledTime: string | undefined; overlapSeconds: number },
-): Leaving {
+): LeavingAtOnce {
   const { scheduledTime = '', overlapSeconds } = options;
   const { completedScheduledTime, completedStartedAt } = before.run ?? {};
   // We held the lock, so the row of ticks that found it held by another run ends.
@@ -99,7 +112,8 @@ export function leavingOfTick(
   };
 }
 
-function removalsOf(prefix: string, { removals }: Reached): Operation[] {
+/** Keeps what a pass that compared has withheld. */
+export function removalsOf(prefix: string, { removals }: Reached): Operation[] {
   if (removals === undefined) return [];
   return [removals === null ? deleteState(prefix, 'removals') : putState(prefix, 'removals', removals)];
 }

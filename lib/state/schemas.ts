@@ -9,6 +9,8 @@ const shardCount = v.pipe(v.number(), v.integer(), v.minValue(1), v.maxValue(100
 /** A revision of etcd. */
 const revision = v.pipe(v.string(), v.regex(/^\d{1,20}$/, 'must be a revision'));
 
+const error = v.object({ name: v.string(), code: v.string(), message: v.string() });
+
 const run = v.object({
   runId: v.string(),
   kind: v.string(),
@@ -17,7 +19,7 @@ const run = v.object({
   endedAt: utcInstant,
   fencingToken: revision,
   report: reportSchema,
-  error: v.optional(v.object({ name: v.string(), code: v.string(), message: v.string() })),
+  error: v.optional(error),
 });
 export type RunRecord = v.InferOutput<typeof run>;
 
@@ -82,8 +84,50 @@ export type Pass = v.InferOutput<typeof pass>;
  */
 export const recent = v.object({ at: utcInstant, versions: v.string(), tooMany: v.optional(v.boolean()) });
 
-/** Where a backfill goes on, and the records that it could not write. */
-export const backfillProgress = v.object({ pass, failed: failures });
+/** The most ids of failed records that are kept of a detached backfill. */
+export const MAX_FAILED_IDS = 20;
+
+/** What is known of a detached backfill, or of a shard's part of it. */
+const detached = v.object({
+  status: v.picklist(['running', 'completed', 'failed', 'cancelled']),
+  since: v.optional(utcInstant),
+  until: v.optional(utcInstant),
+  /** How many ids it copies; they have a key of their own. */
+  idCount: v.optional(count),
+  windowSeconds: v.optional(v.pipe(count, v.minValue(1))),
+  concurrency: v.optional(count),
+  /** The windows before this one are through. */
+  window: count,
+  /** Events of an earlier step are old ones. */
+  step: count,
+  /** How often a step has begun since the last page was settled. */
+  attempts: count,
+  /** When the next step begins to work. */
+  notBefore: v.optional(utcInstant),
+  /** The counts of the windows that are through. */
+  counts: reportSchema,
+  /** How many records of them were not written, and the first of them. */
+  failedCount: count,
+  failedIds: v.pipe(v.array(v.string()), v.maxLength(MAX_FAILED_IDS)),
+  /** Records that the last run has read, in a second. */
+  rate: v.optional(v.number()),
+  startedAt: utcInstant,
+  startedBy: v.optional(v.string()),
+  updatedAt: utcInstant,
+  endedAt: v.optional(utcInstant),
+  lastError: v.optional(error),
+});
+export type Detached = v.InferOutput<typeof detached>;
+
+/** Where a backfill goes on, and the records that it could not write. One that is not detached always has a pass. */
+export const backfillProgress = v.object({ pass: v.optional(pass), failed: failures, detached: v.optional(detached) });
+export type BackfillProgress = v.InferOutput<typeof backfillProgress>;
+
+/** The ids that a detached backfill copies. */
+export const backfillIds = v.array(v.string());
+
+/** Asks a detached backfill to end. Written by `control`, without the lock. */
+export const cancelled = v.object({ at: utcInstant });
 
 /** Scopes of more divisions are not closed: a write would have to be under way while `SHARDS` changes as often as that. */
 export const MAX_EARLIER_DIVISIONS = 4;

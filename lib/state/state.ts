@@ -2,10 +2,19 @@ import type * as v from 'valibot';
 import type { Holder } from '../lock/holder.ts';
 import type { Put } from '../lock/mutex.ts';
 import { both, nothing, type Operation, type Query } from '../lock/query.ts';
+import { backfillIdsKey, backfillKey, cancelledKey } from './backfills.ts';
 import { historyKey } from './history.ts';
 import { otherDivision } from './other-division.ts';
 import type { Places } from './places.ts';
-import { backfillProgress, history, recent, schemas } from './schemas.ts';
+import {
+  type BackfillProgress,
+  backfillIds,
+  backfillProgress,
+  cancelled,
+  history,
+  recent,
+  schemas,
+} from './schemas.ts';
 import { decodeValue, putValue } from './values.ts';
 import { lastWanted, type Wanted } from './wanted.ts';
 
@@ -21,7 +30,11 @@ export type State = {
   /** Read only under the lock. */
   wanted?: Wanted;
   /** The progress of the backfill that was asked for. */
-  backfillProgress?: v.InferOutput<typeof backfillProgress>;
+  backfillProgress?: BackfillProgress;
+  /** What it copies, where it is a detached one of single records. Read only under the lock, because it is long. */
+  backfillIds?: string[];
+  /** Set where it was asked to end. */
+  cancelled?: v.InferOutput<typeof cancelled>;
   /** The holder of a lock of another number of shards. */
   otherDivision?: Holder;
   /** The number of ticks in a row that found the lock held. */
@@ -46,12 +59,15 @@ export function currentState(
   places: Places,
   also: { underLock?: boolean; history?: boolean; backfillId?: string | undefined } = {},
 ): Query<State> {
-  const { statePrefix } = places;
+  const { statePrefix, jobStatePrefix } = places;
+  const { backfillId: id } = also;
   const extra: Record<string, { key: string; schema: v.GenericSchema<unknown, unknown> }> = {
     ...(also.underLock && { recent: { key: `${statePrefix}recent`, schema: recent } }),
     ...((also.underLock || also.history) && { history: { key: historyKey(statePrefix), schema: history } }),
-    ...(also.backfillId !== undefined && {
-      backfillProgress: { key: backfillKey(statePrefix, also.backfillId), schema: backfillProgress },
+    ...(id !== undefined && {
+      backfillProgress: { key: backfillKey(statePrefix, id), schema: backfillProgress },
+      cancelled: { key: cancelledKey(jobStatePrefix, id), schema: cancelled },
+      ...(also.underLock && { backfillIds: { key: backfillIdsKey(statePrefix, id), schema: backfillIds } }),
     }),
   };
   const parts = [
@@ -99,15 +115,3 @@ export const putRecent = (prefix: string, value: v.InferOutput<typeof recent>): 
 export const deleteRecent = (prefix: string): Operation => ({
   request_delete_range: { key: Buffer.from(`${prefix}recent`) },
 });
-
-const backfillKey = (prefix: string, id: string) => `${prefix}backfills/${id}`;
-
-/** The operation that stores where a backfill goes on. */
-export function putBackfill(prefix: string, id: string, value: v.InferOutput<typeof backfillProgress>): Put {
-  return putValue(backfillKey(prefix, id), value);
-}
-
-/** The operation that forgets a backfill. */
-export function deleteBackfill(prefix: string, id: string): Operation {
-  return { request_delete_range: { key: Buffer.from(backfillKey(prefix, id)) } };
-}

@@ -62,6 +62,7 @@ async function conclude(options: {
       pass: pass.current(),
       failed: [],
       deadLettered: [],
+      givenUp: [],
       closedGeneration: undefined,
       recent: () => undefined,
     }),

@@ -3,7 +3,7 @@ import { test } from 'node:test';
 import type { Put } from '../../lib/lock/mutex.ts';
 import type { Operation } from '../../lib/lock/query.ts';
 import { newReport } from '../../lib/report.ts';
-import { type Leaving, leavingOfBackfill, leavingOfTick, type Reached } from '../../lib/state/final-state.ts';
+import { leavingOfBackfill, leavingOfTick, type Reached } from '../../lib/state/final-state.ts';
 import { packRecent, type RecentVersion } from '../../lib/state/recent.ts';
 import type { Removals, RunRecord } from '../../lib/state/schemas.ts';
 import type { State } from '../../lib/state/state.ts';
@@ -25,6 +25,7 @@ const reached = (pass: Partial<Reached['pass']> = {}): Reached => ({
     ...pass,
   },
   failed: [{ id: 'a', attempts: 2 }],
+  givenUp: [],
   deadLettered: ['0123456789abcdef'],
   closedGeneration: undefined,
   recent: () => new Map(),
@@ -32,7 +33,7 @@ const reached = (pass: Partial<Reached['pass']> = {}): Reached => ({
 
 /** What a tick saves of it while it works. */
 function progressOf(pass: Partial<Reached['pass']> = {}) {
-  const { recent: _, closedGeneration: __, ...saved } = reached(pass);
+  const { recent: _, closedGeneration: __, givenUp: ___, ...saved } = reached(pass);
   return saved;
 }
 
@@ -196,7 +197,11 @@ test('However a tick ends, it leaves which old scopes are closed.', () => {
 
 test('A completed pass that compared leaves what it has withheld, or nothing; another one leaves it as it was.', () => {
   const removals = { withheld: 12, of: 100, at: endedAt };
-  const effect = (leaving: Leaving, status: RunRecord['status'], removals?: Removals | null) => {
+  const effect = (
+    leaving: ReturnType<typeof leavingOfTick>,
+    status: RunRecord['status'],
+    removals?: Removals | null,
+  ) => {
     const { put, deleted } = effectOf(leaving.final(last(status), { ...reached(), removals }));
     return { put: put.removals, deleted: deleted.includes('removals') };
   };

@@ -5,10 +5,11 @@ import { type LocalEtcd, startEtcd } from '../../infra/local/etcd/etcd.ts';
 import { connectEtcd, type Etcd } from '../../lib/lock/etcd.ts';
 import { ask } from '../../lib/lock/query.ts';
 import { readSettings, type Settings } from '../../lib/settings/config.ts';
+import { putBackfill } from '../../lib/state/backfills.ts';
 import { countSkip } from '../../lib/state/count-skip.ts';
 import { placesOf } from '../../lib/state/places.ts';
 import type { RunRecord } from '../../lib/state/schemas.ts';
-import { currentState, deleteState, putBackfill, putState, type State } from '../../lib/state/state.ts';
+import { currentState, deleteState, putState, type State } from '../../lib/state/state.ts';
 import { wantedSince } from '../../lib/state/wanted.ts';
 
 const budget = { attemptMs: 5000, totalMs: 10_000 };

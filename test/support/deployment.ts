@@ -16,8 +16,8 @@ import { catalogue } from '../../infra/local/demo/catalogue.ts';
 import { startSource } from '../../infra/local/demo/source.ts';
 import { startTarget } from '../../infra/local/demo/target.ts';
 import { startEtcd } from '../../infra/local/etcd/etcd.ts';
-import { createFunction, type LocalFunction } from '../../infra/local/lambda/function.ts';
-import { startInvokeApi } from '../../infra/local/lambda/invoke-api.ts';
+import { createFunction } from '../../infra/local/lambda/function.ts';
+import { type Invocable, startInvokeApi } from '../../infra/local/lambda/invoke-api.ts';
 import { awsEnv, startMoto } from './moto.ts';
 import { startPrices } from './prices.ts';
 import { testProject } from './project/project.ts';
@@ -43,7 +43,7 @@ export async function startDeployment() {
   const source = stack.use(await startSource({ records, credentials }));
   const target = stack.use(await startTarget({ token: 'writer-token', regions: ['eu-1'] }));
   const prices = stack.use(await startPrices('prices-key'));
-  const functions: Record<string, LocalFunction> = {};
+  const functions: Record<string, Invocable> = {};
   const moto = stack.use(await startMoto(stack.use(await startInvokeApi(functions)).url));
 
   const client = {
@@ -127,7 +127,7 @@ export async function startDeployment() {
         ...{ folder: task, name: FunctionName, handler: Handler, timeoutMs: Timeout * 1000, memoryMb: MemorySize },
         env: { ...Environment?.Variables, ...awsEnv(moto.url) },
       });
-      functions[FunctionName] = owned.use(fn);
+      functions[FunctionName] = { fn: owned.use(fn), retries: 0 };
     },
     [Symbol.asyncDispose]: () => owned.disposeAsync(),
   };

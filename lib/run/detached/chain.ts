@@ -1,0 +1,29 @@
+import type { BackfillStep } from '../../event.ts';
+import type { Log } from '../../log.ts';
+import type { Shard } from '../../shard.ts';
+import { invokeLater } from '../continuation.ts';
+
+/** The chain of events of a detached backfill, for a run that is one of its steps. */
+export interface Chain {
+  /**
+   * Sends the event of the next step.
+   * @returns whether that was possible; where it was not, this step has to be delivered again
+   */
+  sendNext(step: number): Promise<boolean>;
+}
+
+/** Makes the function that sends an event of a chain to our own function. It throws what invoking throws. */
+export function stepSender(options: {
+  functionName: string;
+  log: Log;
+  backfillId: string;
+  shard: Shard | undefined;
+  endsInMs: () => number;
+}): (event: Pick<BackfillStep, 'step'> & { waits?: number }) => Promise<void> {
+  const { functionName, log, backfillId, shard, endsInMs } = options;
+  return async (event) => {
+    const whole = { kind: 'continue', backfillId, ...(shard && shard.of > 1 && { shard }), ...event };
+    await invokeLater(functionName, whole, { endsInMs: endsInMs() });
+    log.info('continued: the function was invoked again', { event: whole });
+  };
+}
