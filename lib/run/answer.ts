@@ -1,4 +1,5 @@
 import { bounded } from '../bounded.ts';
+import { boundedList, bytesOf, firstWithin } from '../bounded-list.ts';
 import type { Shard } from '../shard.ts';
 import { MAX_RUNS } from '../state/history.ts';
 import type { Result } from './result.ts';
@@ -9,8 +10,6 @@ const MAX_ANSWER_BYTES = 1_000_000;
 
 /** The most bytes of each text, tried in turn until the answer fits. */
 const TEXT_BYTES = [2000, 500, 100];
-
-const bytesOf = (value: unknown) => Buffer.byteLength(JSON.stringify(value));
 
 /** The answer of a run within Lambda's bound: lists are cut, and texts; an id in `failedIds` is whole or left out. */
 export function fittedResult(result: Result): Result {
@@ -59,26 +58,3 @@ export function collectShards() {
 /** The same value with each text in it within `maxBytes`. */
 const withTexts = <T>(value: T, maxBytes: number): T =>
   JSON.parse(JSON.stringify(value, (_, part) => (typeof part === 'string' ? bounded(part, maxBytes) : part)));
-
-/** The first entries that as JSON have at most `maxBytes` together. */
-function firstWithin<T>(entries: readonly T[], maxBytes: number): T[] {
-  const { add, list } = boundedList<T>(maxBytes);
-  add(entries);
-  return list;
-}
-
-/** A list that takes entries until one does not fit. */
-function boundedList<T>(maxBytes: number) {
-  const list: T[] = [];
-  let left = maxBytes;
-  return {
-    list,
-    add(entries: readonly T[]) {
-      for (const entry of entries) {
-        if (left < 0) return;
-        left -= bytesOf(entry) + 1;
-        if (left >= 0) list.push(entry);
-      }
-    },
-  };
-}

@@ -11,6 +11,8 @@ import { lockedBy, type Skip } from './skip.ts';
 export interface Change {
   /** What the holder of the lock is called meanwhile. */
   kind: string;
+  /** The backfill that it changes, whose progress is read with the state. */
+  backfillId?: string;
   /** @param state as of the moment at which the lock was taken */
   operations(state: State): Operation[];
 }
@@ -27,8 +29,9 @@ export async function changeState(
 ): Promise<Skip | undefined> {
   const { job, ttlSeconds, places, requestId, deadline } = options;
   await using resources = new AsyncDisposableStack();
+  const { backfillId } = change;
   const self = { runId: randomUUID(), kind: change.kind, startedAt: new Date().toISOString(), requestId, job };
-  const taken = await takeLock(etcd, resources, { places, ttlSeconds, self, waitMs: 0, deadline });
+  const taken = await takeLock(etcd, resources, { places, ttlSeconds, self, waitMs: 0, deadline, backfillId });
   if ('heldBy' in taken) return lockedBy(taken.heldBy, Date.now());
   const { session, lock, state } = taken;
   const operations = change.operations(state);

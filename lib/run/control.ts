@@ -8,14 +8,16 @@ import { setDeadline } from '../time/deadline.ts';
 import { ACQUIRE, look } from './acquire.ts';
 import { collectShards, fittedStatus } from './answer.ts';
 import { approvalOf, type Withholding } from './approve-removals.ts';
+import { readBackfills } from './backfill-status.ts';
 import { type Change, changeState } from './change-state.ts';
+import { cancelBackfill } from './detached/cancel.ts';
 import type { Invocation } from './invocation.ts';
 import { readStatus, type Status, together } from './status.ts';
 
 /**
- * Looks at the job, pauses or resumes it, resets a part of its state, or approves removals that are withheld; doing it twice is
- * doing it once.
- * @throws EventError where there is nothing to approve; SettingsError, LockServiceError, CredentialsError, SecretError, StateError
+ * Looks at the job, pauses or resumes it, resets a part of its state, approves removals that are withheld, or cancels a detached
+ * backfill; doing it twice is doing it once.
+ * @throws EventError where there is nothing to approve or to cancel; SettingsError, LockServiceError, CredentialsError, SecretError, StateError
  */
 export async function control(request: Control, invocation: Invocation): Promise<Status> {
   const { settings, secrets, log, requestId, remainingMs, stop } = invocation;
@@ -37,7 +39,10 @@ export async function control(request: Control, invocation: Invocation): Promise
     log.info('resumed');
   }
   const parts = allShards(settings.shards).map((shard) => ({ shard, places: placesOf(settings, shard) }));
-  const planned = await planChanges(request, parts, (places) => ask(etcd, 'read state', currentState(places), budget));
+  const planned = await planChanges(request, parts, {
+    stateOf: (places) => ask(etcd, 'read state', currentState(places), budget),
+    cancelBackfill: (id) => cancelBackfill(etcd, { id, parts, jobStatePrefix: whole.jobStatePrefix, budget }),
+  });
   const shards = collectShards();
   for (const { shard, places } of parts) {
     const { job, lockTtlSeconds: ttlSeconds } = settings;
@@ -45,9 +50,14 @@ export async function control(request: Control, invocation: Invocation): Promise
     const skipped = change && (await changeState(etcd, change, { job, ttlSeconds, places, requestId, deadline }));
     if (change && !skipped) log.info(`changed: ${request.action}`, { ...request, shard: nameOfShard(shard) });
     const status = await readStatus(etcd, settings, places, budget);
-    shards.add(skipped ? { ...status, skipped } : status, shard);
+    // A run that holds the lock reads by itself that its backfill was cancelled.
+    shards.add(skipped && request.action !== 'cancel-backfill' ? { ...status, skipped } : status, shard);
   }
-  const status = together(settings, shards.parts, shards);
+  const all = parts.map(({ places }) => places);
+  const status = {
+    ...together(settings, shards.parts, shards),
+    backfills: await readBackfills(etcd, all, budget),
+  };
   return fittedStatus(planned.refused === undefined ? status : { ...status, notApproved: planned.refused });
 }
 
@@ -55,12 +65,16 @@ export async function control(request: Control, invocation: Invocation): Promise
 async function planChanges(
   request: Control,
   parts: { shard: Shard; places: Places }[],
-  stateOf: (places: Places) => Promise<State>,
+  {
+    stateOf,
+    cancelBackfill,
+  }: { stateOf(places: Places): Promise<State>; cancelBackfill(id: string): Promise<Map<Shard, Change>> },
 ): Promise<{ changes: Map<Shard, Change>; refused?: string }> {
   const none = new Map<Shard, Change>();
   if (request.action === 'reset') {
     return { changes: new Map(parts.map(({ shard, places }) => [shard, resetting(request, places.statePrefix)])) };
   }
+  if (request.action === 'cancel-backfill') return { changes: await cancelBackfill(request.backfillId) };
   if (request.action !== 'approve-removals') return { changes: none };
   const withholding: Withholding[] = [];
   for (const { shard, places } of parts) {

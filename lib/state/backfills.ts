@@ -83,3 +83,22 @@ export const unchangedBackfill = (statePrefix: string, id: string, revision: str
   result: 'Equal' as const,
   mod_revision: revision ?? '0',
 });
+
+/** So many keys are listed, because some may be of backfills that are not detached. */
+const MAX_LISTED = 50;
+
+/** Reads the ids of the newest backfills, and when each was put first, as a revision of etcd. */
+export function newestBackfills(statePrefix: string): Query<{ id: string; revision: string }[]> {
+  const prefix = backfillsUnder(statePrefix);
+  // '0' is the character after the slash.
+  const range = { key: Buffer.from(prefix), range_end: Buffer.from(`${prefix.slice(0, -1)}0`) };
+  const newest = { sort_target: 'Create', sort_order: 'Descend', limit: MAX_LISTED, keys_only: true } as const;
+  return {
+    operations: [{ request_range: { ...range, ...newest } }],
+    decode: ([answer]) =>
+      answer!.response_range.kvs.map(({ key, create_revision: revision }) => ({
+        id: key.toString().slice(prefix.length),
+        revision,
+      })),
+  };
+}

@@ -2,8 +2,9 @@ import { randomUUID } from 'node:crypto';
 import { startSource } from '../../infra/local/demo/source.ts';
 import { startTarget } from '../../infra/local/demo/target.ts';
 import { startSecrets } from '../../infra/local/secrets.ts';
-import { parseBackfill, parseControl, parseTick } from '../../lib/event.ts';
+import { parseBackfillEvent, parseControl, parseTick } from '../../lib/event.ts';
 import type { Job, SourceJob, TargetJob } from '../../lib/job-types.ts';
+import { backfill } from '../../lib/run/backfill.ts';
 import { control } from '../../lib/run/control.ts';
 import { createMetrics } from '../../lib/run/metrics.ts';
 import { run } from '../../lib/run/run.ts';
@@ -97,7 +98,7 @@ export async function startWorld(options: {
     tick: (event: unknown = {}, remainingMs = 60_000, stop = never) =>
       run(job, parseTick(event), invocation(remainingMs, stop)),
     backfill: (event: unknown = {}, remainingMs = 60_000, stop = never) =>
-      run(job, parseBackfill(event), invocation(remainingMs, stop, 'backfill')),
+      backfill(job, parseBackfillEvent(event), invocation(remainingMs, stop, 'backfill')),
     control: (event: unknown) => control(parseControl(event), invocation(60_000, never)),
     [Symbol.asyncDispose]: () => owned.disposeAsync(),
   };
