@@ -1,17 +1,20 @@
 import type { LambdaClientConfig } from '@aws-sdk/client-lambda';
 import type { Control } from '../lib/event.ts';
-import { backfill } from './operate/backfill.ts';
+import { comeBack, startBackfill } from './operate/backfill.ts';
+import type { Where } from './operate/backfill-command.ts';
+import { endOf } from './operate/backfill-lines.ts';
+import type { Terminal } from './operate/bar.ts';
 import { commands } from './operate/commands.ts';
 import { approvalOf, type ControlOptions, pauseOf, resetOf } from './operate/control-options.ts';
 import { type DiffOptions, diff } from './operate/diff.ts';
+import { dryRun } from './operate/dry-run.ts';
+import type { Functions } from './operate/functions.ts';
 import { showHistory } from './operate/history.ts';
 import { deployedJobs, invokeDev, type Jobs, localJobs } from './operate/jobs.ts';
-import { type BackfillOptions, readBackfillOptions } from './operate/options.ts';
-import { createProgress } from './operate/progress.ts';
-import { type Rest, resumeCommand, type Where } from './operate/resume-command.ts';
+import { type BackfillOptions, concurrencyOf, namedBackfill, readBackfillOptions } from './operate/options.ts';
 import { showStatus } from './operate/show-status.ts';
 import { describeSkipped, describeStatus } from './operate/status.ts';
-import { cut } from './operate/windows.ts';
+import { describeCancelled, watch } from './operate/watch.ts';
 import { readStageConfig } from './stage/stage-config.ts';
 import { chooseJob } from './terminal/choose-job.ts';
 import { onInterrupt } from './terminal/interrupt.ts';
@@ -57,29 +60,44 @@ export default function operatePlugin(serverless: Serverless, options: Options, 
   }
 
   async function runBackfill() {
-    const { shards, backfill: invoke } = await connectJob();
-    const request = readBackfillOptions(options, new Date(), shards);
-    const howToResume = (rest: Rest) => ['to continue:', `  ${resumeCommand(request, rest, options)}`];
+    const { shards, backfill: invoke, control } = await connectJob();
+    if (options.wait !== undefined) print('--wait is not needed any more: a backfill waits for the lock by itself');
+    const named = namedBackfill(options);
+    if (named?.what === 'cancel') {
+      const status = await control({ action: 'cancel-backfill', backfillId: named.id });
+      return print(describeCancelled(status, named.id, options));
+    }
+    const request = named ? undefined : readBackfillOptions(options, new Date(), shards);
+    if (request?.dryRun) return await withBar((terminal) => dryRun(request, invoke, terminal));
+    const asked = request ?? { whole: {}, resume: named!.id, ...concurrencyOf(options) };
+    const id = named?.what === 'watch' ? named.id : await startBackfill(asked, invoke, options);
+    if (options.detach) return print([`backfill ${id} has started and goes on by itself`, ...comeBack(id, options)]);
+    await watchBackfill(id, control);
+  }
+
+  /** Shows a backfill until its end, or until Ctrl-C. */
+  async function watchBackfill(id: string, control: Functions['control']) {
     const stop = new AbortController();
-    onInterrupt(() => {
-      print('stopping when the current invocation ends; Ctrl-C again exits at once, and that invocation goes on');
-      stop.abort();
-    });
+    onInterrupt(() => stop.abort());
+    const where = options;
+    const seen = await withBar((terminal) => watch(id, { ...terminal, control, where, stop: stop.signal }));
+    if (!seen) {
+      print([`backfill ${id} goes on without this terminal`, ...comeBack(id, options)]);
+      process.exitCode = 130;
+      return;
+    }
+    const lines = endOf(seen.whole, seen.backfill, options);
+    if (seen.backfill.status !== 'completed') throw new Refusal(lines);
+    print(lines);
+  }
+
+  async function withBar<T>(show: (terminal: Terminal) => Promise<T>): Promise<T> {
     const bar = progress.get('backfill');
-    let rest: Rest | undefined;
     try {
-      using shown = createProgress(cut(request).length, request.dryRun, {
-        line: print,
-        bar: linePrinter((text) => bar.update(text)),
-      });
-      rest = await backfill(request, { invoke, progress: shown, stop: stop.signal, howToResume });
+      return await show({ line: print, bar: linePrinter((text) => bar.update(text)) });
     } finally {
       bar.remove();
     }
-    if (!rest) return;
-    const [toContinue, command = ''] = howToResume(rest);
-    print([`stopped; ${toContinue}`, command]);
-    process.exitCode = 130;
   }
 
   async function runDiff() {

@@ -17,7 +17,8 @@ export const commands = {
   invoke: { options: local },
   logs: { options: local },
   backfill: {
-    usage: 'Copy a range of time, single records, or everything, by hand',
+    usage:
+      'Copy a range of time, single records, or everything, by hand; it goes on in the cloud without this terminal',
     lifecycleEvents: ['run'],
     options: {
       since: string('Copy records changed at this time or later: 2026-01-31, or 2026-01-31T12:00:00Z'),
@@ -25,11 +26,14 @@ export const commands = {
       ids: string('Copy the records with these ids: a,b or \'["a","b"]\''),
       all: boolean('Copy everything'),
       'dry-run': boolean('Read and check the records, print what would be written, and write nothing'),
-      wait: string('Wait for the lock up to this many seconds, at most 900, instead of giving up'),
+      wait: string('Not needed any more: a backfill waits for the lock by itself'),
       window: string('Cut a long range into windows of this length: 12h, 1d, 7d'),
       concurrency: string('The most writes in flight'),
-      resume: string('Continue an interrupted backfill; its last line is the command to use'),
-      shard: string('Start with this shard, if the job runs in shards'),
+      detach: boolean('Start it and return, instead of watching it'),
+      watch: string('Show how far the backfill with this id is; Ctrl-C leaves it running'),
+      cancel: string('End the backfill with this id at its next page; what it has written stays'),
+      resume: string('Go on with the backfill with this id where it was, after it has failed or was cancelled'),
+      shard: string('Copy only this shard, if the job runs in shards'),
       ...job,
       ...local,
     },

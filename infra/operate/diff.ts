@@ -29,7 +29,7 @@ export async function diff(
   const { invoke, shards, print } = tools;
   const values = options.values === true;
   const results: Result[] = [];
-  for (const part of cut({ whole: rangeOf(options), shards, fromShard: 0 })) {
+  for (const part of cut({ whole: rangeOf(options), shards })) {
     const result = await invoke({ ...part, dryRun: true, ...(values && { values }) });
     if (!result.differences && result.status === 'completed') {
       throw new Refusal(

@@ -1,14 +1,17 @@
 import type { LambdaClientConfig } from '@aws-sdk/client-lambda';
-import type { Backfill, Control } from '../../lib/event.ts';
+import type { Backfill, Control, StartBackfill } from '../../lib/event.ts';
 import type { Result } from '../../lib/run/result.ts';
 import type { Status } from '../../lib/run/status.ts';
 import { Refusal } from '../terminal/refusal.ts';
 
 /** The functions that operators invoke; each method invokes one and returns its answer. @throws Refusal */
 export interface Functions {
-  backfill(event: Partial<Backfill>): Promise<Result>;
+  backfill(event: Partial<Backfill> | StartEvent): Promise<Result>;
   control(event: Control): Promise<Status>;
 }
+
+/** Starts a backfill that goes on by itself. */
+type StartEvent = Partial<StartBackfill> & { detach: true };
 
 /** Maps a kind of function to its name in Lambda. */
 type Names = (kind: keyof Functions) => string;

@@ -14,27 +14,46 @@ export interface BackfillOptions {
   window?: string;
   concurrency?: string;
   resume?: string;
+  watch?: string;
+  cancel?: string;
+  detach?: boolean;
   shard?: string;
 }
 
 export interface BackfillRequest extends Range {
   dryRun: boolean;
-  waitSeconds?: number;
   concurrency?: number;
-  /** The id under which an earlier command began the first window. */
+  /** The id of the backfill to go on with. */
   resume?: string;
+}
+
+/** The options that each name a backfill. */
+const NAMING = ['watch', 'cancel', 'resume'] as const;
+
+/** What is not about a backfill that is named. */
+const DESCRIBING = ['since', 'until', 'ids', 'all', 'dry-run', 'window', 'shard'] as const;
+
+/** The backfill that the options name, and what to do with it; undefined where they describe one. @throws Refusal */
+export function namedBackfill(options: BackfillOptions): { what: (typeof NAMING)[number]; id: string } | undefined {
+  const [what, second] = NAMING.filter((name) => options[name] !== undefined);
+  if (what === undefined) return undefined;
+  if (second) throw new Refusal(`--${what} and --${second} exclude each other`);
+  const described = DESCRIBING.find((name) => options[name] !== undefined);
+  if (described) throw new Refusal(`--${what} is about a backfill as it is: leave out --${described}`);
+  const id = options[what]!;
+  if (!/^[\w-]{1,64}$/.test(id))
+    throw new Refusal(`--${what} "${id}" is not an id: "serverless status --job …" lists them`);
+  return { what, id };
 }
 
 const UNIT_MS = { m: 60_000, h: 3_600_000, d: 86_400_000 };
 
 /**
- * Parses the options of the backfill command. With --window, a range without an end ends now, so that a resumed command
- * cuts the same windows.
+ * Parses the options of the backfill command that describe a backfill. With --window, a range without an end ends now.
  * @param shards the number of shards of the job
  * @throws Refusal that names the wrong option
  */
 export function readBackfillOptions(options: BackfillOptions, now: Date, shards = 1): BackfillRequest {
-  const { resume } = options;
   const window = options.window === undefined ? undefined : { text: options.window, ms: windowMs(options.window) };
   const whole = readWhole(options);
   if (window && !whole.since) throw new Refusal('--window cuts a range of time, so it needs --since');
@@ -42,22 +61,20 @@ export function readBackfillOptions(options: BackfillOptions, now: Date, shards 
   if (whole.since && whole.until && whole.since >= whole.until) {
     throw new Refusal(`--since ${whole.since} is not before --until ${whole.until}`);
   }
-  if (resume !== undefined && !/^[\w-]{1,64}$/.test(resume)) {
-    throw new Refusal(`--resume "${resume}" is not an id: use the command that the interrupted backfill printed`);
-  }
   const dryRun = options['dry-run'] ?? false;
-  if (dryRun && resume !== undefined) throw new Refusal('--dry-run and --resume exclude each other');
+  if (dryRun && options.detach) throw new Refusal('--dry-run and --detach exclude each other: a dry run has no state');
+  const index = options.shard === undefined ? undefined : wholeNumber('shard', options.shard, 0, shards - 1);
   return {
-    ...{ whole, dryRun, shards },
-    fromShard: options.shard === undefined ? 0 : wholeNumber('shard', options.shard, 0, shards - 1),
+    whole: { ...whole, ...(index !== undefined && { shard: { index, of: shards } }) },
+    ...{ dryRun, shards },
     ...(window && { window }),
-    ...(options.wait !== undefined && { waitSeconds: wholeNumber('wait', options.wait, 0, 900) }),
-    ...(options.concurrency !== undefined && {
-      concurrency: wholeNumber('concurrency', options.concurrency, 1, 10_000),
-    }),
-    ...(resume !== undefined && { resume }),
+    ...concurrencyOf(options),
   };
 }
+
+/** @throws Refusal */
+export const concurrencyOf = ({ concurrency }: BackfillOptions): { concurrency?: number } =>
+  concurrency === undefined ? {} : { concurrency: wholeNumber('concurrency', concurrency, 1, 10_000) };
 
 function readWhole({ since, until, ids, all }: BackfillOptions): Part {
   const chosen = [since !== undefined || until !== undefined, ids !== undefined, all === true].filter(Boolean).length;

@@ -1,5 +1,5 @@
 import type { Status } from '../../lib/run/status.ts';
-import { formatDuration } from './progress.ts';
+import { formatDuration } from './bar.ts';
 
 /** A job's status, or why there is none. */
 export type JobStatus = { job: string } & ({ status: Status } | { error: string });

@@ -1,9 +1,11 @@
 import type { Status } from '../../lib/run/status.ts';
+import { describeBackfill } from './backfill-lines.ts';
 import { formatCounts } from './counts.ts';
 
 type Run = NonNullable<Status['lastRun']>;
 
 const MAX_FAILED = 10;
+const MAX_BACKFILLS = 5;
 
 type Row = [name: string, text: string | undefined];
 
@@ -17,6 +19,7 @@ export function describeStatus(status: Status): string[] {
       rowsOf(status)),
     ['', shards && shardCount > shards.length ? `and ${shardCount - shards.length} more shards` : undefined],
     ...failedRows(status),
+    ...backfillRows(status),
     ['', howToApprove(status)],
   ];
   return rows.flatMap(([name, text]) => (text === undefined ? [] : [`${name.padEnd(16)}${text}`]));
@@ -57,6 +60,22 @@ function failedRows({ failed, failedCount = failed.length, shards }: Status): Ro
   const all = failedCount === failed.length ? 'lists all' : `lists ${failed.length} of all`;
   if (more > 0) shown.push(`and ${more} more: --json ${all}`);
   return shown.map((text, index) => [shards && index === 0 ? 'failed in all' : '', text]);
+}
+
+/** The newest backfills that go on by themselves. */
+function backfillRows({ backfills, job }: Status): Row[] {
+  const shown = backfills.slice(0, MAX_BACKFILLS).map(describeBackfillState);
+  const running = backfills.find(({ status }) => status === 'running');
+  if (running) shown.push(`to watch it: "serverless backfill --job ${job} --watch ${running.id}"`);
+  return shown.map((text, index) => [index === 0 ? 'backfills' : '', text]);
+}
+
+function describeBackfillState(backfill: Status['backfills'][number]): string {
+  const { id, status, done, counts, startedAt, startedBy, lastError } = backfill;
+  const how = status === 'running' ? `running, ${Math.floor(done * 100)} % done` : status;
+  const by = startedBy ? ` by ${startedBy}` : '';
+  const error = status !== 'completed' && lastError ? `; ${lastError.name}: ${lastError.message}` : '';
+  return `${id}: ${how}, ${formatCounts(counts)}, ${describeBackfill(backfill)}, started ${startedAt}${by}${error}`;
 }
 
 const describePause = ({ since, note }: NonNullable<Status['pause']>) =>

@@ -81,67 +81,82 @@ test('A dry run prints what would be written and writes nothing.', { timeout: TI
   assert.equal(cloud.target.models.size, 0);
 });
 
-test('A backfill that does not fit into one invocation continues until it is complete.', {
+test('A backfill that does not fit into one invocation goes on by itself until it is complete.', {
   timeout: TIMEOUT_MS,
 }, async () => {
   serveRecords(3000, 100);
   const said = await local('backfill', '--since', '2026-01-01', '--until', '2027-01-01');
-  assert.match(said, /partial \(deadline\)/);
-  assert.match(said, /completed, 3000 read, 3000 written; .*done/);
+  assert.match(said, /^backfill [\w-]{36}: from 2026-01-01T00:00Z until 2027-01-01T00:00Z$/m);
+  assert.match(said, /^completed: 3000 read, 3000 written; it took /m);
   assert.equal(cloud.target.models.size, 3000);
+  const status = await local('status', '--job', 'models');
+  assert.match(status, /^backfills +[\w-]{36}: completed, 3000 read, 3000 written, from .*, started \S+ by \S+@\S+$/m);
 });
 
-test('Ctrl-C stops a backfill after its window, and the printed command copies the rest.', {
+test('Ctrl-C leaves a backfill running, and the printed commands watch it, cancel it and go on with it.', {
   timeout: TIMEOUT_MS,
 }, async (t) => {
   serveRecords(300, 500);
-  const range = ['--since', '2026-01-01', '--until', '2026-01-01T05:00Z', '--window', '1h'];
+  const range = ['--since', '2026-01-01', '--until', '2026-01-01T05:00Z', '--window', '1h', '--wait', '5'];
   const osls = join(root, 'node_modules/osls/bin/serverless.js');
-  const { child, lines, closed, seen } = start(t, serviceDir, osls, 'backfill', ...range, '--wait', '5', '--local');
-  await seen(/^\[1\/5\].*60 written/);
+  const { child, lines, closed, seen } = start(t, serviceDir, osls, 'backfill', ...range, '--local');
+  await seen(/^window 1 of 5 is through: .*written/);
   child.kill('SIGINT');
   assert.deepEqual(await closed, [130, null], lines.join('\n'));
-  const command = lines.find((line) => line.trimStart().startsWith('npx serverless'))?.trim() ?? '';
-  assert.match(command, /^npx serverless backfill --local --since \S+ --until 2026-01-01T05:00:00.000Z --window 1h/);
-  const written = cloud.target.models.size;
-  cloud.target.latencyMs = 0;
-  assert.ok(written > 0 && written < 300 && written % 60 === 0, `${written} written`);
+  assert.match(lines.join('\n'), /^--wait is not needed any more: a backfill waits for the lock by itself$/m);
+  const command = (what: string, all: string[]) =>
+    all
+      .map((line) => new RegExp(`npx serverless (backfill --local --${what} [\\w-]+)$`).exec(line)?.[1])
+      .find(Boolean) ?? assert.fail(`no command to ${what} in\n${all.join('\n')}`);
+  const [toWatch, toCancel] = ['watch', 'cancel'].map((what) => command(what, lines).split(' '));
 
-  const said = await serverless(serviceDir, command.split(' ').slice(2));
-  assert.match(said, new RegExp(`^total: ${300 - written} read`, 'm'));
+  await serverless(serviceDir, toCancel!);
+  cloud.target.latencyMs = 0;
+  const ended = await serverless(serviceDir, toWatch!).catch(({ message }: Error) => message);
+  assert.match(ended, /^cancelled: \d+ read, \d+ written; what is written stays; to go on/m);
+  assert.ok(cloud.target.models.size < 300);
+
+  const said = await serverless(serviceDir, command('resume', ended.split('\n')).split(' '));
+  assert.match(said, /^window 5 of 5 is through: 300 read, 300 written; .*, done\ncompleted: 300 read, 300 written/m);
   assert.equal(cloud.target.models.size, 300);
 });
 
-test('A backfill by ids writes single records and names the ids that the source does not know.', {
+test('A backfill by ids writes single records and counts the ids that the source does not know.', {
   timeout: TIMEOUT_MS,
 }, async () => {
   serveRecords(5);
   const said = await local('backfill', '--ids', 'model-00003,nobody');
-  assert.match(said, /missing: nobody: /);
-  assert.match(said, /2 ids: completed, 1 read, 1 written, 1 missing/);
+  assert.match(said, /: 2 ids$/m);
+  assert.match(
+    said,
+    /^completed: 1 read, 1 written, 1 missing; it took .*\n1 missing and 0 invalid records: the log of/m,
+  );
   assert.deepEqual([...cloud.target.models.keys()], ['model-00003']);
 });
 
-test('If the lock is held, a backfill ends with the holder, what to do, and the command to continue.', {
+test('While the lock is held, a backfill that was started waits, and runs when the lock is free.', {
   timeout: TIMEOUT_MS,
 }, async () => {
   serveRecords(1);
   const key = '/solotick/dev/models/lock/somebody';
   await cloud.etcd.etcdctl(['put', key, '']);
+  let id: string | undefined;
   try {
-    const command = /npx serverless backfill --local --since 2026-01-01T00:00:00.000Z --wait 60 --resume [\w-]+/;
-    await refused(
-      ['backfill', '--since', '2026-01-01'],
-      new RegExp(`lock is held by another program: key ${key}[\\s\\S]*${command.source}`),
-    );
+    const said = await local('backfill', '--since', '2026-01-01', '--detach');
+    id = /^backfill ([\w-]{36}) has started and goes on by itself$/m.exec(said)?.[1];
+    assert.match(said, /^to watch it: +npx .*--watch \S+\nto cancel it: npx .*--cancel \S+$/m);
     assert.match(
       await local('status', '--job', 'models'),
-      new RegExp(`lock +held by another program, key ${key}[\\s\\S]*etcdctl del`),
+      new RegExp(
+        `lock +held by another program, key ${key}[\\s\\S]*etcdctl del[\\s\\S]*^backfills +${id}: running, 0 % done`,
+        'm',
+      ),
     );
     await refused(['reset', '--what', 'failed'], /nothing was reset: the lock is held/);
   } finally {
     await cloud.etcd.etcdctl(['del', key]);
   }
+  assert.match(await local('backfill', '--watch', id!), /^completed: 1 read, 1 written/m);
 });
 
 test('A comparison of target and source ends with 0 where they agree; otherwise it says what differs and ends with 1.', {
@@ -187,7 +202,7 @@ test('Removals that are withheld are approved up to a number, and withdrawn.', {
 });
 
 test('An error of the function is printed with its type and message.', { timeout: TIMEOUT_MS }, () =>
-  refused(['backfill', '--all', '--resume', 'nothing'], /backfill failed: EventError: there is no partial backfill/),
+  refused(['backfill', '--resume', 'nothing'], /backfill failed: EventError: there is no detached backfill nothing/),
 );
 
 test('Without --local, the commands invoke the deployed functions by their names in Lambda.', {
@@ -263,6 +278,7 @@ test('osls’s own invoke takes --local as well, and --function together with --
 
 test('Wrong options are refused before any function is invoked.', { timeout: TIMEOUT_MS }, async () => {
   await refused(['backfill'], /say what to copy/);
+  await refused(['backfill', '--all', '--watch', 'a'], /--watch is about a backfill as it is: leave out --all/);
   await refused(['reset', '--what', 'everything'], /--what "everything" must be one of checkpoint, watermark, failed/);
   await refused(['reset', '--what', 'failed', '--to', '2026-01-01'], /--to belongs to --what watermark/);
   await refused(['approve-removals', '--up-to', 'all'], /--up-to "all" must be a whole number from 0 to 999999999/);

@@ -7,10 +7,9 @@ import { test } from 'node:test';
 import { promisify } from 'node:util';
 import { readable } from '../../infra/local/log-line.ts';
 import { serve } from '../../infra/local/serve.ts';
-import { backfill } from '../../infra/operate/backfill.ts';
+import { startBackfill } from '../../infra/operate/backfill.ts';
+import { backfillCommand } from '../../infra/operate/backfill-command.ts';
 import { readBackfillOptions } from '../../infra/operate/options.ts';
-import { createProgress } from '../../infra/operate/progress.ts';
-import { idsOption, resumeCommand } from '../../infra/operate/resume-command.ts';
 import operatePlugin from '../../infra/operate-plugin.ts';
 import { announce } from '../../infra/terminal/announce.ts';
 import { linePrinter } from '../../infra/terminal/print-lines.ts';
@@ -18,7 +17,6 @@ import { printable } from '../../infra/terminal/printable.ts';
 import { Refusal } from '../../infra/terminal/refusal.ts';
 import { shellWord } from '../../infra/terminal/shell-word.ts';
 import { newReport } from '../../lib/report.ts';
-import type { Result } from '../../lib/run/result.ts';
 
 /** It clears the screen, begins a line, reorders what follows, and goes back to the beginning of the line. */
 const EVIL = "a\u001b[2J\u009b31m\n'timer' not paused\r\u2028\u202eb\u007f\u0000\ufeff\ud800";
@@ -59,32 +57,29 @@ test('A word that is pasted into bash is the same word again, control characters
   assert.deepEqual(stdout.split('\0').slice(0, -1), words);
 });
 
-test('The command that continues a backfill, and the ids to write again, read as the same ids once they are pasted.', async () => {
+test('The ids to write again read as the same ids once they are pasted.', async () => {
   const ids = ['plain', EVIL.replace('\ud800', ''), "it's, 'quoted'", '🙂'];
   const now = new Date('2026-01-05T00:00:00Z');
-  const request = readBackfillOptions({ ids: JSON.stringify(ids) }, now);
-  for (const words of [resumeCommand(request, { part: request.whole }, {}), idsOption(ids)]) {
-    assert.doesNotMatch(words, COMMANDS);
-    const { stdout } = await promisify(execFile)('bash', ['-c', `printf '%s\\0' ${words}`]);
-    const option = stdout.split('\0').slice(0, -1).at(-1)!;
-    assert.deepEqual(readBackfillOptions({ ids: option }, now).whole.ids, ids);
-  }
+  const words = backfillCommand({ stage: 'prod' }, { ids });
+  assert.doesNotMatch(words, COMMANDS);
+  const { stdout } = await promisify(execFile)('bash', ['-c', `printf '%s\\0' ${words}`]);
+  const option = stdout.split('\0').slice(0, -1).at(-1)!;
+  assert.deepEqual(readBackfillOptions({ ids: option }, now).whole.ids, ids);
 });
 
 test('A refusal shows its lines, and no line that a stranger has begun.', async () => {
   const { message, lines } = new Refusal([`skipped: ${EVIL}`, 'to continue:']);
   assert.equal(message, `skipped: ${printable(EVIL)}\nto continue:`);
   assert.equal(lines.length, 2);
-  const request = readBackfillOptions({ ids: 'a' }, new Date());
-  using progress = createProgress(1, false, { line() {}, bar() {} });
-  const tools = { progress, stop: new AbortController().signal, howToResume: () => ['to continue:', '  npx'] };
-  const skipped: Result = { status: 'skipped', job: 'models', runId: 'run-1', message: EVIL, report: newReport() };
-  await assert.rejects(backfill(request, { ...tools, invoke: async () => skipped }), {
-    message: `skipped: ${printable(EVIL)}\n--wait queues for the lock; to continue:\n  npx`,
-  });
-  const failing = async () => Promise.reject(new Refusal(`backfill failed: ${EVIL}`));
-  await assert.rejects(backfill(request, { ...tools, invoke: failing }), {
-    message: `backfill failed: ${printable(EVIL)}\nto continue:\n  npx`,
+  const failing = async () => Promise.reject(new Refusal(EVIL, { cause: new Error('lost') }));
+  await assert.rejects(startBackfill({ whole: { ids: ['a'] } }, failing, {}), (error: Error) => {
+    const [first, ...others] = error.message.split('\n');
+    assert.equal(first, printable(EVIL));
+    assert.match(
+      others.join('\n'),
+      /^whether it has started, this says:\n {2}npx serverless backfill --watch [\w-]{36}$/,
+    );
+    return true;
   });
 });
 
@@ -128,8 +123,25 @@ test('Whatever the functions answer, status, diff and backfill print no command 
     ...{ heldBy: { key: EVIL, leaseId: '1', runId: EVIL, kind: EVIL, startedAt: EVIL, host: EVIL }, advice: EVIL },
     ...{ lastRun: run, lastBackfill: run, lastCompletedStartedAt: EVIL, watermark: { at: EVIL, fullAt: EVIL } },
     ...{ unfinishedPass: { startedAt: EVIL, counts: newReport() }, failed: [{ id: EVIL, attempts: 1 }] },
-    ...{ removalsWithheld: 12, removals: { withheld: 12, of: 100, at: EVIL } },
     history: [{ ...run, reason: EVIL, message: EVIL, fencingToken: EVIL, startedBy: EVIL, host: EVIL }],
+    ...{ removalsWithheld: 12, removals: { withheld: 12, of: 100, at: EVIL } },
+    backfills: [
+      {
+        ...{
+          id: 'a',
+          status: 'failed',
+          since: EVIL,
+          until: EVIL,
+          windows: 2,
+          window: 1,
+          shards: 2,
+          shardsDone: 1,
+          done: 0.5,
+        },
+        ...{ counts: newReport(), startedAt: at, updatedAt: EVIL, endedAt: at, startedBy: EVIL, attempts: 5 },
+        ...{ lastError: { name: EVIL, code: EVIL, message: EVIL }, failedCount: 1, failed: [EVIL] },
+      },
+    ],
   };
   const result = {
     ...{ status: 'completed', reason: EVIL, job: 'models', runId: EVIL, report: { ...newReport(), failed: 1 } },
@@ -151,7 +163,10 @@ test('Whatever the functions answer, status, diff and backfill print no command 
     const service = { getFunction: (name: string) => ({ name }) };
     const serverless = { serviceDir: folder, service, classes: { Error } };
     const given = [serverless, { local: true, ...options }, writers] as unknown as Parameters<typeof operatePlugin>;
-    await operatePlugin(...given).hooks[command]();
+    // A refusal is printed as well, by osls.
+    await operatePlugin(...given)
+      .hooks[command]()
+      .catch(({ message }: Error) => lines.push(...message.split('\n')));
     assert.ok(lines.length > 0);
     for (const line of lines) if (!Object.hasOwn(options, 'json')) assert.doesNotMatch(line, COMMANDS);
     return lines;
@@ -179,13 +194,12 @@ test('Whatever the functions answer, status, diff and backfill print no command 
   process.exitCode = exitCode;
   assert.match(differing.join('\n'), /a\\u001b.* at the source, .*a\\+u001b.* at the target/);
   const dry = await printed('backfill:run', { ids: 'a', 'dry-run': true });
-  for (const part of [
-    /: a\\u001b.*: a\\u001b/,
-    /such as a\\u001b/,
-    /^to write the failed records again: --ids '\["a\\u001b/,
-  ])
+  for (const part of [/: a\\u001b.*: a\\u001b/, /such as a\\u001b/])
     assert.ok(
       dry.some((line) => part.test(line)),
       `${part} in\n${dry.join('\n')}`,
     );
+  const failed = await printed('backfill:run', { watch: 'a' });
+  assert.match(failed.join('\n'), /window 1 of 2 is through/);
+  assert.match(failed.join('\n'), /^failed: a\\u001b[\s\S]*--resume a\n[\s\S]*--ids '\["a\\u001b/m);
 });
