@@ -2,15 +2,17 @@ import { keepCheckpoints } from '../copy/checkpoints.ts';
 import { openDeadLetters } from '../copy/dead-letters.ts';
 import { keepUnwritten } from '../copy/unwritten.ts';
 import { type KnownVersions, openVersions } from '../copy/versions.ts';
+import { Interrupted } from '../errors.ts';
 import type { Backfill, Tick } from '../event.ts';
 import type { Job } from '../job-types.ts';
 import type { Budget } from '../lock/etcd.ts';
-import type { Operation } from '../lock/query.ts';
+import { both, nothing, type Operation } from '../lock/query.ts';
 import type { Log } from '../log.ts';
 import type { RecordOutcomes } from '../record-outcomes.ts';
 import { type Problem, problemNotes, type Report } from '../report.ts';
 import type { Settings } from '../settings/config.ts';
 import { nameOfShard } from '../shard.ts';
+import { isCancelled } from '../state/backfills.ts';
 import { type Division, openDivision } from '../state/division.ts';
 import { type Failures, openFailures, RUNS_BEFORE_GIVING_UP } from '../state/failures.ts';
 import { type Leaving, leavingOfBackfill, leavingOfTick } from '../state/final-state.ts';
@@ -34,8 +36,12 @@ export interface Keeping<R> {
   /** The first records that were not written. */
   problems: Problem[];
   checkpoints: ReturnType<typeof keepCheckpoints>;
-  /** What is saved before the pass is copied. @throws NoProgressError where it must not begin */
-  begin(): Operation[];
+  /**
+   * Saves what comes before the pass.
+   * @returns why the pass is not copied, where a detached backfill was asked to end
+   * @throws NoProgressError where it must not begin once more
+   */
+  begin(operations: Operation[]): Promise<Interrupted | undefined>;
   /** Sends what is not tried any more to the dead-letter queue; what does not arrive there stays in the list. */
   giveUp(targetWasUp: boolean): Promise<void>;
   conclude: Conclude;
@@ -110,6 +116,8 @@ export function openKeeping<R>(options: {
       return kept;
     },
   });
+  const cancelled =
+    request.kind === 'backfill' && request.step !== undefined ? isCancelled(places, request.backfillId!) : nothing;
   const way = makingWay(request, settings, places, lock.fencingToken);
   const problems: Problem[] = [];
   const note = problemNotes(problems, log);
@@ -120,12 +128,17 @@ export function openKeeping<R>(options: {
     problems,
     versions,
     saving,
-    begin: () => leaving.begin?.() ?? [],
+    async begin(operations) {
+      const all = [...operations, ...(leaving.begin?.() ?? [])];
+      if (all.length > 0 && (await lock.save(all, saving(), cancelled))) return cancelling();
+    },
     outcomes: keepUnwritten({ job, kind, pass, failures, deadLetters, note, log }),
     checkpoints: keepCheckpoints({
       eachPage: way.yields,
       async save() {
-        const wanted = await lock.save([leaving.progress(reached())], saving(), way.atCheckpoint);
+        const read = both(way.atCheckpoint, cancelled);
+        const [wanted, asksToEnd] = await lock.save([leaving.progress(reached())], saving(), read);
+        if (asksToEnd) throw cancelling();
         // A pass that had to begin again has to get further first: otherwise it might never end.
         if (wanted && pass.advanced()) throw yielding(wanted);
       },
@@ -138,3 +151,5 @@ export function openKeeping<R>(options: {
     },
   };
 }
+
+const cancelling = () => new Interrupted('cancelled', 'the backfill was cancelled');

@@ -60,15 +60,14 @@ export async function work<R>(running: Work<R>): Promise<Result> {
     ...{ job, request, runId, startedMs, settings, places, taken, deadline, report, log },
     leavingOfStep: leavingOf(running),
   });
-  const { pass, division, failures, checkpoints, conclude, problems, saving } = keeping;
+  const { pass, division, failures, checkpoints, conclude, problems } = keeping;
   let copied: Copied;
   let failedIds: string[];
   try {
     // Where the source lags, a backfill may write older versions than the last tick has left; the next tick writes over them.
     const forgets = request.kind === 'backfill' ? [deleteRecent(places.statePrefix)] : [];
-    const first = [...(division.put ? [division.put] : []), ...forgets, ...keeping.begin()];
-    if (first.length > 0) await taken.lock.save(first, saving());
-    copied = await copyUnderLock(running, keeping);
+    const cancelled = await keeping.begin(division.put ? [division.put, ...forgets] : forgets);
+    copied = cancelled ? { ending: cancelled.reason, interrupted: cancelled } : await copyUnderLock(running, keeping);
     await checkpoints.saved();
     failedIds = failures.list(true).map(({ id }) => id);
     // A backfill does not come back to what it could not write.
