@@ -50,11 +50,11 @@ const MAX_FAULTS = 10;
 /**
  * Makes the function that checks and prepares a batch of raw records. A batch is faster than one record now and then:
  * between two system calls, code and data are cold. Whatever the job's own functions cannot cope with makes the record
- * invalid, and nothing else: the promise never rejects.
+ * invalid, and nothing else: it never throws, nor does its promise reject, which it gives where the schema gives one.
  */
 export function accepting<R>(
   job: Acceptance<R>,
-): (batch: readonly unknown[], page: number, firstIndex: number) => Promise<(Accepted<R> | Invalid)[]> {
+): (batch: readonly unknown[], page: number, firstIndex: number) => Batch<R> | Promise<Batch<R>> {
   type Checked = Accepted<R> | string;
 
   function conclude({ issues, value }: Validated<R>, raw: unknown): Checked {
@@ -80,7 +80,9 @@ export function accepting<R>(
     try {
       const validated = job.schema['~standard'].validate(raw) as Validated<R> | Promise<Validated<R>>;
       return 'then' in validated
-        ? validated.then((result) => conclude(result, raw)).catch(faultOf)
+        ? Promise.resolve(validated)
+            .then((result) => conclude(result, raw))
+            .catch(faultOf)
         : conclude(validated, raw);
     } catch (error) {
       return faultOf(error);
@@ -92,15 +94,22 @@ export function accepting<R>(
     return idOfRaw(job.id, raw)?.slice(0, 512) ?? `record ${index + 1} of page ${page}`;
   }
 
-  return async (batch, page, firstIndex) => {
-    const checked = await Promise.all(batch.map(check));
-    return checked.map((result, index) => {
-      if (typeof result !== 'string') return result;
-      const raw = batch[index];
-      return { id: nameOf(raw, page, firstIndex + index), faults: result, raw };
-    });
+  return (batch, page, firstIndex) => {
+    const named = (checked: Checked[]): Batch<R> =>
+      checked.map((result, index) => {
+        if (typeof result !== 'string') return result;
+        const raw = batch[index];
+        return { id: nameOf(raw, page, firstIndex + index), faults: result, raw };
+      });
+    const checked = batch.map(check);
+    // Most schemas answer at once: then there is nothing to wait for, and no promise of each record.
+    return checked.some(isPromise) ? Promise.all(checked).then(named) : named(checked as Checked[]);
   };
 }
+
+type Batch<R> = (Accepted<R> | Invalid)[];
+
+const isPromise = (value: unknown) => value instanceof Promise;
 
 /** The id that the job makes of a record as the source gives it; undefined where it makes none. */
 export function idOfRaw<R>(idOf: (record: R) => string, raw: unknown): string | undefined {

@@ -99,8 +99,9 @@ export async function sync<R>(options: SyncOptions<R>): Promise<Ending> {
     try {
       for (let from = 0; from < records.length && !signal.aborted; from += CHECKED_AT_A_TIME) {
         const checking = accept(records.slice(from, from + CHECKED_AT_A_TIME), number, from);
-        if (!batches.isEmpty() && !(await isSoon(checking))) await offer(batches.close());
-        const checked = await orAborted(checking, signal);
+        if (checking instanceof Promise && !batches.isEmpty() && !(await isSoon(checking)))
+          await offer(batches.close());
+        const checked = checking instanceof Promise ? await orAborted(checking, signal) : checking;
         const toDo = checked.filter((record) => !needsNothing(record, page));
         left -= checked.length - toDo.length;
         await offer(batches.put(toDo));
