@@ -113,12 +113,20 @@ export async function openStage(options: { quick: boolean; progress: (line: stri
     });
     return { ...JSON.parse(stdout.trimEnd().split('\n').at(-1)!), startedAtMs };
   };
+  /**
+   * Leaves the state of a job that has run before, and has read nothing yet. A job's first run is slower by a quarter: V8
+   * compiles the check of a record again and again until it has seen an object without its optional fields, such as that state.
+   */
+  async function runBefore(env: Record<string, string>) {
+    const event = { since: '2020-01-01T00:00:00Z', until: '2020-01-02T00:00:00Z' };
+    const backfill = join(task, 'dist/backfill.js');
+    await runClient('invoke', [backfill, 'handler', JSON.stringify(event)], { ...env, SOURCE_URL: `${source.url}/0` });
+  }
   /** @throws Error when not all records are `as` */
-  async function invoke(as: 'written' | 'unchanged', targetUrl: string, records: number, env: Record<string, string>) {
-    const told = await runClient<Invoked>('invoke', [handler, 'handler', '{}'], {
-      ...jobEnv(targetUrl, records),
-      ...env,
-    });
+  async function invoke(as: 'written' | 'unchanged', targetUrl: string, records: number, more: Record<string, string>) {
+    const env = { ...jobEnv(targetUrl, records), ...more };
+    await runBefore(env);
+    const told = await runClient<Invoked>('invoke', [handler, 'handler', '{}'], env);
     const { status, report } = told.result ?? {};
     if (status !== 'completed' || report?.[as] !== records) {
       throw new Error(`the run was ${status} with ${report?.[as]} of ${records} records ${as}`);
