@@ -56,6 +56,8 @@ test('RateLimit is read in the forms of its drafts; what counts is the quota tha
     'remaining = 0, reset = 9': 9000,
     'remaining = 1, reset = 9': undefined,
     'r=0;t=90': 90_000,
+    't=9;r=0': 9000,
+    '"a;r=0;t=5";r=1;t=9': undefined,
     'r=01;t=9': undefined,
     '"a;\\";r=5,";r=0;t=9': 9000,
     '"default";r=1;t=9': undefined,
@@ -114,6 +116,8 @@ test('A quota that an answer used up is spent until its reset; one without a res
   assert.equal(spentBy({ ...inSeven, 'x-ratelimit-limit': '10' }), 7000);
   assert.equal(spentBy({ 'ratelimit-remaining': '0', 'ratelimit-reset': '7' }), 7000);
   assert.equal(spentBy({ ratelimit: '"burst";r=0;t=1, "day";r=90;t=3600' }), 1000);
+  const plenty = { 'ratelimit-remaining': '5', 'x-ratelimit-remaining': '5', 'x-rate-limit-remaining': '5' };
+  assert.equal(spentBy({ ...plenty, ratelimit: '"burst";r=0;t=1' }), 1000);
   for (const headers of [
     {},
     { 'x-ratelimit-reset': '7' },
