@@ -52,6 +52,10 @@ test('Without a limit per second every turn within the concurrency starts at onc
   pace.over();
   await step(1);
   assert.deepEqual(begun, ['a', 'b', 'c']);
+  // A turn that has waited counts as well.
+  turn('d');
+  await step(1);
+  assert.deepEqual(begun, ['a', 'b', 'c']);
 });
 
 test('A turn that is over lets one waiting turn start, in their order.', async (t) => {
