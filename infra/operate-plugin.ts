@@ -1,5 +1,6 @@
 import type { LambdaClientConfig } from '@aws-sdk/client-lambda';
 import type { Control } from '../lib/event.ts';
+import { runConsole } from './console-command.ts';
 import { comeBack, startBackfill } from './operate/backfill.ts';
 import type { Where } from './operate/backfill-command.ts';
 import { endOf } from './operate/backfill-lines.ts';
@@ -35,7 +36,7 @@ interface Writers {
   progress: { get(name: string): { update(text: string): void; remove(): void } };
 }
 
-type Options = Where & BackfillOptions & DiffOptions & ControlOptions;
+type Options = Where & BackfillOptions & DiffOptions & ControlOptions & { open?: boolean };
 
 /** A function may run for 15 minutes without sending a byte; osls would close the connection after two. */
 const AWS_CLIENT_TIMEOUT_MS = String(16 * 60_000);
@@ -46,10 +47,15 @@ export default function operatePlugin(serverless: Serverless, options: Options, 
 
   async function connectJobs(): Promise<Jobs> {
     if (options.local) return await localJobs(serverless.serviceDir, options.stage);
+    return (await connectDeployed()).jobs;
+  }
+
+  async function connectDeployed() {
     process.env.AWS_CLIENT_TIMEOUT ??= AWS_CLIENT_TIMEOUT_MS;
     const aws = serverless.getProvider('aws');
-    const { jobs } = await readStageConfig(aws.getStage(), serverless.serviceDir);
-    return await deployedJobs(jobs, await aws.getAwsSdkV3Config(), (name) => serverless.service.getFunction(name).name);
+    const config = await readStageConfig(aws.getStage(), serverless.serviceDir);
+    const nameOf = (name: string) => serverless.service.getFunction(name).name;
+    return { config, jobs: await deployedJobs(config.jobs, await aws.getAwsSdkV3Config(), nameOf) };
   }
 
   /** The functions of the job that the command is about. */
@@ -140,6 +146,9 @@ export default function operatePlugin(serverless: Serverless, options: Options, 
     hooks: {
       'backfill:run': withoutStack(runBackfill),
       'diff:run': withoutStack(runDiff),
+      'console:run': withoutStack(() =>
+        runConsole({ ...options, serviceDir: serverless.serviceDir, print, deployed: connectDeployed }),
+      ),
       'status:run': withoutStack(runStatus),
       'history:run': withoutStack(runHistory),
       'pause:run': withoutStack(async () => runControl(pauseOf(options))),

@@ -1,7 +1,9 @@
 import { join } from 'node:path';
+import { openConsole } from '../console/open.ts';
+import { announcedJobs } from '../operate/jobs.ts';
 import { JOBS_FOLDER } from '../stage/job-files.ts';
 import { every, parseSchedule } from '../stage/schedule.ts';
-import { announce } from '../terminal/announce.ts';
+import { announce, type Timer } from '../terminal/announce.ts';
 import { onInterrupt } from '../terminal/interrupt.ts';
 import { complain, say } from '../terminal/print-lines.ts';
 import { shellWord } from '../terminal/shell-word.ts';
@@ -47,7 +49,12 @@ const options = await readDevOptions(root, process.argv.slice(2)).catch(giveUp);
 const { stage, config, env, everyMs } = options;
 await using own = new AsyncDisposableStack();
 const cloud = await startDev(own, options).catch(giveUp);
-announce(root, { url: cloud.lambdaUrl, stage, jobs: [{ job: config.job, shards: config.shards }] });
+const start = new Date();
+const timer: Timer = { ...config.schedule, enabled: true, everyMs, start: start.toISOString() };
+const announcement = { url: cloud.lambdaUrl, stage, jobs: [{ job: config.job, shards: config.shards, timer }] };
+announce(root, announcement);
+const shown = { stage, local: true, jobs: await announcedJobs(announcement), timers: announcement.jobs };
+own.use(await openConsole({ ...shown, serviceDir: root, print: say, open: false }));
 starting = false;
 
 const { functions, etcd } = cloud;
@@ -56,7 +63,6 @@ const [sourceUrl, targetUrl] = (['source', 'target'] as const).map((side) => {
   return env[name] ?? cloud[side]?.url ?? config.settings[name];
 });
 const endpoints = env.ETCD_ENDPOINTS ?? etcd.endpoints.join(',');
-const start = new Date();
 const schedule = everyMs
   ? every(everyMs, start)
   : parseSchedule(config.schedule.expression, config.schedule.timezone, start);

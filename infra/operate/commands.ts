@@ -50,6 +50,16 @@ export const commands = {
       ...local,
     },
   },
+  console: {
+    usage: 'Show the jobs on a page of this machine, from which all of this can be done, for as long as it runs',
+    lifecycleEvents: ['run'],
+    options: {
+      open: boolean(
+        'Open the page in the browser, which is the default on a terminal; --no-open only prints its address',
+      ),
+      ...local,
+    },
+  },
   status: {
     usage: 'Show who holds the lock, the last run, and what remains to be done; of all jobs in one table, or of one',
     lifecycleEvents: ['run'],

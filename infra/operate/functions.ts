@@ -1,13 +1,29 @@
 import type { LambdaClientConfig } from '@aws-sdk/client-lambda';
-import type { Backfill, Control, StartBackfill } from '../../lib/event.ts';
+import type { Backfill, Control, StartBackfill, Tick } from '../../lib/event.ts';
 import type { Result } from '../../lib/run/result.ts';
 import type { Status } from '../../lib/run/status.ts';
 import { Refusal } from '../terminal/refusal.ts';
 
-/** The functions that operators invoke; each method invokes one and returns its answer. @throws Refusal */
+/**
+ * The functions that operators invoke; each method invokes one and returns its answer. An invocation goes on in the cloud
+ * when `signal` aborts, but nobody waits for it any more. @throws Refusal, FunctionFailure
+ */
 export interface Functions {
-  backfill(event: Partial<Backfill> | StartEvent): Promise<Result>;
-  control(event: Control): Promise<Status>;
+  sync(event: Partial<Tick>, signal?: AbortSignal): Promise<Result>;
+  backfill(event: Partial<Backfill> | StartEvent, signal?: AbortSignal): Promise<Result>;
+  control(event: Control, signal?: AbortSignal): Promise<Status>;
+}
+
+/** A function was invoked, and threw. */
+export class FunctionFailure extends Refusal {
+  readonly errorType: string;
+  readonly errorMessage: string;
+
+  constructor(kind: string, { errorType = 'Error', errorMessage = '' }: { errorType?: string; errorMessage?: string }) {
+    super(`${kind} failed: ${errorType}: ${errorMessage}`);
+    this.errorType = errorType;
+    this.errorMessage = errorMessage;
+  }
 }
 
 /** Starts a backfill that goes on by itself. */
@@ -22,19 +38,21 @@ export async function connect(config: LambdaClientConfig): Promise<(nameOf: Name
   // A second attempt could start a second run.
   const client = new LambdaClient({ ...config, maxAttempts: 1 });
 
-  async function invoke<T>(kind: keyof Functions, name: string, event: object): Promise<T> {
+  async function invoke<T>(kind: keyof Functions, name: string, event: object, signal?: AbortSignal): Promise<T> {
     const command = new InvokeCommand({ FunctionName: name, Payload: Buffer.from(JSON.stringify(event)) });
-    const { FunctionError, Payload } = await client.send(command).catch((cause: Error) => {
+    const options = signal && { abortSignal: signal };
+    const { FunctionError, Payload } = await client.send(command, options).catch((cause: Error) => {
       throw new Refusal(`${name} could not be invoked: ${cause.name}: ${cause.message}`, { cause });
     });
     const answer = parse(kind, Payload?.transformToString() || 'null');
-    if (FunctionError) throw new Refusal(`${kind} failed: ${answer?.errorType}: ${answer?.errorMessage}`);
+    if (FunctionError) throw new FunctionFailure(kind, answer ?? {});
     return answer;
   }
 
   return (nameOf) => ({
-    backfill: (event) => invoke('backfill', nameOf('backfill'), event),
-    control: (event) => invoke('control', nameOf('control'), event),
+    sync: (event, signal) => invoke('sync', nameOf('sync'), event, signal),
+    backfill: (event, signal) => invoke('backfill', nameOf('backfill'), event, signal),
+    control: (event, signal) => invoke('control', nameOf('control'), event, signal),
   });
 }
 

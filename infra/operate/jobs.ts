@@ -34,7 +34,7 @@ export async function deployedJobs(
 }
 
 /** The `npm run dev` that runs in `folder`. @param stage must be its stage, if it is given @throws Refusal */
-function runningDev(folder: string, stage: string | undefined): Announcement {
+export function runningDev(folder: string, stage: string | undefined): Announcement {
   const running = readAnnouncement(folder);
   if (!running) throw new Refusal('npm run dev is not running; --local invokes the functions that it starts');
   if (stage !== undefined && stage !== running.stage)
@@ -51,8 +51,11 @@ export function invokeDev(folder: string, stage: string | undefined): void {
 }
 
 /** The job of the `npm run dev` that runs in `folder`. @throws Refusal */
-export async function localJobs(folder: string, stage: string | undefined): Promise<Jobs> {
-  const running = runningDev(folder, stage);
+export const localJobs = (folder: string, stage: string | undefined): Promise<Jobs> =>
+  announcedJobs(runningDev(folder, stage));
+
+/** The job of an `npm run dev`. */
+export async function announcedJobs(running: Announcement): Promise<Jobs> {
   const credentials = { accessKeyId: 'local', secretAccessKey: 'local' };
   const client = await connect({ endpoint: running.url, region: 'us-east-1', credentials });
   const explain = (error: Error): never => {
@@ -64,8 +67,9 @@ export async function localJobs(folder: string, stage: string | undefined): Prom
     of(job) {
       const functions = client((kind) => functionName(job, kind));
       return {
-        backfill: (event) => functions.backfill(event).catch(explain),
-        control: (event) => functions.control(event).catch(explain),
+        sync: (event, signal) => functions.sync(event, signal).catch(explain),
+        backfill: (event, signal) => functions.backfill(event, signal).catch(explain),
+        control: (event, signal) => functions.control(event, signal).catch(explain),
       };
     },
   };

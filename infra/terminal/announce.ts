@@ -7,7 +7,19 @@ const FILE = '.solotick-dev.json';
 export interface Announcement {
   url: string;
   stage: string;
-  jobs: { job: string; shards: number }[];
+  jobs: { job: string; shards: number; timer?: Timer }[];
+}
+
+/** When a job's ticks are due. */
+export interface Timer {
+  /** As EventBridge Scheduler writes it. */
+  expression: string;
+  timezone: string;
+  enabled: boolean;
+  /** Takes the place of the expression. */
+  everyMs?: number | undefined;
+  /** When a rate began; of a deployed one only AWS knows that. */
+  start?: string;
 }
 
 /**

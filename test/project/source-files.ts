@@ -38,7 +38,7 @@ async function typescriptIn(folder: string): Promise<string[]> {
     if (error.code === 'ENOENT') return [];
     throw error;
   });
-  return names.filter((name) => name.endsWith('.ts')).map((name) => join(folder, name));
+  return names.filter((name) => /\.tsx?$/.test(name)).map((name) => join(folder, name));
 }
 
 /** TypeScript 7 parses in its native process. The project file exists in memory only, so any folder will do. */
