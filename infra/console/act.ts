@@ -36,7 +36,7 @@ export async function act(action: Action, tools: Tools): Promise<Outcome> {
       return await change({ action: 'resume' }, 'The timer goes on.', tools);
     case 'reset': {
       const { what, to } = action;
-      return await change({ action: 'reset', what, ...(to && { to }) }, `The ${what} was reset.`, tools);
+      return await change({ action: 'reset', what, ...(to && { to }) }, RESET[what], tools);
     }
     case 'approve-removals': {
       const { upTo } = action;
@@ -58,6 +58,12 @@ export async function act(action: Action, tools: Tools): Promise<Outcome> {
       return await retryFailed(tools);
   }
 }
+
+const RESET = {
+  checkpoint: 'The unfinished pass was forgotten.',
+  failed: 'The list of failed records was emptied.',
+  watermark: 'The watermark was reset.',
+};
 
 const partsOf = (shards: number): Pick<Part, 'shard'>[] =>
   shards === 1 ? [{}] : Array.from({ length: shards }, (_, index) => ({ shard: { index, of: shards } }));

@@ -104,8 +104,9 @@ async function unpack(bin: string, folder: string): Promise<void> {
     // The package's own fonts first, so that a page looks alike everywhere; those of the system for other signs.
     const fonts = join(folder, 'fonts');
     const conf = `<?xml version="1.0"?><!DOCTYPE fontconfig SYSTEM "fonts.dtd"><fontconfig><dir>${fonts}</dir>
-<cachedir>${join(folder, 'font-cache')}</cachedir><include ignore_missing="yes">/etc/fonts/fonts.conf</include>
-<alias binding="strong"><family>system-ui</family><prefer><family>Open Sans</family></prefer></alias></fontconfig>\n`;
+<cachedir>${join(folder, 'font-cache')}</cachedir>
+${['system-ui', 'sans-serif'].map((name) => `<alias binding="strong"><family>${name}</family><prefer><family>Open Sans</family></prefer></alias>`).join('\n')}
+<include ignore_missing="yes">/etc/fonts/fonts.conf</include></fontconfig>\n`;
     await writeFile(join(draft, 'own-fonts.conf'), conf);
     await rename(draft, folder).catch((error) => {
       if (!existsSync(join(folder, 'chromium'))) throw error;

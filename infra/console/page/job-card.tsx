@@ -10,6 +10,7 @@ import { Operations } from './operations.tsx';
 import { Plot } from './plot.tsx';
 import { Removals } from './removals.tsx';
 import { RunTable } from './run-table.tsx';
+import { stripOf } from './runs.ts';
 import { Shards } from './shards.tsx';
 import { Strip } from './strip.tsx';
 import { counted, moment, number, shown, span } from './words.ts';
@@ -31,6 +32,7 @@ export function JobCard({ view: latest, nowMs, operations, told }: Props) {
   const view: JobView = latest.status || !before ? latest : { ...latest, status: before.status };
   const { job, status, trouble } = view;
   const { condition, sentences } = conditionOf(view, nowMs);
+  const items = status ? stripOf(status, nowMs) : [];
   const shownCondition = trouble ? 'unknown' : condition;
   return (
     <section class={`job ${shownCondition}`} aria-labelledby={`job-${job}`}>
@@ -53,8 +55,8 @@ export function JobCard({ view: latest, nowMs, operations, told }: Props) {
           <Facts status={status} nowMs={nowMs} />
           <Actions view={view} operations={operations} told={told} />
           <Operations operations={operations} nowMs={nowMs} />
-          <Strip view={view} nowMs={nowMs} />
-          <Plot history={status.history} />
+          <Strip items={items} />
+          <Plot items={items} />
           <Backfills status={status} nowMs={nowMs} told={told} />
           <Removals status={status} nowMs={nowMs} told={told} />
           <Failed status={status} told={told} />

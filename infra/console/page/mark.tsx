@@ -10,11 +10,10 @@ export type Sign =
   | 'unknown'
   | 'skipped';
 
-const PATHS: Record<Sign, string> = {
+const LINES: Partial<Record<Sign, string>> = {
   completed: 'M3.5 8.5l3 3 6-7',
-  partial: 'M8 2.5a5.5 5.5 0 0 1 0 11z M8 2.5a5.5 5.5 0 0 0 0 11',
+  partial: 'M8 2.5a5.5 5.5 0 0 0 0 11',
   failed: 'M4 4l8 8M12 4l-8 8',
-  running: 'M5 3v10l8-5z',
   waiting: 'M8 2.5a5.5 5.5 0 1 0 .01 0M8 5v3l2 2',
   paused: 'M5.5 3.5v9M10.5 3.5v9',
   failing: 'M8 2L1.8 13.2h12.4zM8 6.5v3M8 11.4v.2',
@@ -22,15 +21,12 @@ const PATHS: Record<Sign, string> = {
   skipped: 'M3.5 8h.01M8 8h.01M12.5 8h.01',
 };
 
-const FILLED: readonly Sign[] = ['partial', 'running'];
+const SURFACES: Partial<Record<Sign, string>> = { partial: 'M8 2.5a5.5 5.5 0 0 1 0 11z', running: 'M5 3v10l8-5z' };
 
 /** A sign beside a word or a bar, so that no meaning lies in the colour alone. */
 export const Mark = ({ sign, pulse = false }: { sign: Sign; pulse?: boolean }) => (
-  <svg
-    class={`mark ${FILLED.includes(sign) ? 'filled' : ''} ${pulse ? 'pulse' : ''}`}
-    viewBox="0 0 16 16"
-    aria-hidden="true"
-  >
-    <path d={PATHS[sign]} />
+  <svg class={pulse ? 'mark pulse' : 'mark'} viewBox="0 0 16 16" aria-hidden="true">
+    {SURFACES[sign] && <path d={SURFACES[sign]} fill="currentcolor" />}
+    {LINES[sign] && <path d={LINES[sign]} />}
   </svg>
 );

@@ -25,7 +25,7 @@ export function Page() {
         <h1>
           solotick <span class="stage">{answer ? `stage ${answer.stage}${answer.local ? ', local' : ''}` : ''}</span>
         </h1>
-        <p class={old ? 'age old' : 'age'}>{ageMs === undefined ? 'Asking…' : `as of ${span(ageMs)} ago`}</p>
+        <p class={old ? 'age old' : 'age'}>{ageMs === undefined ? 'Asking…' : `Updated ${span(ageMs)} ago`}</p>
       </header>
       {(failure || old) && (
         <p class="banner" role="alert">

@@ -1,41 +1,60 @@
 import { useEffect, useRef, useState } from 'preact/hooks';
 import uPlot from 'uplot';
-import { durationOf, type PastRun } from './runs.ts';
-import { number } from './words.ts';
+import { type Columns, columnsOf, LINES, shortCount, ticksUpTo } from './plot-data.ts';
+import { durationOf, type StripItem } from './runs.ts';
+import { duration, number } from './words.ts';
 
-const HEIGHT = 150;
-
-/** The lines differ by their dashes as well, for whoever cannot tell the colours. */
-const LINES = [
-  { name: 'written', dash: [] },
-  { name: 'unchanged', dash: [2, 3] },
-  { name: 'removed', dash: [8, 3] },
-  { name: 'failed', dash: [8, 3, 2, 3] },
-] as const;
+const HEIGHT = 160;
 
 /** What the runs of the past have done, over time. The table of runs has the same in words. */
-export function Plot({ history }: { history: PastRun[] }) {
+export function Plot({ items }: { items: StripItem[] }) {
   const place = useRef<HTMLDivElement>(null);
-  const plot = useRef<uPlot | undefined>(undefined);
   const [at, setAt] = useState<number>();
-  const runs = history.toReversed();
-  const data: uPlot.AlignedData = [
-    runs.map(({ endedAt }) => Date.parse(endedAt) / 1000),
-    ...LINES.map(({ name }) => runs.map(({ report }) => report[name] ?? 0)),
-  ];
+  const columns = columnsOf(items);
+  const runs = items.flatMap((item) => (item.kind === 'run' ? [item.run] : []));
   const enough = runs.length > 1;
+  const update = usePlot(place, columns, enough, (index) => setAt(index));
+  const version = items.map(({ key }) => key).join();
+  useEffect(update, [version]);
 
+  if (!enough) return null;
+  const seconds = at === undefined ? undefined : columns[0][at];
+  const run = runs.find(({ endedAt }) => Date.parse(endedAt) / 1000 === seconds) ?? runs.at(-1)!;
+  return (
+    <figure class="plot" aria-label="Records written, unchanged, removed and failed by the last runs, over time">
+      <div ref={place} />
+      <figcaption>
+        {LINES.map(({ name, dash }) => (
+          <span key={name} class={name}>
+            <svg viewBox="0 0 24 8" aria-hidden="true">
+              <path d="M0 4h24" stroke-dasharray={dash.join(' ')} />
+            </svg>
+            {name} {number(run.report[name])}
+          </span>
+        ))}
+        <span>in {duration(durationOf(run))}</span>
+      </figcaption>
+    </figure>
+  );
+}
+
+/** Draws into `place`, again where the colours or the width change. @returns what draws the newest columns */
+function usePlot(
+  place: { current: HTMLDivElement | null },
+  columns: Columns,
+  enough: boolean,
+  at: (index: number | undefined) => void,
+): () => void {
+  const plot = useRef<uPlot | undefined>(undefined);
+  const latest = useRef(columns);
+  latest.current = columns;
   useEffect(() => {
     const box = place.current;
     if (!enough || !box) return;
     const scheme = matchMedia('(prefers-color-scheme: dark)');
     const draw = () => {
       plot.current?.destroy();
-      plot.current = new uPlot(
-        optionsOf(box, (index) => setAt(index)),
-        latest.current,
-        box,
-      );
+      plot.current = new uPlot(optionsOf(box, at), latest.current as uPlot.AlignedData, box);
       // A canvas says nothing; the figure's name and the table do.
       box.firstElementChild?.setAttribute('aria-hidden', 'true');
     };
@@ -50,31 +69,10 @@ export function Plot({ history }: { history: PastRun[] }) {
       plot.current = undefined;
     };
   }, [enough]);
-
-  const latest = useRef(data);
-  latest.current = data;
-  const version = `${runs.length} ${runs.at(-1)?.runId} ${runs.at(-1)?.endedAt}`;
-  useEffect(() => plot.current?.setData(latest.current), [version]);
-
-  if (!enough) return null;
-  const run = runs[at ?? runs.length - 1] ?? runs.at(-1)!;
-  return (
-    <figure class="plot" aria-label="Records written, unchanged, removed and failed by the last runs, over time">
-      <div ref={place} />
-      <figcaption>
-        {LINES.map(({ name, dash }) => (
-          <span key={name} class={name}>
-            <svg viewBox="0 0 24 8" aria-hidden="true">
-              <path d="M0 4h24" stroke-dasharray={dash.join(' ')} />
-            </svg>
-            {name} {number(run.report[name] ?? 0)}
-          </span>
-        ))}
-        <span>in {Math.max(1, Math.round(durationOf(run) / 1000))} s</span>
-      </figcaption>
-    </figure>
-  );
+  return () => plot.current?.setData(latest.current as uPlot.AlignedData);
 }
+
+const CLOCK = { hour: '2-digit', minute: '2-digit', hour12: false } as const;
 
 function optionsOf(box: HTMLElement, at: (index: number | undefined) => void): uPlot.Options {
   const style = getComputedStyle(box);
@@ -91,11 +89,17 @@ function optionsOf(box: HTMLElement, at: (index: number | undefined) => void): u
     height: HEIGHT,
     legend: { show: false },
     cursor: { y: false, drag: { x: false, y: false }, points: { size: 6 } },
-    // Counts lie far apart, and 0 has to be shown: linear near 0, logarithmic above.
+    // Counts lie far apart, and 0 has to be shown.
     scales: { y: { distr: 4, asinh: 5, range: (_, _min, max) => [0, Math.max(10, max * 1.3)] } },
     axes: [
-      { ...axis, space: 90, values: (_, ticks) => ticks.map(clock) },
-      { ...axis, size: 44, values: (_, ticks) => ticks.map((count) => (count < 0 ? '' : short(count))) },
+      { ...axis, space: 90, size: 26, values: (_, ticks) => ticks.map(clock) },
+      {
+        ...axis,
+        size: 44,
+        splits: (_, _axis, _min, max) => ticksUpTo(max),
+        filter: (_, ticks) => ticks,
+        values: (_, ticks) => ticks.map(shortCount),
+      },
     ],
     series: [
       {},
@@ -104,7 +108,3 @@ function optionsOf(box: HTMLElement, at: (index: number | undefined) => void): u
     hooks: { setCursor: [({ cursor }) => at(cursor.idx ?? undefined)] },
   };
 }
-
-const CLOCK = { hour: '2-digit', minute: '2-digit', hour12: false } as const;
-
-const short = (count: number) => (count >= 10_000 ? `${Math.round(count / 1000)}k` : String(count));

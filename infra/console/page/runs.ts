@@ -1,5 +1,4 @@
 import type { Status } from '../../../lib/run/status.ts';
-import type { JobView } from '../api.ts';
 import { counted, duration, moment, number, shown, span } from './words.ts';
 
 export type PastRun = NonNullable<Status['history']>[number];
@@ -7,7 +6,7 @@ export type PastRun = NonNullable<Status['history']>[number];
 /** A run in the strip, or a time in which nothing ran. */
 export type StripItem = { key: string; label: string } & (
   | { kind: 'run'; run: PastRun; height: number }
-  | { kind: 'gap'; skips: number }
+  | { kind: 'gap'; skips: number; long: boolean }
 );
 
 /** Nothing ran where the time between two runs is so many times the usual one. */
@@ -18,8 +17,8 @@ const endOf = ({ endedAt }: PastRun) => Date.parse(endedAt);
 export const durationOf = (run: PastRun) => Math.max(0, endOf(run) - startOf(run));
 
 /** What the strip shows, oldest first: runs by duration, and gaps. A run's height is a share from 0 to 1. */
-export function stripOf({ status }: JobView, nowMs: number): StripItem[] {
-  const runs = (status?.history ?? []).toReversed();
+export function stripOf(status: Status, nowMs: number): StripItem[] {
+  const runs = status.history.toReversed();
   const longest = Math.max(1, ...runs.map(durationOf));
   const usualMs = usualDistance(runs);
   const items: StripItem[] = [];
@@ -31,7 +30,7 @@ export function stripOf({ status }: JobView, nowMs: number): StripItem[] {
     items.push({ kind: 'run', key: `${run.runId} ${run.endedAt}`, run, height, label: describeRun(run, nowMs) });
   }
   const last = runs.at(-1);
-  const running = [status, ...(status?.shards ?? [])].some((part) => part?.heldBy);
+  const running = [status, ...(status.shards ?? [])].some(({ heldBy }) => heldBy);
   const gap = last && !running && gapBetween(endOf(last), nowMs, usualMs, 0);
   if (gap) items.push({ ...gap, key: 'now' });
   return items;
@@ -50,7 +49,7 @@ function gapBetween(endMs: number, startMs: number, usualMs: number, skips: numb
     skips > 0 ? `${counted(skips, 'tick')} found the lock held and ${skips === 1 ? 'was' : 'were'} skipped` : '';
   const nothing = long ? `nothing ran for ${span(startMs - endMs)}` : '';
   const label = [held, nothing].filter(Boolean).join('; ');
-  return { kind: 'gap' as const, skips, label: label.charAt(0).toUpperCase() + label.slice(1) };
+  return { kind: 'gap' as const, skips, long, label: label.charAt(0).toUpperCase() + label.slice(1) };
 }
 
 /** One sentence of a run: when, what became of it and why, what it did. */

@@ -1,7 +1,6 @@
 import { useRef, useState } from 'preact/hooks';
-import type { JobView } from '../api.ts';
 import { Mark } from './mark.tsx';
-import { type StripItem, stripOf } from './runs.ts';
+import type { StripItem } from './runs.ts';
 
 const STEPS: Record<string, number> = { ArrowLeft: -1, ArrowRight: 1, Home: -1000, End: 1000 };
 
@@ -9,8 +8,7 @@ const STEPS: Record<string, number> = { ArrowLeft: -1, ArrowRight: 1, Home: -100
  * The last runs, oldest first: height by duration, outcome by colour and mark, gaps where nothing ran. The strip is one stop of
  * the tab key; arrows go from run to run.
  */
-export function Strip({ view, nowMs }: { view: JobView; nowMs: number }) {
-  const items = stripOf(view, nowMs);
+export function Strip({ items }: { items: StripItem[] }) {
   const [chosen, setChosen] = useState<string>();
   const list = useRef<HTMLUListElement>(null);
   const newest = items.findLast(({ kind }) => kind === 'run') ?? items.at(-1);

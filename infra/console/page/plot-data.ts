@@ -1,0 +1,46 @@
+import type { StripItem } from './runs.ts';
+
+/** The lines differ by their dashes as well, for whoever cannot tell the colours. */
+export const LINES = [
+  { name: 'written', dash: [] },
+  { name: 'unchanged', dash: [2, 3] },
+  { name: 'removed', dash: [8, 3] },
+  { name: 'failed', dash: [8, 3, 2, 3] },
+] as const;
+
+/** The seconds since 1970 and one row of counts for each line; null where nothing ran, so that a line ends there. */
+export type Columns = [number[], ...(number | null)[][]];
+
+/** What the plot draws of the strip. */
+export function columnsOf(items: StripItem[]): Columns {
+  const seconds: number[] = [];
+  const rows: (number | null)[][] = [];
+  const add = (at: number, counts: (number | null)[]) => {
+    seconds.push(at);
+    rows.push(counts);
+  };
+  for (const item of items) {
+    if (item.kind === 'run') {
+      const { endedAt, report } = item.run;
+      add(
+        Date.parse(endedAt) / 1000,
+        LINES.map(({ name }) => report[name]),
+      );
+    } else if (item.long && seconds.length > 0) {
+      add(
+        seconds.at(-1)! + 0.001,
+        LINES.map(() => null),
+      );
+    }
+  }
+  return [seconds, ...LINES.map((_, line) => rows.map((row) => row[line] ?? null))];
+}
+
+/** Where a scale that is linear near 0 and logarithmic above has its ticks: 0, 1, 10, 100 and so on. */
+export function ticksUpTo(max: number): number[] {
+  const ticks = [0];
+  for (let tick = max < 1000 ? 1 : 10; tick <= max; tick *= 10) ticks.push(tick);
+  return ticks;
+}
+
+export const shortCount = (count: number) => (count >= 10_000 ? `${Math.round(count / 1000)}k` : String(count));
