@@ -46,9 +46,8 @@ export async function act(action: Action, tools: Tools): Promise<Outcome> {
     }
     case 'cancel-backfill': {
       const { backfillId } = action;
-      // This action and `detach` are known to functions of the same version only; an older one refuses them by name.
-      const event = { action: 'cancel-backfill', backfillId } as unknown as Control;
-      return await change(event, 'The backfill ends at its next settled page.', tools);
+      const sentence = 'The backfill ends at its next settled page.';
+      return await change({ action: 'cancel-backfill', backfillId }, sentence, tools);
     }
     case 'show-removals':
       return describeRehearsal(await rehearse({}, tools), 'vanished');
@@ -129,8 +128,7 @@ function describeRehearsal(results: Result[], only?: 'vanished'): Outcome {
 
 /** One event starts it for all shards. */
 async function startBackfill(range: Part, { functions, startedBy }: Tools): Promise<Outcome> {
-  const event = { ...rangeOf(range), detach: true, startedBy };
-  const { backfillId } = await functions.backfill(event as object);
+  const { backfillId } = await functions.backfill({ ...rangeOf(range), detach: true, startedBy });
   return { outcome: 'done', sentence: `The backfill ${backfillId ?? ''} has started and goes on by itself.` };
 }
 

@@ -1,4 +1,4 @@
-import { userInfo } from 'node:os';
+import { operator } from '../operate/backfill.ts';
 import { onInterrupt } from '../terminal/interrupt.ts';
 import type { Lines } from '../terminal/print-lines.ts';
 import { openBrowser } from './open-browser.ts';
@@ -14,7 +14,7 @@ export interface ConsoleOptions extends ServedJobs {
 
 /** Starts a console, prints its address, and opens it in the reader's browser where that is possible. */
 export async function openConsole({ serviceDir, print, open, ...served }: ConsoleOptions): Promise<Console> {
-  const started = await startConsole({ ...served, startedBy: userName() });
+  const started = await startConsole({ ...served, startedBy: operator() });
   print([`console: ${started.url}`, 'Whoever has this address can do what you can. Ctrl-C ends it.']);
   if (open && process.stdout.isTTY) openBrowser(started.url, serviceDir);
   return started;
@@ -22,12 +22,3 @@ export async function openConsole({ serviceDir, print, open, ...served }: Consol
 
 /** Resolves at Ctrl-C. */
 export const untilInterrupted = (): Promise<void> => new Promise((resolve) => onInterrupt(() => resolve()));
-
-/** The name under which backfills are started; a container may have none. */
-function userName(): string {
-  try {
-    return userInfo().username;
-  } catch {
-    return 'somebody at the console';
-  }
-}

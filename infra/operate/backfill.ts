@@ -41,5 +41,5 @@ export const comeBack = (id: string, where: Where): Lines => [
   `to cancel it: ${backfillCommand(where, { cancel: id })}`,
 ];
 
-/** At most as long as an event may say. */
-const operator = () => `${userInfo().username}@${hostname()}`.slice(0, 200);
+/** Who starts a backfill; at most as long as an event may say. */
+export const operator = () => `${userInfo().username}@${hostname()}`.slice(0, 200);

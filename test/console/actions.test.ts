@@ -188,3 +188,41 @@ test('Withheld removals are shown with what would go, and approved up to their n
   await confirm(page, job, 'Withdraw the approval', 'Withdraw', /The approval was withdrawn/);
   assert.equal((await saved('removals')).approvedUpTo, undefined);
 });
+
+test('A backfill is started in the cloud, shown until it has ended, and cancelled.', {
+  timeout: TIMEOUT_MS,
+}, async (t) => {
+  cloud.source.records = Array.from({ length: 8000 }, (_, index) => model(index));
+  cloud.target.models.clear();
+  const { page, job } = await open(t);
+  const start = async (since: string, until: string) => {
+    await job.getByRole('button', { name: 'Backfill', exact: true }).click();
+    await page.getByLabel(/Changed at or after/).fill(since);
+    await page.getByLabel(/and before/).fill(until);
+    await page.getByRole('dialog').getByRole('button', { name: 'Start the backfill' }).click();
+    await page
+      .getByRole('status')
+      .filter({ hasText: /The backfill [\w-]+ has started/ })
+      .waitFor();
+    const said = (await page.getByRole('status').first().textContent()) ?? '';
+    return / backfill ([\w-]+) has/.exec(said)?.[1] ?? assert.fail(said);
+  };
+  const first = await start('2026-01-01T00:00:00', '2026-01-01T00:10:00');
+  await job.locator('.backfills li.completed', { hasText: '10 read, 10 written' }).waitFor();
+  assert.equal(cloud.target.models.size, 10);
+  assert.partialDeepStrictEqual((await saved(`backfills/${first}`)).detached, {
+    status: 'completed',
+    startedBy: 'a test',
+  });
+
+  cloud.target.latencyMs = 300;
+  const second = await start('2026-01-01T00:00:00', '2027-01-01T00:00:00');
+  const running = job.locator('.backfills li.running');
+  await running.getByRole('progressbar').waitFor();
+  await running.getByRole('button', { name: 'Cancel' }).click();
+  await page.getByRole('dialog').getByRole('button', { name: 'Cancel the backfill' }).click();
+  await job.locator('.backfills li.cancelled').waitFor();
+  cloud.target.latencyMs = 0;
+  assert.equal((await saved(`backfills/${second}`)).detached.status, 'cancelled');
+  assert.ok(cloud.target.models.size < 8000, `${cloud.target.models.size} written`);
+});
