@@ -1,24 +1,19 @@
 import type { LambdaClientConfig } from '@aws-sdk/client-lambda';
 import type { Control } from '../lib/event.ts';
 import { runConsole } from './console-command.ts';
-import { comeBack, startBackfill } from './operate/backfill.ts';
 import type { Where } from './operate/backfill-command.ts';
-import { endOf } from './operate/backfill-lines.ts';
 import type { Terminal } from './operate/bar.ts';
 import { commands } from './operate/commands.ts';
 import { approvalOf, type ControlOptions, pauseOf, resetOf } from './operate/control-options.ts';
 import { type DiffOptions, diff } from './operate/diff.ts';
-import { dryRun } from './operate/dry-run.ts';
-import type { Functions } from './operate/functions.ts';
 import { showHistory } from './operate/history.ts';
 import { deployedJobs, invokeDev, type Jobs, localJobs } from './operate/jobs.ts';
-import { type BackfillOptions, concurrencyOf, namedBackfill, readBackfillOptions } from './operate/options.ts';
+import type { BackfillOptions } from './operate/options.ts';
+import { runBackfill } from './operate/run-backfill.ts';
 import { showStatus } from './operate/show-status.ts';
 import { describeSkipped, describeStatus } from './operate/status.ts';
-import { describeCancelled, watch } from './operate/watch.ts';
 import { readStageConfig } from './stage/stage-config.ts';
 import { chooseJob } from './terminal/choose-job.ts';
-import { onInterrupt } from './terminal/interrupt.ts';
 import { linePrinter } from './terminal/print-lines.ts';
 import { Refusal } from './terminal/refusal.ts';
 
@@ -65,36 +60,9 @@ export default function operatePlugin(serverless: Serverless, options: Options, 
     return { shards: jobs.shardsOf(job), ...jobs.of(job) };
   }
 
-  async function runBackfill() {
-    const { shards, backfill: invoke, control } = await connectJob();
-    if (options.wait !== undefined) print('--wait is not needed any more: a backfill waits for the lock by itself');
-    const named = namedBackfill(options);
-    if (named?.what === 'cancel') {
-      const status = await control({ action: 'cancel-backfill', backfillId: named.id });
-      return print(describeCancelled(status, named.id, options));
-    }
-    const request = named ? undefined : readBackfillOptions(options, new Date(), shards);
-    if (request?.dryRun) return await withBar((terminal) => dryRun(request, invoke, terminal));
-    const asked = request ?? { whole: {}, resume: named!.id, ...concurrencyOf(options) };
-    const id = named?.what === 'watch' ? named.id : await startBackfill(asked, invoke, options);
-    if (options.detach) return print([`backfill ${id} has started and goes on by itself`, ...comeBack(id, options)]);
-    await watchBackfill(id, control);
-  }
-
-  /** Shows a backfill until its end, or until Ctrl-C. */
-  async function watchBackfill(id: string, control: Functions['control']) {
-    const stop = new AbortController();
-    onInterrupt(() => stop.abort());
-    const where = options;
-    const seen = await withBar((terminal) => watch(id, { ...terminal, control, where, stop: stop.signal }));
-    if (!seen) {
-      print([`backfill ${id} goes on without this terminal`, ...comeBack(id, options)]);
-      process.exitCode = 130;
-      return;
-    }
-    const lines = endOf(seen.whole, seen.backfill, options);
-    if (seen.backfill.status !== 'completed') throw new Refusal(lines);
-    print(lines);
+  async function backfill() {
+    const { shards, ...functions } = await connectJob();
+    await runBackfill(options, { functions, shards, print, withBar });
   }
 
   async function withBar<T>(show: (terminal: Terminal) => Promise<T>): Promise<T> {
@@ -144,7 +112,7 @@ export default function operatePlugin(serverless: Serverless, options: Options, 
   return {
     commands,
     hooks: {
-      'backfill:run': withoutStack(runBackfill),
+      'backfill:run': withoutStack(backfill),
       'diff:run': withoutStack(runDiff),
       'console:run': withoutStack(() =>
         runConsole({ ...options, serviceDir: serverless.serviceDir, print, deployed: connectDeployed }),

@@ -42,4 +42,13 @@ export const comeBack = (id: string, where: Where): Lines => [
 ];
 
 /** Who starts a backfill; at most as long as an event may say. */
-export const operator = () => `${userInfo().username}@${hostname()}`.slice(0, 200);
+export const operator = () => `${username()}@${hostname()}`.slice(0, 200);
+
+function username(): string {
+  try {
+    return userInfo().username;
+  } catch {
+    // In a container, the user may have a number only.
+    return `${process.getuid?.() ?? 'somebody'}`;
+  }
+}

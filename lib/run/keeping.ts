@@ -19,6 +19,7 @@ import { type Leaving, leavingOfBackfill, leavingOfTick } from '../state/final-s
 import { openPass, type PassUnderWay } from '../state/pass-under-way.ts';
 import type { Places } from '../state/places.ts';
 import { unpackRecent } from '../state/recent.ts';
+import type { State } from '../state/state.ts';
 import type { Deadline } from '../time/deadline.ts';
 import type { Taken } from './acquire.ts';
 import { type Conclude, concluding } from './conclude.ts';
@@ -73,10 +74,7 @@ export function openKeeping<R>(options: {
     settings.watermarkOverlapSeconds,
   );
   const division = openDivision(places, state);
-  const failures =
-    kind === 'tick'
-      ? openFailures(state.checkpoint?.failed ?? [], RUNS_BEFORE_GIVING_UP)
-      : openFailures(state.backfillProgress?.failed ?? [], 1);
+  const failures = failuresOf(kind, state);
   // A save that is under way at the cut is given up, so that the unlock gets what is left of the time.
   const signal = AbortSignal.any([session.signal, deadline.cut]);
   // A full TTL outlives the lease: if etcd goes silent we report a lost lock; if it is full, the run still ends.
@@ -90,10 +88,7 @@ export function openKeeping<R>(options: {
   });
   const { watermarkOverlapSeconds: overlapSeconds } = settings;
   const leaving =
-    options.leavingOfStep?.(pass) ??
-    (request.kind === 'tick'
-      ? leavingOfTick(places.statePrefix, state, { scheduledTime: request.scheduledTime, overlapSeconds })
-      : leavingOfBackfill(places.statePrefix, request.backfillId ?? runId));
+    options.leavingOfStep?.(pass) ?? leavingOf(request, { runId, prefix: places.statePrefix, state, overlapSeconds });
   const { watermark, recent } = state;
   const versions = openVersions<R>({
     // What another pass has left says nothing about this one.
@@ -150,6 +145,19 @@ export function openKeeping<R>(options: {
       for (const id of await deadLetters.givenUp(letters)) failures.done(id);
     },
   };
+}
+
+const failuresOf = (kind: 'tick' | 'backfill', { checkpoint, backfillProgress }: State): Failures =>
+  kind === 'tick'
+    ? openFailures(checkpoint?.failed ?? [], RUNS_BEFORE_GIVING_UP)
+    : openFailures(backfillProgress?.failed ?? [], 1);
+
+function leavingOf(
+  request: Tick | Backfill,
+  { runId, prefix, state, overlapSeconds }: { runId: string; prefix: string; state: State; overlapSeconds: number },
+): Leaving {
+  if (request.kind === 'backfill') return leavingOfBackfill(prefix, request.backfillId ?? runId);
+  return leavingOfTick(prefix, state, { scheduledTime: request.scheduledTime, overlapSeconds });
 }
 
 const cancelling = () => new Interrupted('cancelled', 'the backfill was cancelled');
