@@ -8,7 +8,7 @@ import {
   GetTemplateCommand,
 } from '@aws-sdk/client-cloudformation';
 import { DescribeAlarmsCommand, GetDashboardCommand, ListDashboardsCommand } from '@aws-sdk/client-cloudwatch';
-import { DescribeLogGroupsCommand } from '@aws-sdk/client-cloudwatch-logs';
+import { DescribeLogGroupsCommand, DescribeQueryDefinitionsCommand } from '@aws-sdk/client-cloudwatch-logs';
 import { GetRoleCommand, GetRolePolicyCommand, ListRolePoliciesCommand, ListRolesCommand } from '@aws-sdk/client-iam';
 import {
   GetFunctionConfigurationCommand,
@@ -233,6 +233,18 @@ describe('serverless deploy', { skip: await skipWithout('moto'), timeout: TIMEOU
     assert.deepEqual(first.properties.alarms.sort(), alarms.map(({ AlarmArn }) => AlarmArn).sort());
   });
 
+  test('The saved queries are over the log groups of both jobs, which there are.', async () => {
+    const { logs } = deployment.aws;
+    const { queryDefinitions = [] } = await logs.send(new DescribeQueryDefinitionsCommand());
+    assert.deepEqual(queryDefinitions.map(({ name }) => name).sort(), [
+      ...['solotick-dev/failed records by reason', 'solotick-dev/one record by id', 'solotick-dev/runs'],
+    ]);
+    const { logGroups = [] } = await logs.send(new DescribeLogGroupsCommand());
+    const there = logGroups.map(({ logGroupName }) => logGroupName!).filter((name) => !name.endsWith('-control'));
+    assert.equal(there.length, 2 * JOBS.length);
+    for (const { logGroupNames } of queryDefinitions) assert.deepEqual(logGroupNames?.sort(), there.sort());
+  });
+
   test('A tick runs the deployed zip: it copies everything with a fencing token and the secret of Secrets Manager.', async () => {
     const { aws, records, source, target, run, fetchZip, etcd } = deployment;
     const { Buckets } = await aws.s3.send(new ListBucketsCommand());
@@ -352,6 +364,7 @@ describe('serverless deploy', { skip: await skipWithout('moto'), timeout: TIMEOU
       (await aws.sqs.send(new ListQueuesCommand())).QueueUrls,
       (await aws.iam.send(new ListRolesCommand())).Roles,
       (await aws.logs.send(new DescribeLogGroupsCommand())).logGroups,
+      (await aws.logs.send(new DescribeQueryDefinitionsCommand())).queryDefinitions,
       (await aws.cloudwatch.send(new GetDashboardCommand({ DashboardName: 'solotick-dev' }))).DashboardBody,
     ];
     assert.doesNotMatch(JSON.stringify(left), /prices/i);
@@ -380,6 +393,7 @@ describe('serverless deploy', { skip: await skipWithout('moto'), timeout: TIMEOU
       aws.cloudwatch.send(new DescribeAlarmsCommand()).then(({ MetricAlarms }) => MetricAlarms),
       aws.cloudwatch.send(new ListDashboardsCommand()).then(({ DashboardEntries }) => DashboardEntries),
       aws.logs.send(new DescribeLogGroupsCommand()).then(({ logGroups }) => logGroups),
+      aws.logs.send(new DescribeQueryDefinitionsCommand()).then(({ queryDefinitions }) => queryDefinitions),
       aws.s3.send(new ListBucketsCommand()).then(({ Buckets }) => Buckets),
     ]);
     assert.deepEqual(

@@ -176,6 +176,16 @@ class Subscription(Resource):
         self.client("sns").unsubscribe(SubscriptionArn=self.physical_resource_id)
 
 
+class QueryDefinition(Resource):
+    def create(self):
+        properties = {name[0].lower() + name[1:]: value for name, value in self.properties.items()}
+        answer = self.client("logs").put_query_definition(**properties)
+        self.physical_resource_id = answer["queryDefinitionId"]
+
+    def remove(self):
+        self.client("logs").delete_query_definition(queryDefinitionId=self.physical_resource_id)
+
+
 class Secret(Resource):
     def create(self):
         self.physical_resource_id = self.client("secretsmanager").create_secret(**self.properties)["ARN"]
@@ -189,6 +199,7 @@ TAUGHT = {
     "AWS::IAM::Role": Role,
     "AWS::Lambda::EventInvokeConfig": EventInvokeConfig,
     "AWS::Lambda::Function": Function,
+    "AWS::Logs::QueryDefinition": QueryDefinition,
     "AWS::S3::BucketPolicy": BucketPolicy,
     "AWS::Scheduler::Schedule": Schedule,
     "AWS::SQS::Queue": Queue,

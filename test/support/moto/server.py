@@ -9,11 +9,13 @@ import logging
 import sys
 import urllib.request
 
+import saved_queries
 from moto.awslambda.models import LambdaFunction
 from moto.cloudformation import parsing
 from moto.cloudformation.exceptions import ValidationError
 from moto.cloudformation.models import CloudFormationBackend
 from moto.iam.access_control import PermissionResult
+from moto.logs.responses import LogsResponse
 from moto.s3.models import FakeBucket
 from moto.server import ThreadedMotoServer
 from resources import TAUGHT, Resource
@@ -50,6 +52,8 @@ logging.getLogger("werkzeug").setLevel(logging.ERROR)
 parsing.resource_class_from_type = resource_class_from_type
 CloudFormationBackend.update_stack = update_stack
 LambdaFunction._invoke_lambda = invoke
+for action in ["put_query_definition", "describe_query_definitions", "delete_query_definition"]:
+    setattr(LogsResponse, action, getattr(saved_queries, action))
 # The policy of the deployment's bucket forbids plain HTTP, which is all that this server has.
 FakeBucket.get_permission = lambda *_: PermissionResult.NEUTRAL
 
