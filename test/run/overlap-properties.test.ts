@@ -137,7 +137,7 @@ test('Whoever contends for the lock gets it, and every tick that found it held r
         assert.ok(first.length <= copied.length + 1, `${first} go before ${next}`);
     }
   });
-  await fc.assert(property, { numRuns: RUNS, seed: SEED });
+  await fc.assert(property, { numRuns: RUNS, seed: SEED, endOnFailure: true });
 });
 
 const idsOf = (results: Result[]) => results.map(({ runId }) => runId);

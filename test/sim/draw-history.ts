@@ -1,5 +1,6 @@
 import { mulberry32 } from '../support/random.ts';
 import { type Draw, drawWith } from './draw.ts';
+import { drawContention } from './draw-contention.ts';
 import { drawWeather } from './draw-weather.ts';
 import type { Change, Fault, History, Invocation, Moment } from './history.ts';
 import { type Clocks, EPOCH_MS, RIGHT_CLOCKS } from './process.ts';
@@ -28,7 +29,7 @@ export function drawHistory(seed: number): History {
   const ids = records.map(({ id }) => id);
   const readsById = draw.chance(0.85);
   const invocations = drawInvocations(draw, { lastsMs, ids, env, readsById });
-  return {
+  return drawContention({
     seed,
     env,
     readsById,
@@ -50,7 +51,7 @@ export function drawHistory(seed: number): History {
     invocations,
     weather: drawWeather(draw, { lastsMs, ids, names: invocations.map(({ name }) => name) }),
     changes: drawChanges(draw, { lastsMs, ids, overlapSeconds }),
-  };
+  });
 }
 
 function drawSettings(draw: Draw, overlapSeconds: number, leastReserve: number): Record<string, string> {

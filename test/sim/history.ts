@@ -33,6 +33,8 @@ export interface Invocation {
   event: Record<string, unknown>;
   /** Goes on with the backfill of this invocation. */
   goesOnWith?: string;
+  /** Was invoked by the process of this name. */
+  sentBy?: string;
   remainingMs: number;
   clocks: Clocks;
   faults: Fault[];

@@ -51,11 +51,12 @@ export function invoking(
     emitted.set(simulated, started.metrics);
     const given = {
       ...{ settings, secrets: SECRETS, log: logOf(name, world), metrics, remainingMs, stop: stop.signal },
-      ...{ requestId: name, functionName: 'sim' },
+      ...{ requestId: name, functionName: `sim-${invocation.function}` },
     };
     const end = (outcome: NonNullable<Running['outcome']>) => {
       if (simulated.dead) return;
       started.outcome = outcome;
+      started.endedMs = timeline.nowMs;
       ended(started);
     };
     simulated.enter(() =>

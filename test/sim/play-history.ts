@@ -1,4 +1,5 @@
 import { mulberry32 } from '../support/random.ts';
+import { checkOverlap } from './check-overlap.ts';
 import { checkRequests } from './check-requests.ts';
 import { checkRest } from './check-rest.ts';
 import { checkResults } from './check-results.ts';
@@ -60,11 +61,12 @@ export function playHistory(history: History, tell?: (what: string) => void): Pl
       unreadableTo.set(id, (unreadableTo.get(id) ?? new Set()).add(run));
     },
     unreadableTo,
-    invoked(event) {
+    sent: new Map(),
+    invoked(process, event) {
       const name = `again-${++invokedAgain}`;
       timeline.at(timeline.nowMs + 200, () =>
         start({
-          ...{ name, atMs: timeline.nowMs, function: 'sync', event },
+          ...{ name, atMs: timeline.nowMs, function: 'sync', event, sentBy: process.name },
           remainingMs: 60_000,
           clocks: RIGHT_CLOCKS,
           faults: [],
@@ -101,6 +103,7 @@ export function playHistory(history: History, tell?: (what: string) => void): Pl
     timeline.run(endOfFaults(history));
     timeline.run(timeline.nowMs + UNTIL_REST_MS);
     timeline.run(timeline.nowMs + UNTIL_REST_MS);
+    checkOverlap(world, running);
     checkRest({ world, running, history, blame, runNow, violation: world.violation });
   } catch (error) {
     world.violation((error as Error).stack ?? String(error));

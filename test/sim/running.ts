@@ -19,6 +19,8 @@ export interface Running {
   terminatedMonotonicMs?: number;
   /** How it ended; killed ones have no end. */
   outcome?: { result: Result | Status } | { error: unknown };
+  /** When that was, after the start of the world. */
+  endedMs?: number;
   metrics: Record<string, unknown>[];
   beginning?: Beginning;
   /** The paths that the target has refused it for good, and whether it has taken any. */

@@ -30,8 +30,10 @@ export interface World extends Surroundings {
   unreadable(id: string, run: string): void;
   /** The runs to which the source did not show a record, by its id. */
   unreadableTo: ReadonlyMap<string, ReadonlySet<string>>;
-  /** A function was invoked by a run that wants to be continued. */
-  invoked(event: Record<string, unknown>): void;
+  /** A function was invoked by a run that wants to be continued, or that has made way for a tick. */
+  invoked(process: Process, event: Record<string, unknown>): void;
+  /** The events that each process has sent, or tried to send. */
+  sent: Map<string, Record<string, unknown>[]>;
   /** A request is about to leave. */
   requestMade(process: Process, request: Request): void;
   requestEnded(process: Process, request: Request): void;

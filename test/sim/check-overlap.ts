@@ -1,0 +1,45 @@
+import type { Result } from '../../lib/run/result.ts';
+import type { Running } from './running.ts';
+import type { World } from './world.ts';
+
+/** A run that was sent by one that has ended by itself, and when. */
+type Ended = Running & { result: Result };
+
+/**
+ * Checks, once all is at rest, that a tick is sent again by the run that it found in its way, and that no backfill that begins
+ * later goes before it. Where etcd or a process was disturbed, nobody can promise that.
+ */
+export function checkOverlap(world: World, running: ReadonlyMap<string, Running>): void {
+  const { history, sent } = world;
+  if (history.weather.some(({ on }) => on === 'etcd') || world.clocksGoBack || world.clocksGoAhead) return;
+  const ended = [...running.values()].flatMap((run): Ended[] => {
+    const { outcome, invocation } = run;
+    const isUndisturbed = invocation.faults.length === 0 && invocation.function !== 'control';
+    return isUndisturbed && outcome && 'result' in outcome ? [{ ...run, result: outcome.result as Result }] : [];
+  });
+  for (const tick of ended) {
+    const { reason, heldBy } = tick.result;
+    if (tick.invocation.function !== 'sync' || reason !== 'locked') continue;
+    const holder = ended.find(({ result }) => result.status !== 'skipped' && result.runId === heldBy?.runId);
+    if (!holder || holder.result.notBefore) continue;
+    const { follows, yields } = holder.settings;
+    const makesWay = holder.invocation.function === 'sync' ? follows : yields;
+    if (makesWay && !sent.get(holder.process.name)?.some(({ kind }) => kind === 'tick'))
+      world.violation(`${holder.process.name} was in the way of ${tick.process.name}, and has not sent it again`);
+  }
+  const backfills = ended.filter(({ invocation, settings }) => invocation.function === 'backfill' && settings.yields);
+  for (const tick of ended) {
+    const first = backfills.find(({ process }) => process.name === tick.invocation.sentBy);
+    if (!first || tick.invocation.event.kind !== 'tick' || !tick.result.fencingToken) continue;
+    for (const other of backfills)
+      if (other.startedMs > first.endedMs! && isBetween(other, first, tick))
+        world.violation(
+          `${other.process.name} goes before ${tick.process.name}, for which ${first.process.name} made way`,
+        );
+  }
+}
+
+function isBetween(run: Ended, first: Ended, last: Ended): boolean {
+  const [token, from, to] = [run, first, last].map(({ result }) => Number(result.fencingToken ?? Number.NaN));
+  return token! > from! && token! < to!;
+}
