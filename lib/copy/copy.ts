@@ -10,7 +10,7 @@ import { watching } from './comparison.ts';
 import type { Difference } from './differences.ts';
 import { readPages } from './reading.ts';
 import { openServers, type Serving, updatedAtMsOf } from './servers.ts';
-import { type Removal, type RemovalGuard, removeVanished } from './vanished.ts';
+import { type RemovalGuard, removeVanished, UNKNOWN, type Vanished } from './vanished.ts';
 import { outsideOf } from './window.ts';
 
 /** How a pass is copied. */
@@ -38,8 +38,7 @@ export interface Copying<R> extends Serving<R> {
 export interface Copied {
   ending: Ending;
   interrupted?: Interrupted;
-  /** What the guard has withheld; absent where nobody knows what has vanished. */
-  removals?: Removal['withheld'];
+  vanished: Vanished;
   /** What a rehearsal has found to differ. */
   differences?: Difference[];
 }
@@ -52,10 +51,17 @@ export async function copy<R>(copying: Copying<R>): Promise<Copied> {
   try {
     return await copyWhole(copying);
   } catch (error) {
-    if (error instanceof Interrupted) return { ending: error.reason, interrupted: error };
+    if (error instanceof Interrupted) return endedBy(error);
     throw error;
   }
 }
+
+/** A pass that was interrupted before it began, or while it went on. */
+export const endedBy = (interrupted: Interrupted): Copied => ({
+  ending: interrupted.reason,
+  interrupted,
+  vanished: UNKNOWN,
+});
 
 /** @throws Interrupted as well, from what is done before the pass and after it */
 async function copyWhole<R>(copying: Copying<R>): Promise<Copied> {
@@ -83,23 +89,23 @@ async function copyWhole<R>(copying: Copying<R>): Promise<Copied> {
     pageSettled: copying.pageSettled,
   });
   if (ending !== 'complete') throw closing.signal.reason;
-  const removals = await removed();
+  const vanished = await removed();
   return {
     ending,
-    ...(removals !== undefined && { removals }),
+    vanished,
     ...(comparison && differences && { differences: await differences.told(comparison) }),
   };
 
   /** Removes what has vanished, where it is known. */
-  async function removed(): Promise<Copied['removals']> {
-    if (!comparison || !watched || !(job.target.remove || differences) || !readsAll) return undefined;
+  async function removed(): Promise<Vanished> {
+    if (!comparison || !watched || !(job.target.remove || differences) || !readsAll) return UNKNOWN;
     if (!watched.knowsAll() || pass.current().restart) {
       log.info('nothing that has vanished is removed: not all of the source was read');
-      return undefined;
+      return UNKNOWN;
     }
     if (job.source.sharded && shard && shard.of > 1) {
       log.info('nothing that has vanished is removed: what one part of the source lacks, another may have');
-      return undefined;
+      return UNKNOWN;
     }
     const removal = await removeVanished<R>({
       ...engine,
@@ -114,7 +120,7 @@ async function copyWhole<R>(copying: Copying<R>): Promise<Copied> {
       },
     });
     if (removal.ending !== 'complete') throw closing.signal.reason;
-    return removal.withheld;
+    return removal;
   }
 }
 

@@ -7,6 +7,8 @@ import type { Source } from '../read/source.ts';
 import type { RecordOutcomes } from '../record-outcomes.ts';
 import { newReport, type Report } from '../report.ts';
 import type { PassUnderWay } from '../state/pass-under-way.ts';
+import { idHash } from '../state/recent.ts';
+import { MAX_WAITING } from '../state/waiting.ts';
 import type { Target } from '../write/target.ts';
 import type { Comparison } from './comparison.ts';
 
@@ -18,6 +20,11 @@ export interface RemovalGuard {
   approvedUpTo?: number | undefined;
   /** How many shards remove records of their own. */
   shards: number;
+  /**
+   * The vanished records that the full pass before has left, by `idHash`: where the source cannot be asked for single records,
+   * only these are removed, because a list may leave out a record by chance. A rehearsal waits for no second pass.
+   */
+  waiting?: ReadonlySet<string> | undefined;
 }
 
 /** So few may always be removed; of a job in shards, by all of them together. */
@@ -29,11 +36,23 @@ const AT_A_TIME = 20;
 /** After so many ids in a row about which the source says nothing, it is not asked for the rest. */
 const UNANSWERED_BEFORE_STOP = 100;
 
+/** What is known of the removals at the end of a pass. */
+export interface Vanished {
+  /**
+   * What the guard has withheld, which is all of them; or that it has let them through; or that nobody knows, because not all
+   * was read or removed.
+   */
+  removals: 'unknown' | 'let through' | { withheld: number; of: number };
+  /** Those that are removed if the next full pass does not find them either, by `idHash`. */
+  waiting: string[];
+}
+
+/** Of a pass that does not find out what has vanished. */
+export const UNKNOWN: Vanished = { removals: 'unknown', waiting: [] };
+
 /** How the removal ended. */
-export interface Removal {
+export interface Removal extends Vanished {
   ending: Ending;
-  /** What the guard has withheld, which is all of it; null for nothing; absent where not all of it could be removed. */
-  withheld?: { withheld: number; of: number } | null;
 }
 
 /**
@@ -58,14 +77,33 @@ export async function removeVanished<R>(options: {
   const { comparison, guard, readOne, target, concurrency, closing, failuresBeforeStop, pass, outcomes, log } = options;
   const { held } = comparison;
   const [vanished, of] = [held.vanished(), held.size()];
-  if (vanished === 0) return { ending: 'complete', withheld: null };
+  const before = readOne ? undefined : guard.waiting;
+  const waiting = new Set<string>();
+  let due = vanished;
+  if (before) {
+    due = 0;
+    for (const id of held.vanishedIds()) {
+      if (before.has(id)) due++;
+      if (before.has(id) || waiting.size < MAX_WAITING) waiting.add(id);
+    }
+  }
+  const removal = (removals: Vanished['removals']) => ({ removals, waiting: [...waiting].slice(0, MAX_WAITING) });
+  if (vanished === 0) return { ending: 'complete', ...removal('let through') };
   if (isTooMany(vanished, of, guard)) {
     log.warn(
       `${vanished} of the ${of} records at the target have vanished from the source: they are not removed without an approval`,
       { removalsWithheld: vanished },
     );
-    return { ending: 'complete', withheld: { withheld: vanished, of } };
+    return { ending: 'complete', ...removal({ withheld: vanished, of }) };
   }
+  if (vanished > due) {
+    log.info(
+      `${vanished - due} records have vanished: they are removed if the next full pass does not find them either`,
+    );
+    if (vanished - due > MAX_WAITING)
+      log.warn(`only ${MAX_WAITING} of them are kept until then: the others wait longer`);
+  }
+  if (due === 0) return { ending: 'complete', ...removal('let through') };
   const report = newReport();
   let doubtful = 0;
   let unansweredInARow = 0;
@@ -74,18 +112,18 @@ export async function removeVanished<R>(options: {
       pages: pages(),
       accept: { schema: v.string(), id: (id) => id, prepare: target.remove },
       ...{ concurrency, pace: target.pace, closing, report, failuresBeforeStop },
-      outcomes: { done: outcomes.done, invalid: () => undefined, failed: outcomes.notRemoved },
+      outcomes: { done, invalid: () => undefined, failed: outcomes.notRemoved },
       pageSettled() {},
     });
     log.info(`${report.removed} of ${vanished} vanished records were removed`, { doubtful });
-    return { ending, withheld: null };
+    return { ending, ...removal('let through') };
   } catch (error) {
     // Everything else is written, and the next pass that compares tries again.
     if (!(error instanceof SourceError || error instanceof TargetRefusedError)) throw error;
     const why =
       error instanceof SourceError ? 'the target could not be listed once more' : 'the target refuses removals';
     log.error(`${why}: not all that has vanished is removed`, { error });
-    return { ending: 'complete' };
+    return { ending: 'complete', ...removal('unknown') };
   } finally {
     options.report.removed += report.removed;
     options.report.peakInFlight = Math.max(options.report.peakInFlight, report.peakInFlight);
@@ -95,9 +133,16 @@ export async function removeVanished<R>(options: {
     }
   }
 
+  function done(id: string, as: Parameters<typeof outcomes.done>[1]) {
+    waiting.delete(idHash(id));
+    outcomes.done(id, as);
+  }
+
   async function* pages() {
     for await (const records of comparison.existing()) {
-      const ids = records.map(({ id }) => id).filter(held.hasVanished);
+      const ids = records
+        .map(({ id }) => id)
+        .filter((id) => held.hasVanished(id) && (!before || before.has(idHash(id))));
       for (let from = 0; from < ids.length; from += AT_A_TIME) {
         const some = [...new Set(ids.slice(from, from + AT_A_TIME))];
         // A target may list a record twice.

@@ -22,12 +22,10 @@ import type { MakingWay } from './making-way.ts';
  */
 export type Conclude = (
   status: RunRecord['status'],
-  more?: {
-    error?: Error;
-    interrupted?: Interrupted | undefined;
-    quota?: Quota | undefined;
-    removals?: Reached['removals'];
-  },
+  more?: { error?: Error; interrupted?: Interrupted | undefined; quota?: Quota | undefined } & Pick<
+    Reached,
+    'removals' | 'waiting'
+  >,
 ) => Promise<Wanted | undefined>;
 
 /** @param options.reached gives what the run has reached by then */
@@ -47,7 +45,7 @@ export function concluding(options: {
   const { request, runId, startedMs, places, taken, deadline, report, pass, leaving, reached, way } = options;
   const { kind } = request;
   const { session, lock, state } = taken;
-  return async (status, { error, interrupted, quota, removals } = {}) => {
+  return async (status, { error, interrupted, quota, removals, waiting } = {}) => {
     const endedMs = Date.now();
     // The clock may have been set back meanwhile.
     report.durationMs = Math.max(0, endedMs - startedMs);
@@ -58,14 +56,14 @@ export function concluding(options: {
       endedAt: new Date(endedMs).toISOString(),
       ...(error && { error: describe(error) }),
     };
-    const reachedNow = { ...reached(), reason: interrupted?.reason, ...(quota && { quota }), removals };
+    const reachedNow = { ...reached(), reason: interrupted?.reason, ...(quota && { quota }), removals, waiting };
     const [record, ...others] = await leaving.final(last, reachedNow);
     const reason = last.error?.name ?? interrupted?.reason;
     const entry: HistoryEntry = {
       ...{ ...last, kind, host: hostname(), ...origin(request, runId) },
       ...(reason !== undefined && { reason }),
       ...(interrupted && { message: interrupted.message }),
-      ...(removals && { removalsWithheld: removals.withheld }),
+      ...(typeof removals === 'object' && { removalsWithheld: removals.withheld }),
     };
     const operations: [Put, ...Operation[]] = [record, ...others, putHistory(places.statePrefix, state, entry)];
     const unlock = async (signal: AbortSignal) => {

@@ -1,4 +1,4 @@
-import { type Copied, copy } from '../copy/copy.ts';
+import { type Copied, copy, endedBy } from '../copy/copy.ts';
 import type { Ending } from '../engine/ending.ts';
 import { NoProgressError } from '../errors.ts';
 import type { Backfill, Tick } from '../event.ts';
@@ -7,10 +7,11 @@ import type { Log } from '../log.ts';
 import type { Report } from '../report.ts';
 import type { Settings } from '../settings/config.ts';
 import type { Credentials } from '../settings/secrets.ts';
+import type { Reached } from '../state/final-state.ts';
 import type { PassUnderWay } from '../state/pass-under-way.ts';
 import type { Places } from '../state/places.ts';
-import type { Removals } from '../state/schemas.ts';
 import { deleteRecent } from '../state/state.ts';
+import { unpackWaiting } from '../state/waiting.ts';
 import type { Wanted } from '../state/wanted.ts';
 import type { Deadline } from '../time/deadline.ts';
 import type { Taken } from './acquire.ts';
@@ -67,7 +68,7 @@ export async function work<R>(running: Work<R>): Promise<Result> {
     // Where the source lags, a backfill may write older versions than the last tick has left; the next tick writes over them.
     const forgets = request.kind === 'backfill' ? [deleteRecent(places.statePrefix)] : [];
     const cancelled = await keeping.begin(division.put ? [division.put, ...forgets] : forgets);
-    copied = cancelled ? { ending: cancelled.reason, interrupted: cancelled } : await copyUnderLock(running, keeping);
+    copied = cancelled ? endedBy(cancelled) : await copyUnderLock(running, keeping);
     await checkpoints.saved();
     failedIds = failures.list(true).map(({ id }) => id);
     // A backfill does not come back to what it could not write.
@@ -86,12 +87,8 @@ export async function work<R>(running: Work<R>): Promise<Result> {
   const { ending, interrupted } = copied;
   const status = ending === 'complete' ? 'completed' : 'partial';
   const quota = quotaOf(interrupted);
-  const { removals } = copied;
-  const withheld =
-    removals === undefined && ending === 'complete'
-      ? unapproved(running, pass)
-      : removals && { ...removals, at: new Date(startedMs).toISOString() };
-  running.unlocked(await conclude(status, { interrupted, quota, removals: withheld }));
+  const { removals } = copied.vanished;
+  running.unlocked(await conclude(status, { interrupted, quota, ...removalsAfter(running, pass, copied) }));
   const { counts } = pass.current();
   log.info(interrupted ? `partial (${ending}): ${interrupted.message}` : status, { report, pass: counts });
   return {
@@ -99,7 +96,7 @@ export async function work<R>(running: Work<R>): Promise<Result> {
     ...(ending !== 'complete' && { reason: ending }),
     ...(interrupted && { message: interrupted.message }),
     ...(quota && { notBefore: quota.until }),
-    ...(removals && { removalsWithheld: removals.withheld }),
+    ...(typeof removals === 'object' && { removalsWithheld: removals.withheld }),
     ...(request.kind === 'backfill' && { backfillId: request.backfillId ?? runId }),
     ...(request.kind === 'backfill' && failedIds.length > 0 && { failedIds }),
     ...(problems.length > 0 && { problems }),
@@ -133,6 +130,7 @@ function copyUnderLock<R>(running: Work<R>, keeping: Keeping<R>): Promise<Copied
           maxPercent: settings.maxRemovalsPercent,
           approvedUpTo: taken.state.removals?.approvedUpTo,
           shards: settings.shards,
+          waiting: unpackWaiting(taken.state.waiting?.ids),
         }
       : undefined,
     failedBefore: job.source.one && !continues ? failures.due() : [],
@@ -156,12 +154,21 @@ function copyUnderLock<R>(running: Work<R>, keeping: Keeping<R>): Promise<Copied
 const comparesAll = (request: Tick | Backfill, pass: PassUnderWay): boolean =>
   request.kind === 'tick' ? pass.current().full : !(request.since || request.until || request.ids);
 
-/** What is withheld, without its approval, which holds for one pass, although this one does not know what has vanished. */
-function unapproved<R>({ request, taken, log }: Work<R>, pass: PassUnderWay): Removals | undefined {
-  const { removals } = taken.state;
-  if (removals?.approvedUpTo === undefined || !comparesAll(request, pass)) return undefined;
+/** What a pass that compares leaves of removals. An approval holds for one pass, although this one may not know what has vanished. */
+function removalsAfter<R>(
+  { request, startedMs, taken, log }: Work<R>,
+  pass: PassUnderWay,
+  { ending, vanished }: Copied,
+): Pick<Reached, 'removals' | 'waiting'> {
+  if (ending !== 'complete' || !comparesAll(request, pass)) return {};
+  const { removals: before, waiting: waited } = taken.state;
+  const { removals, waiting } = vanished;
+  const left = waiting.length > 0 || waited ? { waiting } : {};
+  if (removals === 'let through') return { ...left, removals: 'none' };
+  if (removals !== 'unknown') return { ...left, removals: { ...removals, at: new Date(startedMs).toISOString() } };
+  if (before?.approvedUpTo === undefined) return left;
   log.warn('the approval of removals is used up, although not all of them were made: approve them again');
-  return { ...removals, approvedUpTo: undefined };
+  return { ...left, removals: { ...before, approvedUpTo: undefined } };
 }
 
 /** @throws NoProgressError where other runs like this one would never come to the end of the pass */

@@ -5,6 +5,7 @@ import type { Failure } from './failures.ts';
 import { packRecent, type RecentVersion } from './recent.ts';
 import type { Pass, Quota, Removals, RunRecord } from './schemas.ts';
 import { deleteRecent, deleteState, putRecent, putState, type State } from './state.ts';
+import { putWaiting } from './waiting.ts';
 import { watermarkAfter } from './watermark.ts';
 
 /** What a run has reached: its pass, the failed records, and the invalid ones that were sent to the dead-letter queue. */
@@ -22,8 +23,10 @@ export interface Reached {
   reason?: string | undefined;
   /** The records that are not tried any more. */
   givenUp: string[];
-  /** What a pass that compared has withheld, null for nothing. It counts at the end of the pass; absent, it stays as it was. */
-  removals?: Removals | null | undefined;
+  /** What a pass that compared has withheld. It counts at the end of the pass; absent, it stays as it was. */
+  removals?: Removals | 'none' | undefined;
+  /** The vanished records that wait for the next full pass, by `idHash`; as `removals`. */
+  waiting?: string[] | undefined;
 }
 
 /** What a run writes to etcd. */
@@ -112,8 +115,9 @@ export function leavingOfTick(
   };
 }
 
-/** Keeps what a pass that compared has withheld. */
-export function removalsOf(prefix: string, { removals }: Reached): Operation[] {
-  if (removals === undefined) return [];
-  return [removals === null ? deleteState(prefix, 'removals') : putState(prefix, 'removals', removals)];
+/** Keeps what a pass that compared has withheld, and what waits for the next one. */
+export function removalsOf(prefix: string, { removals, waiting }: Reached): Operation[] {
+  const left = waiting ? [putWaiting(prefix, waiting)] : [];
+  if (removals === undefined) return left;
+  return [...left, removals === 'none' ? deleteState(prefix, 'removals') : putState(prefix, 'removals', removals)];
 }

@@ -84,6 +84,9 @@ export type Pass = v.InferOutput<typeof pass>;
  */
 export const recent = v.object({ at: utcInstant, versions: v.string(), tooMany: v.optional(v.boolean()) });
 
+/** The vanished records that the last full pass has left, packed: the next one removes those that it does not find either. */
+export const waiting = v.object({ ids: v.string() });
+
 /** The most ids of failed records that are kept of a detached backfill. */
 export const MAX_FAILED_IDS = 20;
 

@@ -14,8 +14,10 @@ import {
   history,
   recent,
   schemas,
+  waiting,
 } from './schemas.ts';
 import { decodeValue, putValue } from './values.ts';
+import { waitingKey } from './waiting.ts';
 import { lastWanted, type Wanted } from './wanted.ts';
 
 type Name = keyof typeof schemas;
@@ -25,6 +27,8 @@ export type State = {
 } & {
   /** Read only under the lock, because it is long. */
   recent?: v.InferOutput<typeof recent>;
+  /** The same. */
+  waiting?: v.InferOutput<typeof waiting>;
   /** Read only under the lock and for the status, because it is long. */
   history?: v.InferOutput<typeof history>;
   /** Read only under the lock. */
@@ -52,7 +56,7 @@ const keyOf = ({ statePrefix, jobStatePrefix }: Places, name: Name) =>
 /**
  * Reads the state: key by key, so that other keys under the prefix cost nothing, and whether a lock of another division into
  * shards is held. Its `decode` throws StateError that names the key whose value cannot be understood.
- * @param also what few need: a run under the lock the recent versions, the history, the tick that is wanted, and the progress of a
+ * @param also what few need: a run under the lock the recent versions, the removals that wait, the history, the tick that is wanted, and the progress of a
  * backfill; the status the history
  */
 export function currentState(
@@ -62,7 +66,10 @@ export function currentState(
   const { statePrefix, jobStatePrefix } = places;
   const { backfillId: id } = also;
   const extra: Record<string, { key: string; schema: v.GenericSchema<unknown, unknown> }> = {
-    ...(also.underLock && { recent: { key: `${statePrefix}recent`, schema: recent } }),
+    ...(also.underLock && {
+      recent: { key: `${statePrefix}recent`, schema: recent },
+      waiting: { key: waitingKey(statePrefix), schema: waiting },
+    }),
     ...((also.underLock || also.history) && { history: { key: historyKey(statePrefix), schema: history } }),
     ...(id !== undefined && {
       backfillProgress: { key: backfillKey(statePrefix, id), schema: backfillProgress },

@@ -22,6 +22,8 @@ export interface Held {
   size(): number;
   /** How many of them the source has not brought. */
   vanished(): number;
+  /** These, by the first 64 bits of their ids' SHA-256 in hex. */
+  vanishedIds(): Iterable<string>;
   hasVanished(id: string): boolean;
 }
 
@@ -110,6 +112,13 @@ export function openHeld(): Held {
     },
     size: () => size,
     vanished: () => size - brought,
+    *vanishedIds() {
+      for (const { words, marks } of tables) {
+        for (let slot = 0; slot < marks.length; slot++) {
+          if (marks[slot] && (marks[slot]! & SEEN) === 0) yield hexOf(words[slot * 4]!) + hexOf(words[slot * 4 + 1]!);
+        }
+      }
+    },
     hasVanished(id) {
       const { table, slot } = find(id);
       return table.marks[slot] !== 0 && (table.marks[slot]! & SEEN) === 0;
@@ -156,6 +165,8 @@ const wordOf = (digest: string, at: number) =>
     (digest.charCodeAt(at + 2) << 8) |
     digest.charCodeAt(at + 3)) >>>
   0;
+
+const hexOf = (word: number) => word.toString(16).padStart(8, '0');
 
 /** @returns undefined for what is no JSON, which the target cannot hold */
 function digestOfBody(body: unknown): string | undefined {

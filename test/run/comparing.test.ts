@@ -199,6 +199,31 @@ test('What the source has and its list has left out is not removed.', async () =
   assert.ok(partial.lines.some(({ message }) => /5 records were not in the list of the source/.test(message)));
 });
 
+test('What a list has left out by chance stays, also where the source cannot be asked for it: it has to be missing twice in a row.', async () => {
+  await using world = await open({ records: models(20), job: { ...untimed, source: { one: undefined } } });
+  await world.tick();
+  const whole = world.source.records as Model[];
+  const [gone, leftOut] = [whole[3]!, whole[7]!];
+  const without = (...some: Model[]) => whole.filter((record) => !some.includes(record));
+  const removed = async (records: unknown[], run = () => world.tick()) => {
+    world.source.records = records;
+    return (await run()).report.removed;
+  };
+  assert.equal(await removed(without(gone, leftOut)), 0);
+  assert.ok(world.lines.some(({ message }) => /2 records have vanished: they are removed if the next/.test(message)));
+  // Who looks, and a pass that does not know all, change nothing or begin again.
+  assert.equal(await removed(without(gone), () => world.backfill({ dryRun: true })), 1);
+  assert.equal(await removed([...without(gone), { updatedAt: whole[0]!.updatedAt }]), 0);
+  assert.equal(await removed(without(gone)), 0);
+  assert.equal(await removed(without(gone, leftOut), () => world.backfill({})), 1);
+  assert.deepEqual(stored(world), without(gone));
+  // It was there once more in between.
+  assert.equal(await removed(without(gone)), 0);
+  assert.equal(await removed(without(gone, leftOut)), 0);
+  assert.equal(await removed(without(gone, leftOut)), 1);
+  assert.deepEqual(stored(world), without(gone, leftOut));
+});
+
 test('Where the source does not say whether it has a record, it is not removed, which is told, also of a dry run.', async () => {
   await using world = await open({ records: models(20), job: { ...untimed, source: { one: () => '/v1/models/%' } } });
   await world.tick();

@@ -195,12 +195,24 @@ test('However a tick ends, it leaves which old scopes are closed.', () => {
   }
 });
 
+test('A completed pass leaves the vanished records that wait, or none; one that does not compare leaves them as they were.', () => {
+  const leaving = leavingOfTick('/state/', { consecutiveSkips: 0 }, { scheduledTime: undefined, overlapSeconds });
+  const effect = (status: RunRecord['status'], waiting?: string[]) => {
+    const { put, deleted } = effectOf(leaving.final(last(status), { ...reached(), waiting }));
+    return { put: put.waiting, deleted: deleted.includes('waiting') };
+  };
+  assert.deepEqual(effect('completed', ['00ff00ff00ff00ff']), { put: { ids: 'AP8A/wD/AP8=' }, deleted: false });
+  assert.deepEqual(effect('completed', []), { put: undefined, deleted: true });
+  assert.deepEqual(effect('completed'), { put: undefined, deleted: false });
+  assert.deepEqual(effect('partial', []), { put: undefined, deleted: false });
+});
+
 test('A completed pass that compared leaves what it has withheld, or nothing; another one leaves it as it was.', () => {
   const removals = { withheld: 12, of: 100, at: endedAt };
   const effect = (
     leaving: ReturnType<typeof leavingOfTick>,
     status: RunRecord['status'],
-    removals?: Removals | null,
+    removals?: Removals | 'none',
   ) => {
     const { put, deleted } = effectOf(leaving.final(last(status), { ...reached(), removals }));
     return { put: put.removals, deleted: deleted.includes('removals') };
@@ -210,11 +222,11 @@ test('A completed pass that compared leaves what it has withheld, or nothing; an
     leavingOfBackfill('/state/', 'b'),
   ]) {
     assert.deepEqual(effect(leaving, 'completed', removals), { put: removals, deleted: false });
-    assert.deepEqual(effect(leaving, 'completed', null), { put: undefined, deleted: true });
+    assert.deepEqual(effect(leaving, 'completed', 'none'), { put: undefined, deleted: true });
     assert.deepEqual(effect(leaving, 'completed'), { put: undefined, deleted: false });
     for (const status of ['partial', 'failed'] as const) {
       assert.deepEqual(effect(leaving, status, removals), { put: undefined, deleted: false });
-      assert.deepEqual(effect(leaving, status, null), { put: undefined, deleted: false });
+      assert.deepEqual(effect(leaving, status, 'none'), { put: undefined, deleted: false });
     }
   }
 });

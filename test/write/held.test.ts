@@ -32,6 +32,7 @@ function plainHeld(): Held {
     holds: (id) => records.has(id) || written.has(id),
     size: () => records.size,
     vanished: () => vanished().length,
+    vanishedIds: () => vanished().map((id) => hash('sha256', id).slice(0, 16)),
     hasVanished: (id) => vanished().includes(id),
   };
 }
@@ -55,6 +56,7 @@ test('Whatever is asked in whatever order, the answers are those of a plain map,
         assert.equal(ask(held), ask(plain), `${name} of ${id}`);
         assert.deepEqual([held.size(), held.vanished()], [plain.size(), plain.vanished()]);
       }
+      assert.deepEqual([...held.vanishedIds()].sort(), [...plain.vanishedIds()].sort());
     }),
     { numRuns: 300 },
   );
