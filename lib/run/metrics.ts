@@ -5,6 +5,7 @@ import type { Log } from '../log.ts';
 import type { Report } from '../report.ts';
 import type { Settings } from '../settings/config.ts';
 import type { State } from '../state/state.ts';
+import type { Wanted } from '../state/wanted.ts';
 import type { Result } from './result.ts';
 
 /** What is known about a run at its end, however far it came. */
@@ -24,6 +25,10 @@ export interface Observed {
   settledPages: number;
   /** How a detached backfill has ended, where this run was its last one. */
   backfillEnded?: 'completed' | 'failed' | 'cancelled';
+  /** The run has found no removals to withhold, whatever was withheld before it. */
+  removalsLetThrough?: boolean;
+  /** The tick that found the lock held by this run, and is to run now that it is free. */
+  wanted?: Wanted | undefined;
 }
 
 /** Receives how a run has ended: with a result, or with an error. */
@@ -161,12 +166,12 @@ function valuesOf(observed: Observed, ending: Parameters<ReportMetrics>[1], nowM
 
 /** What concerns the timer as such; reported for its skips as well. */
 function timerValues(observed: Observed, result: Result | undefined, nowMs: number): Values {
-  const { state, skipsInARow, startedMs } = observed;
+  const { state, skipsInARow, startedMs, removalsLetThrough } = observed;
   const success = result !== undefined && isSuccess(result, observed.settledPages);
   const lastSuccess = success ? nowMs : lastSuccessMs(state);
   const completed = result?.status === 'completed';
   // Those of an earlier pass still wait, so that the alarm lasts until a pass has removed them or found them again.
-  const withheld = result?.removalsWithheld ?? state?.removals?.withheld;
+  const withheld = result?.removalsWithheld ?? (removalsLetThrough ? undefined : state?.removals?.withheld);
   const passStarted = state?.checkpoint?.pass?.startedAt;
   const passStartedMs = passStarted ? Date.parse(passStarted) : observed.report ? startedMs : nowMs;
   return {

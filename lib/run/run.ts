@@ -8,7 +8,6 @@ import { openCredentials } from '../settings/secrets.ts';
 import { checkBackfillShard } from '../shard.ts';
 import { askedByStep } from '../state/detached.ts';
 import { placesOf } from '../state/places.ts';
-import type { Wanted } from '../state/wanted.ts';
 import { setDeadline } from '../time/deadline.ts';
 import { look } from './acquire.ts';
 import { fittedResult } from './answer.ts';
@@ -78,23 +77,14 @@ async function runOnce<R>(
   const { work } = await import('./work.ts');
   const report = newReport();
   observed.report = report;
-  const throttled = () => observed.throttles++;
-  const pageSettled = () => observed.settledPages++;
-  const backfillEnded = (status: NonNullable<Observed['backfillEnded']>) => {
-    observed.backfillEnded = status;
-  };
-  let wanted: Wanted | undefined;
-  const unlocked = (tick: Wanted | undefined) => {
-    wanted = tick;
-  };
-  const told = { report, throttled, pageSettled, backfillEnded, unlocked };
   const asked = request.kind === 'backfill' ? askedByStep(request, taken.state) : request;
   const running = { job, request: asked, runId, startedMs, settings, places, taken, deadline, credentials, chain };
   let result: Result | undefined;
   try {
-    result = await work({ ...running, ...told, log, stop });
+    result = await work({ ...running, report, observed, log, stop });
     return result;
   } finally {
+    const { wanted } = observed;
     const continues = settings.continue === 'self' && result?.status === 'partial';
     const sending = { runId, functionName, log, endsInMs: deadline.endsInMs() };
     if (!result?.notBefore) await goOn(request, { wanted, continues, sending });

@@ -12,13 +12,13 @@ import type { PassUnderWay } from '../state/pass-under-way.ts';
 import type { Places } from '../state/places.ts';
 import { deleteRecent } from '../state/state.ts';
 import { unpackWaiting } from '../state/waiting.ts';
-import type { Wanted } from '../state/wanted.ts';
 import type { Deadline } from '../time/deadline.ts';
 import type { Taken } from './acquire.ts';
 import type { Chain } from './detached/chain.ts';
 import { leavingOfStep } from './detached/leaving-of-step.ts';
 import { whyFenced } from './fenced.ts';
 import { type Keeping, openKeeping } from './keeping.ts';
+import type { Observed } from './metrics.ts';
 import { quotaOf } from './quota.ts';
 import type { Result } from './result.ts';
 
@@ -35,16 +35,10 @@ export interface Work<R> {
   credentials: Credentials;
   /** Receives the counts; the caller keeps it, so that an error does not lose them. */
   report: Report;
-  /** Called for each answer that throttles, and for each 503. */
-  throttled(): void;
-  /** Called for each page that is settled. */
-  pageSettled(): void;
-  /** Called once the lock is released, with the tick that found it held and is to run now. */
-  unlocked(wanted: Wanted | undefined): void;
   /** Set where the run is a step of a detached backfill. */
   chain?: Chain | undefined;
-  /** Called where it is the last one. */
-  backfillEnded(status: 'completed' | 'failed' | 'cancelled'): void;
+  /** Receives what else becomes known on the way. */
+  observed: Observed;
   log: Log;
   /** Aborts when the process is asked to end. */
   stop: AbortSignal;
@@ -56,7 +50,7 @@ export interface Work<R> {
  * @throws the errors of `copy`, once what was reached by then is saved and the lock is released.
  */
 export async function work<R>(running: Work<R>): Promise<Result> {
-  const { job, request, runId, startedMs, settings, places, taken, deadline, report, log } = running;
+  const { job, request, runId, startedMs, settings, places, taken, deadline, report, observed, log } = running;
   const keeping = openKeeping({
     ...{ job, request, runId, startedMs, settings, places, taken, deadline, report, log },
     leavingOfStep: leavingOf(running),
@@ -79,7 +73,9 @@ export async function work<R>(running: Work<R>): Promise<Result> {
     const error = thrown instanceof Error ? thrown : new Error(`the job threw ${String(thrown)}`, { cause: thrown });
     log.error('the run failed', { report });
     await conclude('failed', { error })
-      .then(running.unlocked)
+      .then((wanted) => {
+        observed.wanted = wanted;
+      })
       .catch((cause) => log.warn('the failure was not recorded', { error: cause }));
     throw error;
   }
@@ -88,7 +84,8 @@ export async function work<R>(running: Work<R>): Promise<Result> {
   const status = ending === 'complete' ? 'completed' : 'partial';
   const quota = quotaOf(interrupted);
   const { removals } = copied.vanished;
-  running.unlocked(await conclude(status, { interrupted, quota, ...removalsAfter(running, pass, copied) }));
+  observed.wanted = await conclude(status, { interrupted, quota, ...removalsAfter(running, pass, copied) });
+  observed.removalsLetThrough = removals === 'let through';
   const { counts } = pass.current();
   log.info(interrupted ? `partial (${ending}): ${interrupted.message}` : status, { report, pass: counts });
   return {
@@ -104,24 +101,27 @@ export async function work<R>(running: Work<R>): Promise<Result> {
 }
 
 /** What the run leaves behind, where it is a step of a detached backfill. */
-function leavingOf<R>({ request, places, taken, chain, backfillEnded }: Work<R>) {
+function leavingOf<R>({ request, places, taken, chain, observed }: Work<R>) {
+  const ended = (status: NonNullable<Observed['backfillEnded']>) => {
+    observed.backfillEnded = status;
+  };
   if (request.kind !== 'backfill' || request.step === undefined || !chain) return undefined;
   const { backfillId = '', step } = request;
   const { statePrefix: prefix } = places;
   const { state, grant } = taken;
-  return (pass: PassUnderWay) =>
-    leavingOfStep({ prefix, backfillId, step, state, pass, chain, grant, ended: backfillEnded });
+  return (pass: PassUnderWay) => leavingOfStep({ prefix, backfillId, step, state, pass, chain, grant, ended });
 }
 
 function copyUnderLock<R>(running: Work<R>, keeping: Keeping<R>): Promise<Copied> {
-  const { job, request, settings, places, taken, deadline, credentials, report, throttled, log } = running;
+  const { job, request, settings, places, taken, deadline, credentials, report, observed, log } = running;
   const { session, lock } = taken;
   const { pass, division, failures, outcomes, versions, checkpoints, saving } = keeping;
   const byHand = request.kind === 'backfill' ? request : undefined;
   // A run that only goes on with a tick's pass leaves the failed records to the later ticks.
   const continues = request.kind === 'tick' && request.continues !== undefined;
   return copy({
-    ...{ job, settings, credentials, pass, report, outcomes, versions, throttled, log },
+    ...{ job, settings, credentials, pass, report, outcomes, versions, log },
+    throttled: () => observed.throttles++,
     concurrency: byHand?.concurrency ?? settings.concurrency,
     ids: byHand?.ids,
     shard: request.shard,
@@ -145,7 +145,7 @@ function copyUnderLock<R>(running: Work<R>, keeping: Keeping<R>): Promise<Copied
     pageSettled(page) {
       pass.pageSettled(page);
       checkpoints.pageSettled(page);
-      running.pageSettled();
+      observed.settledPages++;
     },
   });
 }

@@ -161,11 +161,12 @@ test('Removals that are withheld are reported by the timer until a pass has remo
   tell(tick, { result: { ...result, removalsWithheld: 30 } });
   tell(tick, { result });
   tell(tick, { result: { ...result, status: 'skipped', reason: 'locked' } });
+  tell({ ...tick, removalsLetThrough: true }, { result });
   tell({ ...tick, state: { consecutiveSkips: 0 } }, { result });
   tell({ ...observed, request: { kind: 'backfill', waitSeconds: 0, dryRun: false } }, { result });
   assert.deepEqual(
     lines.map(({ RemovalsWithheld: withheld }) => withheld),
-    [30, 12, 12, undefined, undefined],
+    [30, 12, 12, undefined, undefined, undefined],
   );
 });
 
