@@ -54,6 +54,10 @@ function rangeOf({ since, until }: DiffOptions): Part {
   return range;
 }
 
+const NOT_LOOKED_FOR =
+  'what has vanished from the source is not among them: a comparison of a window or of shards that the source divides by itself ' +
+  '(source.sharded), or one that has not read all, does not find it';
+
 const different = ({ written, removed, invalid, failed }: Counts) => written + removed + invalid + failed;
 
 const agrees = ({ status, report, differences = [], problems = [] }: Result) =>
@@ -73,6 +77,7 @@ function describeDiff(results: readonly Result[]): string[] {
     ...named.flatMap(describeDifference),
     ...(named.length > 0 && more > 0 ? [`  and ${more} more`] : []),
     ...problems.slice(0, MAX_NAMED).map(({ id, kind, reason }) => `  ${kind.padEnd(8)}  ${id}: ${reason}`),
+    ...(results.some(({ vanishedUnknown }) => vanishedUnknown) ? [NOT_LOOKED_FOR] : []),
     different(counts) + differences.length + problems.length === 0 ? equal : 'the target differs from the source',
   ];
 }

@@ -59,7 +59,7 @@ export async function rehearse<R>(
     unreadable: (id, reason) => note({ id, kind: 'failed', reason }),
     missing: (id) => note({ id, kind: 'missing', reason: 'the source knows no record of this id' }),
   };
-  const { ending, interrupted, differences } = await copy({
+  const { ending, interrupted, differences, vanished } = await copy({
     job,
     settings,
     concurrency: request.concurrency ?? settings.concurrency,
@@ -87,6 +87,7 @@ export async function rehearse<R>(
     report,
     wouldWrite,
     ...(differences && { differences: differences.map(request.values ? withValues : withoutValues) }),
+    ...(differences && vanished.removals === 'unknown' && { vanishedUnknown: true }),
     ...(ending !== 'complete' && { reason: ending }),
     ...(interrupted && { message: interrupted.message }),
     ...(problems.length > 0 && { problems }),

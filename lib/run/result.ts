@@ -31,6 +31,8 @@ export interface Result {
   wouldWrite?: string[];
   /** The first records in which the target differs from the source, of a rehearsal that compares; there although there are none. */
   differences?: Difference[];
+  /** A rehearsal that compares has not found out what has vanished from the source. */
+  vanishedUnknown?: true;
   /** The records that a backfill could not write, as many as are kept, for a later one with `ids`. */
   failedIds?: string[];
   /** How many they are; `failedIds` has as many as fit into an answer. */

@@ -24,14 +24,29 @@ export function openRehearsal<R>(
   const context = { settings: writing.settings, fencingToken: '', fencingScope: '' };
   const by = { fence: { token: '', scope: '' }, agent: undefined, signal: new AbortController().signal };
   const writes = writesOf(rehearsed, writing, { ...by, call: notSent, held, secret: () => undefined });
+  const { bulk } = writes;
+  const differ = (record: R) => differs?.(writing.id(record), bodyOf(record));
   return {
     ...writes,
+    bulk: bulk && {
+      ...bulk,
+      write(batch) {
+        for (const { record } of batch) differ(record);
+        return bulk.write(batch);
+      },
+    },
     // What the job cannot remove would stay, and the target differs all the same.
     remove: (id) => (job.remove ? writes.remove(id) : { as: 'unchanged', content: () => undefined }),
     prepare(record) {
       const prepared = writes.prepare(record);
-      if (prepared.as === 'written') differs?.(writing.id(record), bodyOf(record));
-      return prepared;
+      const { as, write } = prepared;
+      if (as !== 'written' || !write) return prepared;
+      // Not before: what is prepared may be no record that was asked for.
+      const told = () => {
+        differ(record);
+        return write();
+      };
+      return { ...prepared, write: told };
     },
     async [Symbol.asyncDispose]() {},
   };

@@ -144,6 +144,14 @@ test('As JSON, one answer is printed, or a list of those of the shards.', async 
   assert.deepEqual(JSON.parse((await compared({ json: true }, one, one)).lines.join('\n')), [one, one]);
 });
 
+test('Where nobody knows what has vanished, the comparison says so.', async () => {
+  const known = result({ read: 7, unchanged: 7 });
+  const { agree, lines } = await compared({}, known, { ...known, vanishedUnknown: true });
+  assert.ok(agree);
+  assert.match(lines.at(-2) ?? '', /what has vanished from the source is not among them/);
+  assert.doesNotMatch((await compared({}, known)).lines.join(), /vanished/);
+});
+
 test('A window is passed on, and a wrong one is refused by name.', async () => {
   const { events } = await compared({ since: '2026-01-01', until: '2026-01-02' }, result({}));
   const window = { since: '2026-01-01T00:00:00.000Z', until: '2026-01-02T00:00:00.000Z' };

@@ -122,6 +122,7 @@ for (const [what, spoil] of [
     await world.control({ action: 'approve-removals', upTo: vanished });
     const removed = await world.tick();
     assert.deepEqual([removed.removalsWithheld, removed.report.removed], [undefined, vanished]);
+    assert.equal(world.emf.at(-1)?.RemovalsWithheld, undefined);
     assert.deepEqual(stored(world), world.source.records);
     assert.equal((await world.control({ action: 'status' })).removalsWithheld, undefined);
     // It held for one pass.
@@ -359,6 +360,8 @@ test('Where the source divides its records in its own way, what is at the target
     assert.equal(removalsWithheld, undefined);
   }
   assert.deepEqual(stored(world), records);
+  const rehearsed = await world.backfill({ dryRun: true, shard: { index: 0, of: 3 } });
+  assert.deepEqual([rehearsed.differences, rehearsed.vanishedUnknown], [[], true]);
 });
 
 test('A tombstone is removed in the order of the list, and is not counted as vanished.', async () => {
@@ -418,6 +421,39 @@ test('A dry run names what has vanished, also where the job cannot remove it.', 
   assert.deepEqual(counts(report), { read: 19, written: 0, unchanged: 19, removed: 0, failed: 0 });
   assert.deepEqual(differences, [{ id: model(2).id, kind: 'vanished' }]);
 });
+
+for (const [way, target] of [
+  ['one each', writes],
+  [
+    'many at once',
+    {
+      ...writes,
+      write: undefined,
+      writeMany: { max: 10, request: (body: Model[]) => ({ method: 'POST', path: '/bulk', body }) },
+    },
+  ],
+] as const) {
+  test(`A dry run of a window names nothing that changed outside of it, of records that are written ${way}.`, async () => {
+    const records = models(30).map((record, index) => ({
+      ...record,
+      updatedAt: index < 25 ? '2026-01-01T00:00:00.000Z' : '2026-01-03T00:00:00.000Z',
+    }));
+    const list: NonNullable<TargetJob<Model>['list']> = async function* () {
+      yield { records, cursor: null };
+    };
+    await using world = await open({ records, list, writes: target as TargetJob<Model>, job: {} });
+    const { report, differences, vanishedUnknown } = await world.backfill({
+      ...{ dryRun: true, since: '2026-01-02T00:00:00.000Z' },
+    });
+    assert.equal(report.written, 5);
+    const names = differences?.map(({ id, kind }) => `${kind} ${id}`);
+    assert.deepEqual(
+      names?.sort(),
+      records.slice(25).map(({ id }) => `new ${id}`),
+    );
+    assert.equal(vanishedUnknown, true);
+  });
+}
 
 test('A dry run of everything counts what differs, names it, and neither writes nor removes.', async () => {
   await using world = await open({ records: models(50) });
