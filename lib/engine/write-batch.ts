@@ -1,8 +1,12 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { TargetError } from '../errors.ts';
 
-/** Sends one request for these records. @returns what kept each one from being written, in their order */
-export type WriteMany<T> = (records: T[]) => Promise<(TargetError | undefined)[]>;
+/**
+ * Sends one request for these records.
+ * @param answered how often the target has answered that it wants to see them again
+ * @returns what kept each one from being written, in their order
+ */
+export type WriteMany<T> = (records: T[], answered: number) => Promise<(TargetError | undefined)[]>;
 
 /** A record that the target wants to see again gets this many attempts, as a request does. */
 const MAX_ATTEMPTS = 5;
@@ -36,7 +40,7 @@ export async function writeBatch<T>(
     let isLastAttempt = attempts + 1 === MAX_ATTEMPTS;
     let outcomes: (TargetError | undefined)[];
     try {
-      outcomes = await write(records);
+      outcomes = await write(records, attempts);
     } catch (error) {
       if (!(error instanceof TargetError)) throw error;
       if (records.length > 1 && halves(error)) {

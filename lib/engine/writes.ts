@@ -57,11 +57,11 @@ export function writingFrom<R>(options: {
     let left = batch.length;
     try {
       await writeBatch(batch, {
-        async write(records) {
+        async write(records, answered) {
           writing++;
           try {
             noteInFlight();
-            return await writeMany!(records);
+            return await writeMany!(records, answered);
           } finally {
             writing--;
           }

@@ -21,10 +21,12 @@ export interface Bulk<R> {
   bytesOf(record: R): number;
   /**
    * Sends one request for these records.
+   * @param answered how often the target has answered that it wants to see them again: a target that remembers keys would give
+   * the same answer once more to the same key
    * @returns what kept each one from being written, in their order
    * @throws TargetError where that concerns all of them, and what concerns the run
    */
-  write(batch: InBatch<R>[]): Promise<(TargetError | undefined)[]>;
+  write(batch: InBatch<R>[], answered?: number): Promise<(TargetError | undefined)[]>;
 }
 
 /** A record of a batch. */
@@ -109,12 +111,13 @@ export function openBulk<R>(
     max,
     maxBytes: () => maxBytes / overhead,
     bytesOf: (record) => (maxBytes === Number.POSITIVE_INFINITY ? 0 : jsonBytesOf(record)),
-    async write(batch) {
+    async write(batch, answered = 0) {
       const records = batch.map(({ record }) => record);
       const made = madeOf(records);
       // A batch of other versions has another key.
       const versions = batch.map(({ id, updatedAtMs, content }) => `${updatedAtMs}:${changesOf(id, content() ?? '')}`);
-      const { request } = requestFor(records, () => made, `${placeOf(made)}${versions}\n`);
+      const again = answered > 0 ? ` again ${answered}` : '';
+      const { request } = requestFor(records, () => made, `${placeOf(made)}${versions}${again}\n`);
       if (maxBytes !== Number.POSITIVE_INFINITY) {
         const jsonBytes = batch.reduce((sum, { bytes = 0 }) => sum + bytes, 0);
         checkSize(records, jsonBytes, request.body);

@@ -30,9 +30,9 @@ export function openRehearsal<R>(
     ...writes,
     bulk: bulk && {
       ...bulk,
-      write(batch) {
+      write(batch, answered) {
         for (const { record } of batch) differ(record);
-        return bulk.write(batch);
+        return bulk.write(batch, answered);
       },
     },
     // What the job cannot remove would stay, and the target differs all the same.

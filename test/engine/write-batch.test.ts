@@ -47,6 +47,26 @@ test('A batch that is taken is one request.', async () => {
   );
 });
 
+test('Each request is told how often the target has answered that it wants to see its records again.', async () => {
+  const told: [string, number][] = [];
+  await writeBatch([...'abcd'], {
+    async write(records, answered) {
+      told.push([records.join(''), answered]);
+      if (records.length === 4) throw new TargetError('it broke off');
+      return records.map((id) => (id === 'c' && told.length < 4 ? again() : undefined));
+    },
+    settled() {},
+    halves: () => true,
+    signal: new AbortController().signal,
+  });
+  assert.deepEqual(told, [
+    ['abcd', 0],
+    ['ab', 0],
+    ['cd', 0],
+    ['c', 1],
+  ]);
+});
+
 test('What is to be sent again goes without the rest, at most five times, and a refused record goes no more.', async () => {
   const { requests, settled } = await play([...'abcd'], (records, request) =>
     records.map((id) =>

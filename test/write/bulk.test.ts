@@ -109,6 +109,18 @@ test('A batch has its key in each attempt and in each run of the pass, and anoth
   );
 });
 
+test('A batch that the target wants to see again whole has a key for each such answer, and the same one in each run.', async () => {
+  await using target = await open();
+  await using resumed = await open({ token: '43' });
+  for (const { bulk, inBatch } of [target, resumed])
+    for (const answered of [0, 1, 2]) await bulk.write(many(3).map(inBatch), answered);
+  const [keys, later] = [target, resumed].map(({ served }) =>
+    served.arrivals.map(({ headers }) => headers['idempotency-key']),
+  );
+  assert.equal(new Set(keys).size, 3);
+  assert.deepEqual(keys, later);
+});
+
 test('A record that is again what it was makes another key: by its time, or else by how often it has changed.', async () => {
   const times = new Map<Named, number>();
   const at = (name: string, ms: number) => {
