@@ -78,15 +78,7 @@ export async function removeVanished<R>(options: {
   const { held } = comparison;
   const [vanished, of] = [held.vanished(), held.size()];
   const before = readOne ? undefined : guard.waiting;
-  const waiting = new Set<string>();
-  let due = vanished;
-  if (before) {
-    due = 0;
-    for (const id of held.vanishedIds()) {
-      if (before.has(id)) due++;
-      if (before.has(id) || waiting.size < MAX_WAITING) waiting.add(id);
-    }
-  }
+  const { waiting, due } = before ? vanishedTwice(held, before) : { waiting: new Set<string>(), due: vanished };
   const removal = (removals: Vanished['removals']) => ({ removals, waiting: [...waiting].slice(0, MAX_WAITING) });
   if (vanished === 0) return { ending: 'complete', ...removal('let through') };
   if (isTooMany(vanished, of, guard)) {
@@ -168,6 +160,18 @@ export async function removeVanished<R>(options: {
       return false;
     }
   }
+}
+
+/** Those that had vanished before are due; with them, as many as are kept wait until they are removed. */
+function vanishedTwice(held: Comparison['held'], before: ReadonlySet<string>): { waiting: Set<string>; due: number } {
+  const waiting = new Set<string>();
+  let due = 0;
+  for (const id of held.vanishedIds()) {
+    const isDue = before.has(id);
+    if (isDue) due++;
+    if (isDue || waiting.size < MAX_WAITING) waiting.add(id);
+  }
+  return { waiting, due };
 }
 
 const isTooMany = (vanished: number, of: number, { maxPercent, approvedUpTo = 0, shards }: RemovalGuard) =>

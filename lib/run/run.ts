@@ -8,6 +8,7 @@ import { openCredentials } from '../settings/secrets.ts';
 import { checkBackfillShard } from '../shard.ts';
 import { askedByStep } from '../state/detached.ts';
 import { placesOf } from '../state/places.ts';
+import type { Wanted } from '../state/wanted.ts';
 import { setDeadline } from '../time/deadline.ts';
 import { look } from './acquire.ts';
 import { fittedResult } from './answer.ts';
