@@ -61,6 +61,10 @@ export async function invokeLater(
   });
   await client.send(
     new InvokeCommand({ FunctionName: functionName, InvocationType: 'Event', Payload: JSON.stringify(event) }),
-    { abortSignal: AbortSignal.timeout(Math.max(0, Math.floor(endsInMs - TO_REVOKE_AND_ANSWER_MS))) },
+    {
+      abortSignal: AbortSignal.timeout(
+        Math.max(0, Math.floor(Math.max(endsInMs / 2, endsInMs - TO_REVOKE_AND_ANSWER_MS))),
+      ),
+    },
   );
 }

@@ -6,7 +6,7 @@ import { Interrupted } from '../errors.ts';
 import type { Backfill, Tick } from '../event.ts';
 import type { Job } from '../job-types.ts';
 import type { Budget } from '../lock/etcd.ts';
-import { both, nothing, type Operation } from '../lock/query.ts';
+import { both, nothing, type Operation, type Query } from '../lock/query.ts';
 import type { Log } from '../log.ts';
 import type { RecordOutcomes } from '../record-outcomes.ts';
 import { type Problem, problemNotes, type Report } from '../report.ts';
@@ -15,7 +15,7 @@ import { nameOfShard } from '../shard.ts';
 import { isCancelled } from '../state/backfills.ts';
 import { type Division, openDivision } from '../state/division.ts';
 import { type Failures, openFailures, RUNS_BEFORE_GIVING_UP } from '../state/failures.ts';
-import { type Leaving, leavingOfBackfill, leavingOfTick } from '../state/final-state.ts';
+import type { Leaving } from '../state/final-state.ts';
 import { openPass, type PassUnderWay } from '../state/pass-under-way.ts';
 import type { Places } from '../state/places.ts';
 import { unpackRecent } from '../state/recent.ts';
@@ -62,8 +62,7 @@ export function openKeeping<R>(options: {
   deadline: Deadline;
   report: Report;
   log: Log;
-  /** Where the run is a step of a detached backfill: what it leaves behind. */
-  leavingOfStep?: ((pass: PassUnderWay) => Leaving) | undefined;
+  leavingOf(pass: PassUnderWay): Leaving;
 }): Keeping<R> {
   const { job, request, runId, startedMs, settings, places, taken, deadline, report, log } = options;
   const { kind } = request;
@@ -87,8 +86,7 @@ export function openKeeping<R>(options: {
     signal,
   });
   const { watermarkOverlapSeconds: overlapSeconds } = settings;
-  const leaving =
-    options.leavingOfStep?.(pass) ?? leavingOf(request, { runId, prefix: places.statePrefix, state, overlapSeconds });
+  const leaving = options.leavingOf(pass);
   const { watermark, recent } = state;
   const versions = openVersions<R>({
     // What another pass has left says nothing about this one.
@@ -111,8 +109,7 @@ export function openKeeping<R>(options: {
       return kept;
     },
   });
-  const cancelled =
-    request.kind === 'backfill' && request.step !== undefined ? isCancelled(places, request.backfillId!) : nothing;
+  const cancelled = asksToEnd(request, places);
   const way = makingWay(request, settings, places, lock.fencingToken);
   const problems: Problem[] = [];
   const note = problemNotes(problems, log);
@@ -132,8 +129,8 @@ export function openKeeping<R>(options: {
       eachPage: way.yields,
       async save() {
         const read = both(way.atCheckpoint, cancelled);
-        const [wanted, asksToEnd] = await lock.save([leaving.progress(reached())], saving(), read);
-        if (asksToEnd) throw cancelling();
+        const [wanted, isToEnd] = await lock.save([leaving.progress(reached())], saving(), read);
+        if (isToEnd) throw cancelling();
         // A pass that had to begin again has to get further first: otherwise it might never end.
         if (wanted && pass.advanced()) throw yielding(wanted);
       },
@@ -152,12 +149,8 @@ const failuresOf = (kind: 'tick' | 'backfill', { checkpoint, backfillProgress }:
     ? openFailures(checkpoint?.failed ?? [], RUNS_BEFORE_GIVING_UP)
     : openFailures(backfillProgress?.failed ?? [], 1);
 
-function leavingOf(
-  request: Tick | Backfill,
-  { runId, prefix, state, overlapSeconds }: { runId: string; prefix: string; state: State; overlapSeconds: number },
-): Leaving {
-  if (request.kind === 'backfill') return leavingOfBackfill(prefix, request.backfillId ?? runId);
-  return leavingOfTick(prefix, state, { scheduledTime: request.scheduledTime, overlapSeconds });
-}
-
 const cancelling = () => new Interrupted('cancelled', 'the backfill was cancelled');
+
+/** Whether a detached backfill was cancelled. */
+const asksToEnd = (request: Tick | Backfill, places: Places): Query<boolean | undefined> =>
+  request.kind === 'backfill' && request.step !== undefined ? isCancelled(places, request.backfillId!) : nothing;

@@ -24,7 +24,7 @@ export interface Observed {
   /** The number of pages that the run has settled. */
   settledPages: number;
   /** How a detached backfill has ended, where this run was its last one. */
-  backfillEnded?: 'completed' | 'failed' | 'cancelled';
+  backfillEnded?: 'completed' | 'failed' | 'cancelled' | undefined;
   /** The run has found no removals to withhold, whatever was withheld before it. */
   removalsLetThrough?: boolean;
   /** The tick that found the lock held by this run, and is to run now that it is free. */

@@ -85,6 +85,7 @@ async function runOnce<R>(
     result = await work({ ...running, report, observed, log, stop });
     return result;
   } finally {
+    observed.backfillEnded = chain?.ended;
     const { wanted } = observed;
     const continues = settings.continue === 'self' && result?.status === 'partial';
     const sending = { runId, functionName, log, endsInMs: deadline.endsInMs() };

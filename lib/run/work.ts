@@ -15,9 +15,9 @@ import { unpackWaiting } from '../state/waiting.ts';
 import type { Deadline } from '../time/deadline.ts';
 import type { Taken } from './acquire.ts';
 import type { Chain } from './detached/chain.ts';
-import { leavingOfStep } from './detached/leaving-of-step.ts';
 import { whyFenced } from './fenced.ts';
 import { type Keeping, openKeeping } from './keeping.ts';
+import { leavingOf } from './leaving.ts';
 import type { Observed } from './metrics.ts';
 import { quotaOf } from './quota.ts';
 import type { Result } from './result.ts';
@@ -53,7 +53,7 @@ export async function work<R>(running: Work<R>): Promise<Result> {
   const { job, request, runId, startedMs, settings, places, taken, deadline, report, observed, log } = running;
   const keeping = openKeeping({
     ...{ job, request, runId, startedMs, settings, places, taken, deadline, report, log },
-    leavingOfStep: leavingOf(running),
+    leavingOf: (pass) => leavingOf(running, pass),
   });
   const { pass, division, failures, checkpoints, conclude, problems } = keeping;
   let copied: Copied;
@@ -98,18 +98,6 @@ export async function work<R>(running: Work<R>): Promise<Result> {
     ...(request.kind === 'backfill' && failedIds.length > 0 && { failedIds }),
     ...(problems.length > 0 && { problems }),
   };
-}
-
-/** What the run leaves behind, where it is a step of a detached backfill. */
-function leavingOf<R>({ request, places, taken, chain, observed }: Work<R>) {
-  const ended = (status: NonNullable<Observed['backfillEnded']>) => {
-    observed.backfillEnded = status;
-  };
-  if (request.kind !== 'backfill' || request.step === undefined || !chain) return undefined;
-  const { backfillId = '', step } = request;
-  const { statePrefix: prefix } = places;
-  const { state, grant } = taken;
-  return (pass: PassUnderWay) => leavingOfStep({ prefix, backfillId, step, state, pass, chain, grant, ended });
 }
 
 function copyUnderLock<R>(running: Work<R>, keeping: Keeping<R>): Promise<Copied> {

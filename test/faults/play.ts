@@ -1,4 +1,5 @@
 import { parseArgs } from 'node:util';
+import { playBackfills } from './backfills.ts';
 import { playKills } from './kills.ts';
 import { playRounds } from './rounds.ts';
 
@@ -7,6 +8,7 @@ const { values } = parseArgs({
     rounds: { type: 'string' },
     lanes: { type: 'string' },
     kills: { type: 'string' },
+    backfills: { type: 'string' },
     seed: { type: 'string' },
   },
 });
@@ -16,6 +18,10 @@ if (values.kills !== undefined) {
   const rounds = Number(values.kills);
   console.log(`${rounds} runs are killed and resumed; the same draws again with --kills ${rounds} --seed ${seed}`);
   report(await playKills({ rounds, seed }));
+} else if (values.backfills !== undefined) {
+  const rounds = Number(values.backfills);
+  console.log(`${rounds} detached backfills; the same draws again with --backfills ${rounds} --seed ${seed}`);
+  report(await playBackfills({ rounds, seed }));
 } else {
   const rounds = Number(values.rounds ?? 500);
   const lanes = Number(values.lanes ?? 12);

@@ -4,6 +4,7 @@ import type { Backfill, Tick } from '../../lib/event.ts';
 import type { Budget } from '../../lib/lock/etcd.ts';
 import { newReport } from '../../lib/report.ts';
 import { openKeeping } from '../../lib/run/keeping.ts';
+import { leavingOf } from '../../lib/run/leaving.ts';
 import { readSettings } from '../../lib/settings/config.ts';
 import { placesOf } from '../../lib/state/places.ts';
 import { idHash, MAX_RECENT, packRecent } from '../../lib/state/recent.ts';
@@ -53,9 +54,11 @@ function open(failed: { id: string; attempts: number }[] = [], options: Options 
     state,
   } as never;
   const { log, lines } = recordedLog();
+  const running = { request, runId: 'run-1', settings, places: placesOf(settings), taken };
   const keeping = openKeeping({
-    ...{ job, request, runId: 'run-1', startedMs, settings, places: placesOf(settings), taken },
+    ...{ job, startedMs, ...running },
     ...{ deadline: { cut: cut.signal, endsInMs: () => 60_000 } as never, report, log },
+    leavingOf: (pass) => leavingOf(running, pass),
   });
   const saveOnce = async () => {
     const page = {

@@ -10,6 +10,8 @@ export interface Chain {
    * @returns whether that was possible; where it was not, this step has to be delivered again
    */
   sendNext(step: number): Promise<boolean>;
+  /** How the backfill has ended, where this step is its last one. Set before the lock is released. */
+  ended?: 'completed' | 'failed' | 'cancelled';
 }
 
 /** Makes the function that sends an event of a chain to our own function. It throws what invoking throws. */

@@ -23,9 +23,8 @@ export function leavingOfStep(options: {
   chain: Chain;
   /** Grants a lease that is not kept alive. */
   grant(seconds: number): Promise<string>;
-  ended(status: 'completed' | 'failed' | 'cancelled'): void;
 }): Leaving {
-  const { prefix, backfillId, step, state, pass, chain, grant, ended } = options;
+  const { prefix, backfillId, step, state, pass, chain, grant } = options;
   const before = state.backfillProgress!.detached!;
   const attempt = { ...before, attempts: before.attempts + 1 };
   const put = (progress: BackfillProgress, lease?: string) => putBackfill(prefix, backfillId, progress, lease);
@@ -62,7 +61,7 @@ export function leavingOfStep(options: {
         if (!(await chain.sendNext(detached.step))) detached = { ...detached, step: before.step };
         return [record, put({ ...progress, detached }), ...removals];
       }
-      ended(detached.status);
+      chain.ended = detached.status;
       const lease = await grant(KEPT_SECONDS);
       return [record, put({ ...progress, detached }, lease), ...idsAtTheEnd(detached, lease), ...removals];
     },

@@ -7,13 +7,16 @@ import { pauseAfter } from '../../state/detached.ts';
 import type { Invocation } from '../invocation.ts';
 import type { Result } from '../result.ts';
 import { run } from '../run.ts';
-import { stepSender } from './chain.ts';
+import { type Chain, stepSender } from './chain.ts';
 
 /** What nobody but a person changes. Who has done so goes on with the backfill. */
 const LASTING: ReadonlySet<unknown> = new Set(['EVENT', 'JOB', 'SETTINGS', 'STATE']);
 
 /** How soon to look again whether a run of another number of shards has ended. */
 const RESHARDING_PAUSE_MS = 30_000;
+
+/** Kept for sending the event again: two attempts of 2 s at most. */
+const TO_SEND_MS = 5000;
 
 /**
  * One step of a detached backfill: a run, before which it waits for its time and for the lock. Where that takes longer than this
@@ -25,10 +28,11 @@ export async function runStep<R>(job: Job<R>, event: BackfillStep, invocation: I
   const { backfillId, shard, step } = event;
   const endsAtMs = performance.now() + invocation.remainingMs;
   const endsInMs = () => endsAtMs - performance.now();
-  const closesInMs = () => endsInMs() - settings.deadlineReserveSeconds * 1000;
+  const closesInMs = () => endsInMs() - Math.max(settings.deadlineReserveSeconds * 1000, TO_SEND_MS);
   const send = stepSender({ functionName, log, backfillId, shard, endsInMs });
   let sent: { error?: unknown } | undefined;
-  const chain = {
+  const wholeMs = closesInMs();
+  const chain: Chain = {
     async sendNext(next: number) {
       sent = await send({ step: next }).then(
         () => ({}),
@@ -50,15 +54,15 @@ export async function runStep<R>(job: Job<R>, event: BackfillStep, invocation: I
       if (waiting.status !== 'skipped' || waiting.reason === 'duplicate') return waiting;
       untilMs = waiting.notBefore ? Date.parse(waiting.notBefore) : Date.now() + pauseOf(waiting);
     } catch (error) {
-      if (sent || LASTING.has((error as { code?: unknown }).code)) throw error;
+      if (sent || chain.ended || LASTING.has((error as { code?: unknown }).code)) throw error;
       log.warn('the step is tried again', { error, waits });
       untilMs = Date.now() + pauseAfter(waits);
       waiting = waitingBecause(error);
     }
+    const pauseMs = Math.min(untilMs - Date.now(), closesInMs());
+    await pause(pauseMs, stop);
     // A run that has less than half of an invocation's time is not worth its start.
-    const fits = untilMs - Date.now() <= closesInMs() / 2 && closesInMs() > invocation.remainingMs / 2;
-    await pause(Math.min(untilMs - Date.now(), closesInMs()), stop);
-    if (fits && !stop.aborted) continue;
+    if (closesInMs() > wholeMs / 2 && Date.now() >= untilMs && !stop.aborted) continue;
     await send({ step, waits: waits + 1 });
     return waiting;
   }
