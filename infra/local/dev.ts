@@ -1,5 +1,6 @@
 import { join } from 'node:path';
-import { openConsole } from '../console/open.ts';
+import { startConsole } from '../console/server.ts';
+import { operator } from '../operate/backfill.ts';
 import { announcedJobs } from '../operate/jobs.ts';
 import { JOBS_FOLDER } from '../stage/job-files.ts';
 import { every, parseSchedule } from '../stage/schedule.ts';
@@ -54,7 +55,8 @@ const timer: Timer = { ...config.schedule, enabled: true, everyMs, start: start.
 const announcement = { url: cloud.lambdaUrl, stage, jobs: [{ job: config.job, shards: config.shards, timer }] };
 announce(root, announcement);
 const shown = { stage, local: true, jobs: await announcedJobs(announcement), timers: announcement.jobs };
-own.use(await openConsole({ ...shown, serviceDir: root, print: say, open: false }));
+const { url: consoleUrl } = own.use(await startConsole({ ...shown, startedBy: operator() }));
+say(`console: ${consoleUrl}`);
 starting = false;
 
 const { functions, etcd } = cloud;

@@ -195,14 +195,14 @@ test('A backfill is started in the cloud, shown until it has ended, and cancelle
   cloud.source.records = Array.from({ length: 8000 }, (_, index) => model(index));
   cloud.target.models.clear();
   const { page, job } = await open(t);
-  const start = async (since: string, until: string) => {
+  const start = async (since: string, until: string, before = 'nothing yet') => {
     await job.getByRole('button', { name: 'Backfill', exact: true }).click();
     await page.getByLabel(/Changed at or after/).fill(since);
     await page.getByLabel(/and before/).fill(until);
     await page.getByRole('dialog').getByRole('button', { name: 'Start the backfill' }).click();
     await page
       .getByRole('status')
-      .filter({ hasText: /The backfill [\w-]+ has started/ })
+      .filter({ hasText: /The backfill [\w-]+ has started/, hasNotText: before })
       .waitFor();
     const said = (await page.getByRole('status').first().textContent()) ?? '';
     return / backfill ([\w-]+) has/.exec(said)?.[1] ?? assert.fail(said);
@@ -216,7 +216,7 @@ test('A backfill is started in the cloud, shown until it has ended, and cancelle
   });
 
   cloud.target.latencyMs = 300;
-  const second = await start('2026-01-01T00:00:00', '2027-01-01T00:00:00');
+  const second = await start('2026-01-01T00:00:00', '2027-01-01T00:00:00', first);
   const running = job.locator('.backfills li.running');
   await running.getByRole('progressbar').waitFor();
   await running.getByRole('button', { name: 'Cancel' }).click();

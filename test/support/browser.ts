@@ -8,6 +8,7 @@ import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { createBrotliDecompress } from 'node:zlib';
 import { type Browser, chromium } from 'playwright-core';
+import { unpackPackages } from '../../infra/local/etcd/debian-packages.ts';
 
 const run = promisify(execFile);
 const CACHE = join(import.meta.dirname, '../../.cache');
@@ -15,7 +16,6 @@ const CACHE = join(import.meta.dirname, '../../.cache');
 /** A Chromium on this machine, and what its process needs. */
 interface Program {
   path: string;
-  origin: string;
   env?: Record<string, string>;
 }
 
@@ -26,15 +26,15 @@ const MAC = ['Google Chrome', 'Chromium', 'Microsoft Edge'].flatMap((name) =>
 
 /**
  * Starts a real browser: the one that CHROME_PATH names, an installed Chrome or Chromium, or the one that comes with the
- * packages. @throws Error that says what was tried and how to get one
+ * packages, or Debian's package, which goes to the cache. @throws Error that says what was tried and how to get one
  */
 export async function startBrowser(): Promise<Browser> {
+  const { CHROME_PATH } = process.env;
+  if (CHROME_PATH) return await launch({ path: CHROME_PATH });
   const failures: string[] = [];
-  const ways = [given, installed, packaged];
-  for (const way of ways) {
+  for (const way of [installed, packaged, debian]) {
     try {
-      const program = await way();
-      if (program) return await launch(program);
+      return await launch(await way());
     } catch (error) {
       failures.push(`  - ${way.name}: ${(error as Error).message.split('\n')[0]}`);
     }
@@ -47,6 +47,7 @@ export async function startBrowser(): Promise<Browser> {
       '  - install Chrome or Chromium: apt-get install chromium, brew install --cask chromium',
       '  - set CHROME_PATH to the program of one',
       '  - on Linux x64, "npm ci" brings one along (@sparticuz/chromium)',
+      '  - on Debian, let this machine reach its package mirror',
     ].join('\n'),
   );
 }
@@ -60,33 +61,26 @@ const launch = ({ path, env = {} }: Program) =>
     timeout: 60_000,
   });
 
-async function given(): Promise<Program | undefined> {
-  const path = process.env.CHROME_PATH;
-  if (!path) return undefined;
-  if (!existsSync(path)) throw new Error(`CHROME_PATH is ${path}, and nothing is there`);
-  return { path, origin: 'CHROME_PATH' };
-}
-
-async function installed(): Promise<Program | undefined> {
+async function installed(): Promise<Program> {
   const folders = (process.env.PATH ?? '').split(delimiter).filter(Boolean);
   const places = [...folders.flatMap((folder) => NAMES.map((name) => join(folder, name))), ...MAC];
   const path = places.find((place) => existsSync(place));
   if (!path) throw new Error('neither on PATH nor in the usual places');
-  return { path, origin: 'installed' };
+  return { path };
 }
 
 /**
  * The browser of @sparticuz/chromium. It is unpacked here and not by the package, which would do it into the folder for
  * temporary files, and would leave out the libraries where it does not find itself in a Lambda.
  */
-async function packaged(): Promise<Program | undefined> {
+async function packaged(): Promise<Program> {
   if (platform() !== 'linux' || arch() !== 'x64') throw new Error('@sparticuz/chromium is for Linux on x64 only');
   const bin = join(dirname(fileURLToPath(import.meta.resolve('@sparticuz/chromium'))), '../bin');
   const { version } = JSON.parse(await readFile(join(bin, '../package.json'), 'utf8'));
   const folder = join(CACHE, `chromium-${version}`);
   if (!existsSync(join(folder, 'chromium'))) await unpack(bin, folder);
   const env = { LD_LIBRARY_PATH: join(folder, 'lib'), FONTCONFIG_FILE: join(folder, 'own-fonts.conf') };
-  return { path: join(folder, 'chromium'), origin: '@sparticuz/chromium', env };
+  return { path: join(folder, 'chromium'), env };
 }
 
 /** The folder appears as a whole, even if several test files fill it at the same time. */
@@ -114,6 +108,26 @@ ${['system-ui', 'sans-serif'].map((name) => `<alias binding="strong"><family>${n
   } finally {
     await rm(draft, { recursive: true, force: true });
   }
+}
+
+/** Debian's package, with what it needs and the system has not. */
+async function debian(): Promise<Program> {
+  const folder = join(CACHE, `chromium-debian-${arch()}`);
+  const path = join(folder, 'root/usr/lib/chromium/chromium');
+  if (!existsSync(path)) {
+    const draft = `${folder}.${process.pid}`;
+    await mkdir(draft, { recursive: true });
+    try {
+      await unpackPackages(draft, { packages: ['chromium'], programs: {}, whole: true }, process.env);
+      await rename(draft, folder).catch((error) => {
+        if (!existsSync(path)) throw error;
+      });
+    } finally {
+      await rm(draft, { recursive: true, force: true });
+    }
+  }
+  const libraries = join(folder, 'root/usr/lib', arch() === 'arm64' ? 'aarch64-linux-gnu' : 'x86_64-linux-gnu');
+  return { path, env: { LD_LIBRARY_PATH: `${libraries}:${join(libraries, 'pulseaudio')}` } };
 }
 
 const inflate = (from: string, to: string) =>

@@ -1,5 +1,5 @@
 import { execFile } from 'node:child_process';
-import { copyFile, mkdir, mkdtemp, readdir, readFile, writeFile } from 'node:fs/promises';
+import { copyFile, cp, mkdir, mkdtemp, readdir, readFile, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { basename, join } from 'node:path';
 import { promisify } from 'node:util';
@@ -12,6 +12,8 @@ export interface Wanted {
   packages: string[];
   /** Paths inside the packages, and the argument that makes each print its version. */
   programs: Record<string, string>;
+  /** Keeps all files of the packages, and those of the packages that they need and the system has not, in the folder `root`. */
+  whole?: boolean;
   /** A newer release of Debian, whose packages are tried first on the releases in `on`. */
   newer?: { release: string; on: string[] };
 }
@@ -23,6 +25,9 @@ const KEYRINGS: Record<string, string> = {
 
 /** For one run of apt or dpkg-deb. Enough for 10 MB of package lists on a slow line. */
 const RUN_TIMEOUT_MS = 45_000;
+
+/** For packages with all that they need, which may have 200 MB. */
+const WHOLE_TIMEOUT_MS = 600_000;
 
 /**
  * Downloads packages of Debian or Ubuntu from the system's mirror, where apt checks them against the system's keys, and
@@ -71,7 +76,7 @@ async function findSources({ newer }: Wanted, env: NodeJS.ProcessEnv): Promise<s
 
 async function unpackFrom(
   source: string,
-  { packages, programs }: Wanted,
+  { packages, programs, whole = false }: Wanted,
   { work, folder, env }: { work: string; folder: string; env: NodeJS.ProcessEnv },
 ): Promise<string> {
   const home = await mkdtemp(join(work, 'source-'));
@@ -98,13 +103,16 @@ APT::Sandbox::User "";
 #clear APT::Update::Post-Invoke-Success;
 `,
   );
-  const apt = (...args: string[]) =>
-    run('apt-get', ['-c', config, '-q', ...args], { cwd: home, env: { ...env, LC_ALL: 'C' }, timeout: RUN_TIMEOUT_MS });
-  await apt('update', '--error-on=any');
-  await apt('download', ...packages);
-  const downloaded = (await readdir(home)).filter((name) => name.endsWith('.deb'));
+  const apt = (args: string[], timeout = RUN_TIMEOUT_MS) =>
+    run('apt-get', ['-c', config, '-q', ...args], { cwd: home, env: { ...env, LC_ALL: 'C' }, timeout });
+  await apt(['update', '--error-on=any']);
+  if (whole) await apt(['install', ...WITHOUT_INSTALLING, ...packages], WHOLE_TIMEOUT_MS);
+  else await apt(['download', ...packages]);
+  const from = whole ? join(home, 'cache/archives') : home;
+  const downloaded = (await readdir(from)).filter((name) => name.endsWith('.deb'));
   for (const name of downloaded)
-    await run('dpkg-deb', ['-x', join(home, name), unpacked], { env, timeout: RUN_TIMEOUT_MS });
+    await run('dpkg-deb', ['-x', join(from, name), unpacked], { env, timeout: RUN_TIMEOUT_MS });
+  if (whole) await cp(unpacked, join(folder, 'root'), { recursive: true, verbatimSymlinks: true });
   for (const [path, versionArg] of Object.entries(programs)) {
     const program = join(folder, basename(path));
     await copyFile(join(unpacked, path), program);
@@ -113,6 +121,9 @@ APT::Sandbox::User "";
   }
   return downloaded.join(', ');
 }
+
+/** What the system has already is left out; nothing of the system is locked or changed. */
+const WITHOUT_INSTALLING = ['--download-only', '--no-install-recommends', '-y', '-o', 'Debug::NoLocking=1'];
 
 /** The first complaint of apt, which says more than "Command failed". */
 function reasonOf(error: unknown): string {
