@@ -1,3 +1,4 @@
+import { backfillAlarms } from './backfill-alarms.ts';
 import { fill } from './fill.ts';
 import { functionId, logGroupId } from './functions.ts';
 import type { JobValues } from './job-values.ts';
@@ -10,15 +11,21 @@ const arnOf = (id: string) => ({ 'Fn::GetAtt': [id, 'Arn'] });
 const MAX_LOG_GROUPS = 50;
 
 /**
- * Returns what jobs have in common beside the dashboard: the role of the schedules, saved queries, topics, and endpoints in
- * networks.
+ * Returns what jobs have in common beside the dashboard: the role of the schedules, saved queries, the alarms of backfills,
+ * topics, and endpoints in networks.
  */
 export async function sharedResources(jobs: JobValues[]): Promise<Resources> {
   const role = fill(await resourcesOf('schedule-role.yml'), {
     functions: jobs.map(({ job }) => arnOf(functionId(job, 'sync'))),
     undelivered: jobs.map(({ id }) => arnOf(`${id}SyncScheduleUndelivered`)),
   });
-  return Object.assign(role, await queries(jobs), await topics(jobs), await endpoints(jobs));
+  return Object.assign(
+    role,
+    await queries(jobs),
+    await backfillAlarms(jobs),
+    await topics(jobs),
+    await endpoints(jobs),
+  );
 }
 
 /** They are over the logs of all ticks, and of as many jobs' backfills as a query takes. */

@@ -95,7 +95,7 @@ test('Every alarm exists, says what to do, and notifies nobody without an addres
   const alarms = alarmsOf(resources);
   assert.deepEqual(
     alarms.map(([, { AlarmName }]) => AlarmName),
-    ALARMS.map((name) => `solotick-dev-models-${name}`),
+    [...ALARMS.map((name) => `solotick-dev-models-${name}`), 'solotick-dev-backfill-failed'],
   );
   for (const [, alarm] of alarms) {
     assert.ok(alarm.AlarmDescription.length > 80, alarm.AlarmName);

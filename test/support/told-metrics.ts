@@ -41,11 +41,14 @@ export function toldMetrics({ stage, job, shards }: { stage: string; job: string
     const result = (rest: Pick<Result, 'status' | 'reason'>) => ({ result: { job, runId: 'run', report, ...rest } });
     tell(observed, result({ status: 'completed' }));
     tell(observed, result({ status: 'partial', reason: 'deadline' }));
+    if (request.kind === 'backfill') tell(observed, result({ status: 'partial', reason: 'yielded' }));
     for (const reason of SKIPS)
       if (request.kind === 'tick' || reason === 'resharding' || reason === 'locked')
         tell(known, result({ status: 'skipped', reason }));
     tell(observed, { error: new LockLostError('lost') });
     tell(known, { error: new Error('etcd is down') });
+    if (request.kind === 'backfill')
+      tell({ ...observed, backfillEnded: 'failed' }, result({ status: 'partial', reason: 'deadline' }));
   }
   return [...told.values()];
 }
