@@ -190,7 +190,7 @@ test('A backfill by ids writes only these, counts the ones that the source does 
   await world.tick({ scheduledTime: '2026-11-24T12:15:00Z' });
   // What the tick has left at the target is forgotten, because the backfill may write over it.
   await etcd.etcdctl(['del', `${world.prefix}/state/recent`]);
-  const before = await stored(etcd, world.prefix, 'backfill');
+  const before = await stored(etcd, world.prefix, 'backfill', 'history');
   assert.ok(before.length >= 3);
   world.target.models.clear();
   const ids = ['model-00003', 'no/such model', 'model-00007', 'model-00003'];
@@ -202,7 +202,7 @@ test('A backfill by ids writes only these, counts the ones that the source does 
     [['no/such model', 'missing']],
   );
   assert.deepEqual([...world.target.models.keys()].sort(), ['model-00003', 'model-00007']);
-  assert.deepEqual(await stored(etcd, world.prefix, 'backfill'), before);
+  assert.deepEqual(await stored(etcd, world.prefix, 'backfill', 'history'), before);
   const { lastBackfill, lastRun } = await world.control({ action: 'status' });
   assert.deepEqual([lastBackfill?.kind, lastBackfill?.status, lastRun?.kind], ['backfill', 'completed', 'tick']);
 });

@@ -27,19 +27,20 @@ export function checkOverlap(world: World, running: ReadonlyMap<string, Running>
     if (makesWay && !sent.get(holder.process.name)?.some(({ kind }) => kind === 'tick'))
       world.violation(`${holder.process.name} was in the way of ${tick.process.name}, and has not sent it again`);
   }
+  const tokenOf = ({ result }: Ended) => Number(result.fencingToken ?? Number.NaN);
+  const ticks = ended.filter(({ invocation }) => invocation.function === 'sync');
   const backfills = ended.filter(({ invocation, settings }) => invocation.function === 'backfill' && settings.yields);
-  for (const tick of ended) {
+  for (const tick of ticks) {
     const first = backfills.find(({ process }) => process.name === tick.invocation.sentBy);
-    if (!first || tick.invocation.event.kind !== 'tick' || !tick.result.fencingToken) continue;
+    if (!first) continue;
+    const skipped = ticks.filter(({ result }) => result.heldBy?.runId === first.result.runId);
+    const wantedMs = Math.min(...skipped.map(({ endedMs }) => endedMs!));
+    const isBetween = (run: Ended, last: Ended) => tokenOf(run) > tokenOf(first) && tokenOf(run) < tokenOf(last);
+    const isBefore = (run: Ended) => tick.result.heldBy?.runId === run.result.runId || isBetween(run, tick);
     for (const other of backfills)
-      if (other.startedMs > first.endedMs! && isBetween(other, first, tick))
+      if (other.startedMs > wantedMs && isBefore(other) && !ticks.some((one) => isBetween(one, other)))
         world.violation(
           `${other.process.name} goes before ${tick.process.name}, for which ${first.process.name} made way`,
         );
   }
-}
-
-function isBetween(run: Ended, first: Ended, last: Ended): boolean {
-  const [token, from, to] = [run, first, last].map(({ result }) => Number(result.fencingToken ?? Number.NaN));
-  return token! > from! && token! < to!;
 }
