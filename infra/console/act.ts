@@ -89,8 +89,13 @@ function describeTicks(results: Result[]): Outcome {
     return { outcome: 'refused', sentence: `The tick was skipped: ${skipped.message ?? skipped.reason}.` };
   const ended = worked.every(({ status }) => status === 'completed') ? 'completed' : 'partial';
   const others = skipped ? ` Of ${results.length} shards, ${results.length - worked.length} were skipped.` : '';
-  return { outcome: 'done', sentence: `The tick is ${ended}: ${formatCounts(sum(worked))}.${others}` };
+  const sentence = `The tick is ${ended}: ${formatCounts(sum(worked))}.${others}`;
+  return { outcome: 'done', sentence, lines: problemsOf(worked) };
 }
+
+/** The first records that were not written, each with its reason. */
+const problemsOf = (results: Result[]): string[] =>
+  results.flatMap(({ problems = [] }) => problems.map(({ id, kind, reason }) => `${kind}: ${id}: ${reason}`));
 
 const sum = (results: Result[]): Counts => results.reduce((all, { report }) => addCounts(all, report), noCounts());
 
@@ -113,11 +118,10 @@ function describeRehearsal(results: Result[], only?: 'vanished'): Outcome {
     return `${kind}: ${id}${names && ` (${names})`}`;
   });
   const others = results.flatMap(({ differences, wouldWrite = [] }) => (differences ? [] : wouldWrite));
-  const problems = results.flatMap((result) => result.problems ?? []);
   const lines = [
     ...named,
     ...(only ? [] : others.map((id) => `would be written: ${id}`)),
-    ...(only ? [] : problems.map(({ id, kind, reason }) => `${kind}: ${id}: ${reason}`)),
+    ...(only ? [] : problemsOf(results)),
   ];
   const partly = early ? ` It ended early (${early.reason}), so this is not all.` : '';
   const sentence = only
@@ -143,8 +147,7 @@ async function retryFailed({ functions, shards }: Tools): Promise<Outcome> {
   }
   const skipped = results.find(({ status }) => status === 'skipped');
   if (skipped) return { outcome: 'refused', sentence: `Nothing was tried: ${skipped.message ?? skipped.reason}.` };
-  const problems = results.flatMap((result) => result.problems ?? []);
-  const lines = problems.map(({ id, kind, reason }) => `${kind}: ${id}: ${reason}`);
+  const lines = problemsOf(results);
   const sentence = `Of ${ids.length} failed records: ${formatCounts(sum(results))}. The next tick clears the list.`;
-  return { outcome: problems.length > 0 ? 'failed' : 'done', sentence, lines };
+  return { outcome: lines.length > 0 ? 'failed' : 'done', sentence, lines };
 }

@@ -131,6 +131,7 @@ test('Failed records are listed by their ids, whatever these contain, and a retr
   const { page, job } = await open(t);
   await confirm(page, job, 'Tick now', 'Tick now', /1 failed/);
   await job.getByRole('heading', { name: '1 failed record' }).waitFor();
+  await job.getByText(/^failed: <img src=x onerror="document\.title=1">\\u202etxt: .*422/).waitFor();
   assert.equal(await job.locator('code').textContent(), '<img src=x onerror="document.title=1">\\u202etxt');
   assert.equal(await page.locator('img').count(), 0);
 
