@@ -9,6 +9,8 @@ export interface Holder {
   startedAt?: string;
   host?: string;
   requestId?: string;
+  /** The backfill that a run by hand goes on with. */
+  backfillId?: string;
   /** The whole key; a program that is not ours may have put any key under the lock. */
   key: string;
   /** Lower-case hex, as `etcdctl` prints it; 0 for a key without a lease. */
@@ -57,9 +59,9 @@ export function describeHolder(key: IKeyValue, count = 1): Holder {
 /** Takes the strings of our own value, and nothing of whatever else a foreign holder wrote. */
 function parseValue(value: string): Partial<Holder> {
   try {
-    const { runId, kind, startedAt, host, requestId } = JSON.parse(value);
+    const { runId, kind, startedAt, host, requestId, backfillId } = JSON.parse(value);
     return Object.fromEntries(
-      Object.entries({ runId, kind, startedAt, host, requestId }).flatMap(([name, part]) =>
+      Object.entries({ runId, kind, startedAt, host, requestId, backfillId }).flatMap(([name, part]) =>
         typeof part === 'string' ? [[name, bounded(part, MAX_PART_BYTES)]] : [],
       ),
     );

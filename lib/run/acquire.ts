@@ -87,7 +87,7 @@ export async function takeLock(
   const toRevokeMs = () => msBeforeAnswer(deadline.endsInMs());
   await using attempting = new AsyncDisposableStack();
   const session = attempting.use(await openSession(etcd, { ttlSeconds, acquire, toRevokeMs }));
-  const value = JSON.stringify({ ...self, host: hostname() });
+  const value = JSON.stringify({ ...self, backfillId, host: hostname() });
   const wanted = { lockKey: places.lockKey, value, read: currentState(places, { underLock: true, backfillId }) };
   // At the deadline nobody waits for the attempt any more: if it still reaches etcd, the lease is revoked by then.
   const attempt =

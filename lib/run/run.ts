@@ -17,7 +17,7 @@ import type { Sending } from './continuation.ts';
 import type { Invocation } from './invocation.ts';
 import type { Observed } from './metrics.ts';
 import type { Result } from './result.ts';
-import { lockedBy, reasonToSkip, type Skip } from './skip.ts';
+import { isUnderWay, lockedBy, reasonToSkip, type Skip } from './skip.ts';
 
 /**
  * One run from start to end: look, take the lock or skip, copy, save and unlock.
@@ -60,7 +60,7 @@ async function runOnce<R>(
   const signal = deadline.cut;
   const { etcd, holder, state } = await look({ settings, places, credentials, backfillId, resources, signal });
   observed.state = state;
-  const early = reasonToSkip(request, state, settings, Date.now());
+  const early = reasonToSkip(request, state, settings, Date.now()) ?? isUnderWay(request, holder, state, requestId);
   if (early) return skipped(early);
   const contending = { request, runId, startedMs, requestId, settings, places, holder, deadline, log, resources };
   const taken = await contend(etcd, contending);

@@ -53,6 +53,25 @@ function reasonToSkipStep({ step, backfillId }: Backfill, state: State, nowMs: n
   return { reason: 'waiting', notBefore, message: `backfill ${backfillId} goes on at ${notBefore}${why}` };
 }
 
+/**
+ * The step of a detached backfill that another event has brought already, and that is being run. Without this, events that wait
+ * and send themselves again would become more and more. An event whose first delivery holds the lock does wait: that delivery
+ * may have been killed, and nobody else would go on.
+ */
+export function isUnderWay(
+  request: Tick | Backfill,
+  holder: Holder | undefined,
+  { backfillProgress }: Pick<State, 'backfillProgress'>,
+  requestId: string,
+): Skip | undefined {
+  if (request.kind !== 'backfill' || request.step === undefined || !holder) return;
+  if (holder.backfillId !== request.backfillId || holder.requestId === requestId) return;
+  // A run sends the next step's event just before it frees the lock.
+  if (request.step > (backfillProgress?.detached?.step ?? 0)) return;
+  const message = `step ${request.step} of backfill ${request.backfillId} is under way: run ${holder.runId}`;
+  return { reason: 'duplicate', message, heldBy: holder };
+}
+
 function reasonToSkipTick(request: Tick, state: State, settings: SkipSettings, nowMs: number): Skip | undefined {
   const { scheduledTime } = request;
   const { pause, run } = state;

@@ -1,5 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
+import pLimit from 'p-limit';
 import { startSource } from '../../infra/local/demo/source.ts';
 import { startTarget } from '../../infra/local/demo/target.ts';
 import { startEtcd } from '../../infra/local/etcd/etcd.ts';
@@ -94,6 +95,8 @@ export async function playBackfills({ rounds, seed }: { rounds: number; seed: nu
       played.outcomes[name] = (played.outcomes[name] ?? 0) + 1;
     };
     const killsOf = new Map<string, number>();
+    // As many as a machine of two cores plays well; all others are late.
+    const limit = pLimit(2 * draw.shards + 1);
     const underWay = new Set<Promise<void>>();
     const late: Event[] = [];
     let over = false;
@@ -101,15 +104,17 @@ export async function playBackfills({ rounds, seed }: { rounds: number; seed: nu
       kind: 'sync' | 'backfill' | 'control',
       event: unknown,
       kill?: AbortSignal,
-      requestId = randomUUID(),
+      requestId: string = randomUUID(),
     ) => pool.invoke({ kind, env, event, requestId, remainingMs: draw.remainingMs }, kill);
 
     async function deliver(kind: 'sync' | 'backfill', event: Event, delayMs: number): Promise<void> {
       await sleep(delayMs);
+      // Lambda delivers an event again under the same id.
+      const requestId = randomUUID();
       for (let tries = 0; tries <= (kind === 'backfill' ? REDELIVERIES : 0); tries++) {
         if (tries > 0) await sleep(random() * draw.maxDelayMs);
         played.deliveries++;
-        const ended = await invokeOrKill(kind, event);
+        const ended = await limit(() => invokeOrKill(kind, event, requestId));
         const { result, error } = ended;
         count(result ? `${kind} ${result.reason ?? result.status}` : `${kind} ${error?.name ?? 'killed'}`);
         if (result) return;
@@ -117,10 +122,9 @@ export async function playBackfills({ rounds, seed }: { rounds: number; seed: nu
     }
 
     /** One invocation, which may be killed at any moment; its lease ends then, for which nobody has to wait. */
-    async function invokeOrKill(kind: 'sync' | 'backfill', event: Event): Promise<Answer> {
+    async function invokeOrKill(kind: 'sync' | 'backfill', event: Event, requestId: string): Promise<Answer> {
       const step = `${event.shard?.index ?? 0}/${event.step}`;
       const kills = killsOf.get(step) ?? 0;
-      const requestId = randomUUID();
       const kill = new AbortController();
       if (kind !== 'backfill' || kills >= MAX_KILLS_OF_A_STEP || random() >= draw.killRate)
         return await invoke(kind, event, undefined, requestId);

@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { Backfill, Tick } from '../../lib/event.ts';
-import { lockedBy, reasonToSkip } from '../../lib/run/skip.ts';
+import type { Holder } from '../../lib/lock/holder.ts';
+import { isUnderWay, lockedBy, reasonToSkip } from '../../lib/run/skip.ts';
 import { readSettings } from '../../lib/settings/config.ts';
 import type { RunRecord } from '../../lib/state/schemas.ts';
 import type { State } from '../../lib/state/state.ts';
@@ -198,4 +199,29 @@ test('The skip of a held lock names our own run by its id, and another program b
   assert.match(lockedBy(ageless, nowMs).message, /held by another program: key \/lock\/1f/);
   assert.match(lockedBy(key, nowMs).message, /held by another program: key \/lock\/1f, lease 1f$/);
   assert.match(lockedBy({ ...key, leaseId: '0' }, nowMs).message, /key \/lock\/1f, without a lease$/);
+});
+
+test('A step that another event has brought already is not run twice; one that is next, or whose own delivery holds the lock, waits.', () => {
+  const request: Backfill = {
+    ...{ kind: 'backfill', backfillId: 'may', step: 3, waitSeconds: 60, dryRun: false },
+  };
+  const holder = {
+    key: '/lock/1',
+    leaseId: '1',
+    createRevision: '7',
+    runId: 'run-1',
+    requestId: 'a',
+    backfillId: 'may',
+  };
+  const state = { backfillProgress: { failed: [], detached: { step: 3 } } } as unknown as State;
+  const skipOf = (...[asked, held, requestId]: [Backfill, Holder | undefined, string]) =>
+    isUnderWay(asked, held, state, requestId)?.reason;
+  assert.equal(skipOf(request, holder, 'b'), 'duplicate');
+  assert.equal(skipOf({ ...request, step: 2 }, holder, 'b'), 'duplicate');
+  assert.equal(skipOf(request, holder, 'a'), undefined);
+  assert.equal(skipOf({ ...request, step: 4 }, holder, 'b'), undefined);
+  assert.equal(skipOf(request, { ...holder, backfillId: 'june' }, 'b'), undefined);
+  assert.equal(skipOf(request, undefined, 'b'), undefined);
+  const { step: _, ...byHand } = request;
+  assert.equal(skipOf(byHand, holder, 'b'), undefined);
 });
