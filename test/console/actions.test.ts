@@ -64,6 +64,35 @@ test('A tick that is asked for on the page runs, and the page says what it did.'
   assert.partialDeepStrictEqual(last, { status: 'completed', report: { written: 5 } });
 });
 
+test('A tick that runs is seen, and so is one that it kept away, in the strip and in the table.', {
+  timeout: TIMEOUT_MS,
+}, async (t) => {
+  const { page, job } = await open(t);
+  cloud.source.records = Array.from({ length: 6 }, (_, index) => model(index));
+  cloud.target.latencyMs = 6000;
+  await confirm(page, job, 'Reset', 'Reset', /The unfinished pass was forgotten/);
+  const writing = cloud.target.nextRequest();
+  await job.getByRole('button', { name: 'Tick now', exact: true }).click();
+  await page.getByRole('dialog').getByRole('button', { name: 'Tick now', exact: true }).click();
+  await writing;
+  const { payload } = await cloud.functions.sync.invoke({});
+  assert.partialDeepStrictEqual(payload, { status: 'skipped', reason: 'locked' });
+  await job.getByText(/A tick holds the lock for .* on .*, fencing token \d+\./).waitFor();
+  await page
+    .getByRole('status')
+    .filter({ hasText: /The tick is completed: .*1 written/ })
+    .waitFor();
+  cloud.target.latencyMs = 0;
+  await confirm(page, job, 'Tick now', 'Tick now', /The tick is completed: /);
+  const strip = job.locator('.strip');
+  await strip.getByRole('button', { name: /^1 tick found the lock held and was skipped/ }).waitFor();
+  const history = await saved('history');
+  assert.equal(await strip.locator('li.run').count(), history.runs.length);
+  await job.getByText('Runs as a table').click();
+  assert.equal(await job.locator('tbody tr').count(), history.runs.length);
+  await job.getByRole('figure').waitFor();
+});
+
 test('Cancel and Escape do nothing, and give the keyboard back to the button.', { timeout: TIMEOUT_MS }, async (t) => {
   const { page, job } = await open(t);
   const button = job.getByRole('button', { name: 'Pause', exact: true });
@@ -144,8 +173,10 @@ test('Failed records are listed by their ids, whatever these contain, and a retr
 });
 
 test('A dry run in the dialog names what would be written and writes nothing.', { timeout: TIMEOUT_MS }, async (t) => {
-  const [first] = cloud.source.records as { id: string }[];
-  cloud.target.models.delete(first!.id);
+  cloud.source.records = Array.from({ length: 6 }, (_, index) => model(index));
+  cloud.target.models.clear();
+  const [first, ...others] = cloud.source.records as ReturnType<typeof model>[];
+  for (const { id, ...body } of others) cloud.target.models.set(id, body);
   const writes = cloud.target.writes.length;
   const { page, job } = await open(t);
   await job.getByRole('button', { name: 'Backfill', exact: true }).click();
@@ -154,7 +185,7 @@ test('A dry run in the dialog names what would be written and writes nothing.', 
   await dialog.getByText('Say from when, or until when.').waitFor();
   await dialog.getByLabel('Everything').check();
   await dialog.getByRole('button', { name: 'Dry run first' }).click();
-  await dialog.getByText(/A dry run, nothing was written: 6 read, 1 would be written/).waitFor();
+  await dialog.getByText(/A dry run, nothing was written: 6 read, 1 would be written, 5 unchanged/).waitFor();
   await dialog.getByText(`new: ${first!.id}`).waitFor();
   await dialog.getByLabel('Single records').check();
   await dialog.getByLabel(/Ids/).fill(`${first!.id}\nnobody`);
