@@ -73,3 +73,149 @@ test('A detached backfill copies window after window, each in a run of its own, 
   assert.partialDeepStrictEqual(ended.counts, { read: 50, written: 50 });
   assert.equal(world.target.writes.length, 50);
 });
+
+test('An event that comes twice, late or after the end does nothing.', async () => {
+  await using world = await worldOf(30);
+  await world.backfill({ since: at(0), until: at(30), windowSeconds: 15 * 60, detach: true });
+  const [first] = sent();
+  await world.backfill(first);
+  const [second] = sent();
+  const { reason, message } = await world.backfill(first);
+  assert.deepEqual([reason, sent()], ['duplicate', []]);
+  assert.match(message ?? '', /has reached step 1, so step 0 is an old one/);
+  await world.backfill(second);
+  const writes = world.target.writes.length;
+  assert.equal((await world.backfill(second)).reason, 'duplicate');
+  assert.deepEqual([world.target.writes.length, sent()], [writes, []]);
+});
+
+test('A start that is sent again goes on with the same backfill; another range is refused, and so is an unknown id.', async () => {
+  await using world = await worldOf(10);
+  const start = { since: at(0), until: at(10), detach: true, backfillId: 'chosen' };
+  await world.backfill(start);
+  assert.equal((await world.backfill(start)).backfillId, 'chosen');
+  await assert.rejects(world.backfill({ ...start, until: at(9) }), { name: 'EventError', message: /chosen has until/ });
+  await assert.rejects(world.backfill({ detach: true, backfillId: 'other' }), {
+    message: /no detached backfill other/,
+  });
+  await assert.rejects(world.backfill({ since: at(0), backfillId: 'chosen' }), { message: /is a detached one/ });
+  assert.equal(await playOn(world), 2);
+  assert.partialDeepStrictEqual(await backfillOf(world), { status: 'completed', counts: { read: 10 } });
+  await assert.rejects(world.backfill(start), { message: /has nothing left to do/ });
+});
+
+test('The shards of a job are copied side by side, and single records by the shard that has them.', async () => {
+  await using world = await worldOf(40, { SHARDS: '2' });
+  const ids = world.source.records.map((record) => (record as { id: string }).id);
+  await world.backfill({ ids, detach: true });
+  const events = sent();
+  assert.deepEqual(
+    events.map(({ shard }) => shard),
+    [
+      { index: 0, of: 2 },
+      { index: 1, of: 2 },
+    ],
+  );
+  await Promise.all(events.map((event) => world.backfill(event)));
+  const ended = await backfillOf(world);
+  assert.partialDeepStrictEqual(ended, {
+    status: 'completed',
+    ids: 40,
+    shards: 2,
+    shardsDone: 2,
+    counts: { written: 40 },
+  });
+  assert.equal(world.target.models.size, 40);
+});
+
+test('A cancelled backfill ends at once where nobody holds the lock, and goes on where it was when it is resumed.', async () => {
+  await using world = await worldOf(30);
+  const { backfillId } = await world.backfill({ since: at(0), until: at(30), windowSeconds: 15 * 60, detach: true });
+  await world.backfill(sent()[0]);
+  const [next] = sent();
+  const cancelled = await world.control({ action: 'cancel-backfill', backfillId });
+  assert.partialDeepStrictEqual(cancelled.backfills[0], { status: 'cancelled', window: 1, counts: { read: 15 } });
+  assert.equal((await world.backfill(next)).reason, 'duplicate');
+  await world.control({ action: 'cancel-backfill', backfillId });
+  await world.backfill({ detach: true, backfillId });
+  assert.equal(await playOn(world), 1);
+  assert.partialDeepStrictEqual(await backfillOf(world), { status: 'completed', counts: { read: 30, written: 30 } });
+  await assert.rejects(world.control({ action: 'cancel-backfill', backfillId }), {
+    message: /has ended already: completed/,
+  });
+});
+
+test('A backfill that is cancelled while its run holds the lock ends at its next page.', async () => {
+  await using world = await worldOf(100);
+  world.target.latencyMs = 100;
+  const { backfillId } = await world.backfill({ since: at(0), detach: true });
+  const writing = world.target.nextRequest();
+  const running = world.backfill(sent()[0]);
+  await writing;
+  const { backfills } = await world.control({ action: 'cancel-backfill', backfillId });
+  assert.equal(backfills[0]!.status, 'running');
+  assert.partialDeepStrictEqual(await running, { status: 'partial', reason: 'cancelled' });
+  const ended = await backfillOf(world);
+  assert.equal(ended.status, 'cancelled');
+  assert.ok(ended.counts.read < 100);
+  assert.deepEqual(sent(), []);
+});
+
+test('A backfill that does not get on is tried again after a pause, gives up after five attempts, and can be resumed.', async () => {
+  await using world = await worldOf(10, { FAILURES_BEFORE_STOP: '1' });
+  world.source.refuse = () => 500;
+  await world.backfill({ since: at(0), detach: true, backfillId: 'failing' });
+  const key = `${world.prefix}/state/backfills/failing`;
+  const saved = async () => JSON.parse(await etcd.etcdctl(['get', '--print-value-only', key]));
+  let [event] = sent();
+  for (let attempt = 1; attempt <= 5; attempt++) {
+    await assert.rejects(world.backfill(event), { name: 'SourceError' });
+    const { detached, ...rest } = await saved();
+    assert.equal(detached.attempts, attempt);
+    if (attempt === 5) break;
+    assert.ok(detached.notBefore > detached.updatedAt);
+    [event] = sent();
+    assert.equal(event!.step, attempt);
+    // Nobody has to wait for the pause.
+    const { notBefore: _, ...now } = detached;
+    await etcd.etcdctl(['put', key, JSON.stringify({ ...rest, detached: now })]);
+  }
+  assert.deepEqual(sent(), []);
+  const failed = await backfillOf(world);
+  assert.partialDeepStrictEqual(failed, { status: 'failed', attempts: 5, lastError: { name: 'SourceError' } });
+  assert.deepEqual(
+    world.emf.flatMap(({ BackfillFailed }) => BackfillFailed ?? []),
+    [1],
+  );
+  world.source.refuse = undefined;
+  await world.backfill({ detach: true, backfillId: 'failing' });
+  await playOn(world);
+  assert.partialDeepStrictEqual(await backfillOf(world), { status: 'completed', counts: { read: 10 } });
+});
+
+test('Where the next event cannot be sent, the step fails and may be delivered again.', async () => {
+  await using world = await worldOf(20);
+  await world.backfill({ since: at(0), until: at(20), windowSeconds: 10 * 60, detach: true });
+  const [event] = sent();
+  lambda.status = 400;
+  await assert.rejects(world.backfill(event));
+  assert.partialDeepStrictEqual(await backfillOf(world), { status: 'running', window: 1, counts: { read: 10 } });
+  lambda.status = 202;
+  await world.backfill(event);
+  await playOn(world);
+  assert.partialDeepStrictEqual(await backfillOf(world), { status: 'completed', counts: { read: 20, written: 20 } });
+});
+
+test('A step that finds the lock held waits, and sends its own event again.', async () => {
+  await using world = await worldOf(3);
+  await world.backfill({ since: at(0), detach: true });
+  const [event] = sent();
+  await etcd.etcdctl(['put', `${world.env.LOCK_KEY}/somebody`, '']);
+  assert.equal((await world.backfill(event, 8000)).reason, 'locked');
+  const [again] = sent();
+  assert.deepEqual({ ...again, waits: undefined }, { ...event, waits: undefined });
+  assert.ok(again!.waits! > 0);
+  await etcd.etcdctl(['del', `${world.env.LOCK_KEY}/somebody`]);
+  await playOn(world, [again!]);
+  assert.equal((await backfillOf(world)).status, 'completed');
+});
