@@ -96,11 +96,12 @@ test('A backfill that does not fit into one invocation goes on by itself until i
 test('Ctrl-C leaves a backfill running, and the printed commands watch it, cancel it and go on with it.', {
   timeout: TIMEOUT_MS,
 }, async (t) => {
-  serveRecords(300, 500);
-  const range = ['--since', '2026-01-01', '--until', '2026-01-01T05:00Z', '--window', '1h', '--wait', '5'];
+  // It would take two minutes, which is longer than three commands take to start.
+  serveRecords(3000, 1500);
+  const range = ['--since', '2026-01-01', '--until', '2026-01-03T02:00Z', '--window', '2h', '--wait', '5'];
   const osls = join(root, 'node_modules/osls/bin/serverless.js');
   const { child, lines, closed, seen } = start(t, serviceDir, osls, 'backfill', ...range, '--local');
-  await seen(/^window 1 of 5 is through: .*written/);
+  await seen(/^window \d+ of 25 is through: .*written/);
   child.kill('SIGINT');
   assert.deepEqual(await closed, [130, null], lines.join('\n'));
   assert.match(lines.join('\n'), /^--wait is not needed any more: a backfill waits for the lock by itself$/m);
@@ -114,11 +115,11 @@ test('Ctrl-C leaves a backfill running, and the printed commands watch it, cance
   cloud.target.latencyMs = 0;
   const ended = await serverless(serviceDir, toWatch!).catch(({ message }: Error) => message);
   assert.match(ended, /^cancelled: \d+ read, \d+ written; what is written stays; to go on/m);
-  assert.ok(cloud.target.models.size < 300);
+  assert.ok(cloud.target.models.size < 3000);
 
   const said = await serverless(serviceDir, command('resume', ended.split('\n')).split(' '));
-  assert.match(said, /^window 5 of 5 is through: 300 read, 300 written; .*, done\ncompleted: 300 read, 300 written/m);
-  assert.equal(cloud.target.models.size, 300);
+  assert.match(said, /^window 25 of 25 is through: 3000 read, 3000 written; .*, done\ncompleted: 3000 read, 3000 written/m);
+  assert.equal(cloud.target.models.size, 3000);
 });
 
 test('A backfill by ids writes single records and counts the ids that the source does not know.', {
