@@ -110,7 +110,12 @@ test('At 360 px nothing has to be scrolled sideways, in dialogs neither, however
   await job.getByRole('button', { name: 'Backfill', exact: true }).click();
   const box = await page.getByRole('dialog').boundingBox();
   assert.ok(box && box.x >= 0 && box.x + box.width <= 360, JSON.stringify(box));
+  const overflow = () =>
+    page.evaluate('document.querySelector("dialog").scrollWidth - document.querySelector("dialog").clientWidth');
+  assert.equal(await overflow(), 0);
   assert.deepEqual(await widths(), [360, 360]);
+  await page.setViewportSize({ width: 800, height: 620 });
+  assert.equal(await overflow(), 0);
 });
 
 test('The strip is one stop of the tab key, its arrows go from run to run, and each says what became of it and why.', {
