@@ -113,7 +113,7 @@ test('The event of another function is refused.', () => {
   assert.throws(() => parseBackfill(scheduled), refused(/unknown key/));
   assert.throws(
     () => parseControl({}),
-    refused(/action: must be "status", "pause", "resume", "reset" or "approve-removals"/),
+    refused(/action: must be "status", "pause", "resume", "reset", "approve-removals" or "cancel-backfill"/),
   );
 });
 

@@ -203,7 +203,7 @@ test('Alarms and dashboard use only metrics that runs emit, with the same dimens
         const dimensions = Object.fromEntries(Dimensions.map(({ Name, Value }) => [Name, Value]));
         named.push(nameOf({ name: MetricName!, dimensions }));
       }
-  assert.equal(named.length, 6, 'two shards without success, lock lost, skips in a row, failed records, removals');
+  assert.equal(named.length, 7, 'two without success, lock lost, skips in a row, failed records, removals, backfill');
 
   const inDashboard = dashboardMetrics(resources);
   for (const name of [...named, ...inDashboard]) assert.ok(emitted.has(name), `no run emits ${name}`);
