@@ -28,7 +28,7 @@ test('A tick that finds a detached backfill in its way runs before two more page
     env: { CONCURRENCY: '20' },
   });
   // From now on ticks read only what has changed since.
-  assert.equal((await world.tick({ scheduledTime: '2026-02-01T00:00:00Z' })).status, 'completed');
+  assert.equal((await world.tick({ scheduledTime: '2026-02-01T00:00:00Z' }, BOUND_MS)).status, 'completed');
   world.target.writes.length = 0;
   world.target.latencyMs = 20;
   const skipped: { scheduledTime: string; writes: number }[] = [];
