@@ -118,7 +118,10 @@ test('Ctrl-C leaves a backfill running, and the printed commands watch it, cance
   assert.ok(cloud.target.models.size < 3000);
 
   const said = await serverless(serviceDir, command('resume', ended.split('\n')).split(' '));
-  assert.match(said, /^window 25 of 25 is through: 3000 read, 3000 written; .*, done\ncompleted: 3000 read, 3000 written/m);
+  assert.match(
+    said,
+    /^window 25 of 25 is through: 3000 read, 3000 written; .*, done\ncompleted: 3000 read, 3000 written/m,
+  );
   assert.equal(cloud.target.models.size, 3000);
 });
 

@@ -219,7 +219,7 @@ describe('serverless deploy', { skip: await skipWithout('moto'), timeout: TIMEOU
     const { MetricAlarms: alarms = [] } = await cloudwatch.send(new DescribeAlarmsCommand());
     assert.deepEqual(alarms.map(({ AlarmName }) => AlarmName?.replace('solotick-dev-models-', '')).sort(), [
       ...['consecutive-skips', 'dead-letters', 'errors', 'failed-invocations', 'failed-records', 'lock-lost'],
-      ...['near-timeout', 'no-success', 'removals-withheld', 'undelivered'],
+      ...['near-timeout', 'no-success', 'removals-withheld', 'solotick-dev-backfill-failed', 'undelivered'],
     ]);
     for (const { AlarmActions, OKActions } of alarms) {
       assert.deepEqual([AlarmActions, OKActions], Array(2).fill([arnOf('sns', 'solotick-dev-alarms')]));
@@ -322,7 +322,7 @@ describe('serverless deploy', { skip: await skipWithout('moto'), timeout: TIMEOU
     await assert.rejects(serverless('backfill', '--ids', second), /say which job: --job models, or --job prices/);
     assert.match(
       await serverless('backfill', '--job', 'models', '--ids', second),
-      /1 id: completed, 1 read, 1 written/,
+      /: 1 id\ncompleted: 1 read, 1 written/,
     );
     assert.deepEqual([...target.models.keys()], [first, second]);
   });

@@ -158,7 +158,7 @@ test('A job without its block has no part in the template, and the others stay a
   await serverless(serviceDir, ['package'], bareShell);
   const both = await compiledResources();
   const queries = ['RunsQuery', 'FailedRecordsQuery', 'RecordQuery'];
-  const shared = ['ScheduleRole', 'Dashboard', 'PricesDashsyncLambdaFunction', ...queries];
+  const shared = ['ScheduleRole', 'Dashboard', 'BackfillFailedAlarm', 'PricesDashsyncLambdaFunction', ...queries];
   for (const [name, resource] of Object.entries<Resource>(before))
     if (!shared.includes(name)) assert.deepEqual(withoutKey(both[name]), withoutKey(resource), name);
   assert.deepEqual(
