@@ -74,7 +74,11 @@ test('An error is the invocation’s answer by its stable name, and one log line
       { since: '2026-01-02T00:00:00Z', until: '2026-01-01T00:00:00Z' },
       /since must be before until$/,
     ],
-    [functions.control, { action: 'dance' }, /must be "status", "pause", "resume", "reset" or "approve-removals"$/],
+    [
+      functions.control,
+      { action: 'dance' },
+      /must be "status", "pause", "resume", "reset", "approve-removals" or "cancel-backfill"$/,
+    ],
   ] as const) {
     const invocation = await fn.invoke(event);
     assert.equal(invocation.payload, undefined);
