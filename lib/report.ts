@@ -19,8 +19,8 @@ export const COUNTS = [
 const count = v.pipe(v.number(), v.integer(), v.minValue(0));
 
 /**
- * Reports that an earlier version has saved have no `unchanged` and no `removed`. `outside` is there only where the source gave records outside
- * of the window that it was asked for: they are left out, and `read` does not count them.
+ * Reports that an earlier version has saved have no `unchanged` and no `removed`. `outside` is there only where the source gave
+ * records outside of the window that it was asked for: they are left out, and `read` does not count them.
  */
 export const reportSchema = v.object({
   ...v.entriesFromList(COUNTS, count),

@@ -34,9 +34,9 @@ export interface Contending {
 }
 
 /**
- * Takes the lock, a backfill after it has given way and waited, or says who holds it. A tick that does not get it is counted, and noted as the one that
- * is wanted, for as long as that holder has the lock: where it has ended meanwhile, the tick tries again, so that no tick is lost
- * between the look and the skip.
+ * Takes the lock, a backfill after it has given way and waited, or says who holds it. A tick that does not get it is counted,
+ * and noted as the one that is wanted, for as long as that holder has the lock: where it has ended meanwhile, the tick tries
+ * again, so that no tick is lost between the look and the skip.
  */
 export async function contend(etcd: Etcd, contending: Contending): Promise<Taken | Refused> {
   const { request, runId, startedMs, requestId, settings, places, deadline, log, resources } = contending;

@@ -17,7 +17,8 @@ import { readStatus, type Status, together } from './status.ts';
 /**
  * Looks at the job, pauses or resumes it, resets a part of its state, approves removals that are withheld, or cancels a detached
  * backfill; doing it twice is doing it once.
- * @throws EventError where there is nothing to approve or to cancel; SettingsError, LockServiceError, CredentialsError, SecretError, StateError
+ * @throws EventError where there is nothing to approve or to cancel; SettingsError, LockServiceError, CredentialsError,
+ * SecretError, StateError
  */
 export async function control(request: Control, invocation: Invocation): Promise<Status> {
   const { settings, secrets, log, requestId, remainingMs, stop } = invocation;

@@ -22,9 +22,9 @@ interface SkipSettings {
 }
 
 /**
- * Decides whether a run has to be skipped, in the order of the contract. Only another division and the lock
- * stop a backfill, and the step of a detached one its own state: who starts one by hand means it. Pure, because it is asked twice: before the lock to save work, and under
- * it to be right.
+ * Decides whether a run has to be skipped, in the order of the contract. Only another division and the lock stop a backfill, and
+ * the step of a detached one its own state: who starts one by hand means it. Pure, because it is asked twice: before the lock to
+ * save work, and under it to be right.
  */
 export function reasonToSkip(
   request: Tick | Backfill,

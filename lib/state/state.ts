@@ -56,8 +56,8 @@ const keyOf = ({ statePrefix, jobStatePrefix }: Places, name: Name) =>
 /**
  * Reads the state: key by key, so that other keys under the prefix cost nothing, and whether a lock of another division into
  * shards is held. Its `decode` throws StateError that names the key whose value cannot be understood.
- * @param also what few need: a run under the lock the recent versions, the removals that wait, the history, the tick that is wanted, and the progress of a
- * backfill; the status the history
+ * @param also what few need: a run under the lock the recent versions, the removals that wait, the history, the tick that is
+ * wanted, and the progress of a backfill; the status the history
  */
 export function currentState(
   places: Places,
