@@ -219,3 +219,19 @@ test('A step that finds the lock held waits, and sends its own event again.', as
   await playOn(world, [again!]);
   assert.equal((await backfillOf(world)).status, 'completed');
 });
+
+test('A step may wait for as long as a server wants to be left alone, however short its invocations are.', async () => {
+  await using world = await worldOf(3);
+  await world.backfill({ since: at(0), detach: true, backfillId: 'patient' });
+  const [event] = sent();
+  const key = `${world.prefix}/state/backfills/patient`;
+  const { detached, ...rest } = JSON.parse(await etcd.etcdctl(['get', '--print-value-only', key]));
+  const notBefore = new Date(Date.now() + 3_600_000).toISOString();
+  await etcd.etcdctl(['put', key, JSON.stringify({ ...rest, detached: { ...detached, notBefore } })]);
+  let next: SentEvent | undefined = { ...event!, waits: 1000 };
+  for (let invocations = 0; invocations < 2; invocations++) {
+    assert.partialDeepStrictEqual(await world.backfill(next, 5500), { reason: 'waiting', notBefore });
+    [next] = sent();
+  }
+  assert.equal(next?.step, event!.step);
+});

@@ -63,7 +63,8 @@ export async function runStep<R>(job: Job<R>, event: BackfillStep, invocation: I
     await pause(pauseMs, stop);
     // A run that has less than half of an invocation's time is not worth its start.
     if (closesInMs() > wholeMs / 2 && Date.now() >= untilMs && !stop.aborted) continue;
-    await send({ step, waits: waits + 1 });
+    // A pause has an end of its own.
+    await send({ step, waits: waiting.notBefore ? waits : waits + 1 });
     return waiting;
   }
 
