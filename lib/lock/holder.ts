@@ -11,6 +11,8 @@ export interface Holder {
   requestId?: string;
   /** The backfill that a run by hand goes on with. */
   backfillId?: string;
+  /** Its step, where that is a detached one. */
+  step?: number;
   /** The whole key; a program that is not ours may have put any key under the lock. */
   key: string;
   /** Lower-case hex, as `etcdctl` prints it; 0 for a key without a lease. */
@@ -56,15 +58,14 @@ export function describeHolder(key: IKeyValue, count = 1): Holder {
   };
 }
 
-/** Takes the strings of our own value, and nothing of whatever else a foreign holder wrote. */
+/** Takes the strings and the step of our own value, and nothing of whatever else a foreign holder wrote. */
 function parseValue(value: string): Partial<Holder> {
   try {
-    const { runId, kind, startedAt, host, requestId, backfillId } = JSON.parse(value);
-    return Object.fromEntries(
-      Object.entries({ runId, kind, startedAt, host, requestId, backfillId }).flatMap(([name, part]) =>
-        typeof part === 'string' ? [[name, bounded(part, MAX_PART_BYTES)]] : [],
-      ),
+    const { runId, kind, startedAt, host, requestId, backfillId, step } = JSON.parse(value);
+    const texts = Object.entries({ runId, kind, startedAt, host, requestId, backfillId }).flatMap(([name, part]) =>
+      typeof part === 'string' ? [[name, bounded(part, MAX_PART_BYTES)]] : [],
     );
+    return { ...Object.fromEntries(texts), ...(Number.isSafeInteger(step) && { step }) };
   } catch {
     return {};
   }

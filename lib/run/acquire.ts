@@ -74,7 +74,7 @@ export async function takeLock(
     places: Places;
     ttlSeconds: number;
     /** Who we are, for runs that find the lock held. */
-    self: { runId: string; kind: string; startedAt: string; requestId: string; job: string };
+    self: { runId: string; kind: string; startedAt: string; requestId: string; job: string; step?: number | undefined };
     waitMs: number;
     deadline: Pick<Deadline, 'closing' | 'cut' | 'endsInMs'>;
     /** The backfill whose progress is read as well. */

@@ -52,10 +52,11 @@ export async function contend(etcd: Etcd, contending: Contending): Promise<Taken
       // Loaded now, because a skip needs none of it, and before the lock, which would be held for longer.
       await import('./work.ts');
       const { kind } = request;
+      const step = kind === 'backfill' ? request.step : undefined;
       const taken = await takeLock(etcd, resources, {
         places,
         ttlSeconds: settings.lockTtlSeconds,
-        self: { runId, kind, startedAt: new Date(startedMs).toISOString(), requestId, job: settings.job },
+        self: { runId, kind, startedAt: new Date(startedMs).toISOString(), requestId, job: settings.job, step },
         waitMs,
         deadline,
         backfillId: request.kind === 'backfill' ? request.backfillId : undefined,

@@ -60,7 +60,7 @@ async function runOnce<R>(
   const signal = deadline.cut;
   const { etcd, holder, state } = await look({ settings, places, credentials, backfillId, resources, signal });
   observed.state = state;
-  const early = reasonToSkip(request, state, settings, Date.now()) ?? isUnderWay(request, holder, state, requestId);
+  const early = reasonToSkip(request, state, settings, Date.now()) ?? isUnderWay(request, holder, requestId);
   if (early) return skipped(early);
   const contending = { request, runId, startedMs, requestId, settings, places, holder, deadline, log, resources };
   const taken = await contend(etcd, contending);

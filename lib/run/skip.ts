@@ -56,18 +56,13 @@ function reasonToSkipStep({ step, backfillId }: Backfill, state: State, nowMs: n
 /**
  * The step of a detached backfill that another event has brought already, and that is being run. Without this, events that wait
  * and send themselves again would become more and more. An event whose first delivery holds the lock does wait: that delivery
- * may have been killed, and nobody else would go on.
+ * may have been killed, and nobody else would go on. So does one that finds another step in its way: where that is an old one,
+ * its run ends without work, and nobody else would go on either.
  */
-export function isUnderWay(
-  request: Tick | Backfill,
-  holder: Holder | undefined,
-  { backfillProgress }: Pick<State, 'backfillProgress'>,
-  requestId: string,
-): Skip | undefined {
+export function isUnderWay(request: Tick | Backfill, holder: Holder | undefined, requestId: string): Skip | undefined {
   if (request.kind !== 'backfill' || request.step === undefined || !holder) return;
-  if (holder.backfillId !== request.backfillId || holder.requestId === requestId) return;
-  // A run sends the next step's event just before it frees the lock.
-  if (request.step > (backfillProgress?.detached?.step ?? 0)) return;
+  const { backfillId, step } = holder;
+  if (backfillId !== request.backfillId || step !== request.step || holder.requestId === requestId) return;
   const message = `step ${request.step} of backfill ${request.backfillId} is under way: run ${holder.runId}`;
   return { reason: 'duplicate', message, heldBy: holder };
 }

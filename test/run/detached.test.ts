@@ -206,6 +206,24 @@ test('Where the next event cannot be sent, the step fails and may be delivered a
   assert.partialDeepStrictEqual(await backfillOf(world), { status: 'completed', counts: { read: 20, written: 20 } });
 });
 
+test('A step that is run by another event does nothing; one that finds an old event in its way waits for it.', async () => {
+  await using world = await worldOf(30);
+  const range = { since: at(0), until: at(30), windowSeconds: 15 * 60 };
+  const { backfillId } = await world.backfill({ ...range, detach: true });
+  await world.backfill(sent()[0]);
+  const [second] = sent();
+  const key = `${world.env.LOCK_KEY}/another`;
+  const held = (step: number) =>
+    etcd.etcdctl(['put', key, JSON.stringify({ runId: 'run-1', requestId: 'another', backfillId, step })]);
+  await held(1);
+  assert.deepEqual([(await world.backfill(second, 8000)).reason, sent()], ['duplicate', []]);
+  await held(0);
+  assert.equal((await world.backfill(second, 8000)).reason, 'locked');
+  await etcd.etcdctl(['del', key]);
+  assert.equal(await playOn(world), 1);
+  assert.equal((await backfillOf(world)).status, 'completed');
+});
+
 test('A step that finds the lock held waits, and sends its own event again.', async () => {
   await using world = await worldOf(3);
   await world.backfill({ since: at(0), detach: true });
