@@ -3,7 +3,7 @@ import type { Job } from '../job-types.ts';
 import type { Log } from '../log.ts';
 import { nameOfShard } from '../shard.ts';
 import { checkAttached } from '../state/detached.ts';
-import { beginPass, checkResumedBackfill, type Identity, resumePass } from '../state/pass.ts';
+import { beginPass, checkResumedBackfill, hasReadAll, type Identity, resumePass } from '../state/pass.ts';
 import type { Pass } from '../state/schemas.ts';
 import type { State } from '../state/state.ts';
 import { windowOfTick } from '../state/watermark.ts';
@@ -59,12 +59,6 @@ export function planPass<R>(
   });
   return { ...beginPass(identity, window, { runId, startedAt }), byIds: false };
 }
-
-/**
- * Whether the list was settled to its end. What is read again then is all of it, which the same pass would count twice, and whose
- * contents may have become again what they were before its last run.
- */
-const hasReadAll = ({ cursor, listed }: Pass) => cursor === null && (listed?.read ?? 0) > 0;
 
 /** What the cursor of a request means: a place in the list, or one of its ids. */
 function styleOf<R>(job: Job<R>, request: Tick | Backfill): string {

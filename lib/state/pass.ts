@@ -54,6 +54,13 @@ export function startOver(pass: Pass): Pass {
 }
 
 /**
+ * Whether the list was settled to its end. What is read again then is all of it, which the same pass would count twice, and whose
+ * contents may have become again what they were before its last run.
+ */
+export const hasReadAll = ({ cursor, listed }: Pick<Pass, 'cursor' | 'listed'>) =>
+  cursor === null && (listed?.read ?? 0) > 0;
+
+/**
  * Checks that a backfill that names an earlier one means it: otherwise a slip of the pen would copy everything.
  * @throws EventError
  */

@@ -3,6 +3,7 @@ import type { Operation } from '../../lock/query.ts';
 import { deleteBackfillIds, KEPT_SECONDS, putBackfill, putBackfillIds } from '../../state/backfills.ts';
 import { afterStep, MAX_ATTEMPTS, underWay } from '../../state/detached.ts';
 import { type Leaving, type Reached, removalsOf } from '../../state/final-state.ts';
+import { hasReadAll } from '../../state/pass.ts';
 import type { PassUnderWay } from '../../state/pass-under-way.ts';
 import type { BackfillProgress, Detached, RunRecord } from '../../state/schemas.ts';
 import { putState, type State } from '../../state/state.ts';
@@ -19,7 +20,7 @@ export function leavingOfStep(options: {
   step: number;
   /** The state under which the step took the lock. */
   state: Pick<State, 'backfillProgress' | 'backfillIds'>;
-  pass: Pick<PassUnderWay, 'settledPages'>;
+  pass: Pick<PassUnderWay, 'settledPages' | 'advanced'>;
   chain: Chain;
   /** Grants a lease that is not kept alive. */
   grant(seconds: number): Promise<string>;
@@ -27,6 +28,8 @@ export function leavingOfStep(options: {
   const { prefix, backfillId, step, state, pass, chain, grant } = options;
   const before = state.backfillProgress!.detached!;
   const attempt = { ...before, attempts: before.attempts + 1 };
+  /** Pages that are read once more are no progress: a step that never gets beyond them has to be given up. */
+  const settledPages = () => (pass.advanced() ? pass.settledPages() : 0);
   const put = (progress: BackfillProgress, lease?: string) => putBackfill(prefix, backfillId, progress, lease);
 
   return {
@@ -40,16 +43,24 @@ export function leavingOfStep(options: {
     },
 
     progress({ pass: reached, failed }) {
-      const detached = underWay(attempt, pass.settledPages(), new Date().toISOString());
+      const detached = underWay(attempt, settledPages(), new Date().toISOString());
       return put({ pass: reached, failed, detached });
     },
 
     async final(last: RunRecord, reached: Reached) {
       const { failed, quota, reason } = reached;
       const throughWindow = last.status === 'completed';
+      // After an error at its end the window begins again.
+      const beginsAgain = last.status === 'failed' && hasReadAll(reached.pass);
       const arrived = reached.givenUp.filter((id) => !failed.some((one) => one.id === id));
       let detached = afterStep(attempt, step, {
-        ...{ last, reason, quotaUntil: quota?.until, pass: reached.pass, settledPages: pass.settledPages() },
+        ...{
+          last,
+          reason,
+          quotaUntil: quota?.until,
+          pass: reached.pass,
+          settledPages: beginsAgain ? 0 : settledPages(),
+        },
         // Nobody comes back to a window that is through.
         givenUp: throughWindow ? reached.givenUp : arrived,
       });
