@@ -29,4 +29,7 @@ export function makingWay(
 
 /** Ends a backfill as a partial one. */
 export const yielding = ({ at }: Wanted): Interrupted =>
-  new Interrupted('yielded', `the backfill makes way for a tick that found the lock held at ${at}`);
+  new Interrupted(
+    'yielded',
+    `the backfill makes way for a tick that found the lock held at ${at ?? 'an unknown time'}`,
+  );

@@ -16,7 +16,7 @@ import {
   schemas,
   waiting,
 } from './schemas.ts';
-import { decodeValue, putValue } from './values.ts';
+import { decodeValue, putValue, readableValue } from './values.ts';
 import { waitingKey } from './waiting.ts';
 import { lastWanted, type Wanted } from './wanted.ts';
 
@@ -65,30 +65,33 @@ export function currentState(
 ): Query<State> {
   const { statePrefix, jobStatePrefix } = places;
   const { backfillId: id } = also;
-  const extra: Record<string, { key: string; schema: v.GenericSchema<unknown, unknown> }> = {
-    ...(also.underLock && {
-      recent: { key: `${statePrefix}recent`, schema: recent },
-      waiting: { key: waitingKey(statePrefix), schema: waiting },
-    }),
-    ...((also.underLock || also.history) && { history: { key: historyKey(statePrefix), schema: history } }),
-    ...(id !== undefined && {
-      backfillProgress: { key: backfillKey(statePrefix, id), schema: backfillProgress },
-      cancelled: { key: cancelledKey(jobStatePrefix, id), schema: cancelled },
-      ...(also.underLock && { backfillIds: { key: backfillIdsKey(statePrefix, id), schema: backfillIds } }),
-    }),
-  };
+  const extra: Record<string, { key: string; schema: v.GenericSchema<unknown, unknown>; read?: typeof readableValue }> =
+    {
+      ...(also.underLock && {
+        recent: { key: `${statePrefix}recent`, schema: recent },
+        waiting: { key: waitingKey(statePrefix), schema: waiting },
+      }),
+      ...((also.underLock || also.history) && {
+        history: { key: historyKey(statePrefix), schema: history, read: readableValue },
+      }),
+      ...(id !== undefined && {
+        backfillProgress: { key: backfillKey(statePrefix, id), schema: backfillProgress },
+        cancelled: { key: cancelledKey(jobStatePrefix, id), schema: cancelled },
+        ...(also.underLock && { backfillIds: { key: backfillIdsKey(statePrefix, id), schema: backfillIds } }),
+      }),
+    };
   const parts = [
-    ...names.map((name) => ({ name, key: keyOf(places, name), schema: schemas[name] })),
-    ...Object.entries(extra).map(([name, part]) => ({ name, ...part })),
+    ...names.map((name) => ({ name, key: keyOf(places, name), schema: schemas[name], read: decodeValue })),
+    ...Object.entries(extra).map(([name, part]) => ({ name, read: decodeValue, ...part })),
   ];
   const values: Query<State> = {
     operations: parts.map(({ key }) => ({ request_range: { key: Buffer.from(key) } })),
     decode(answers) {
       const found = answers.map((answer) => answer.response_range.kvs[0]);
       const state: State = { consecutiveSkips: Number(found[names.indexOf('skips')]?.version ?? 0) };
-      for (const [index, { name, schema }] of parts.entries()) {
+      for (const [index, { name, schema, read }] of parts.entries()) {
         const value = found[index];
-        if (value) Object.assign(state, { [name]: decodeValue<unknown>(value, schema) });
+        if (value) Object.assign(state, { [name]: read<unknown>(value, schema) });
       }
       return state;
     },

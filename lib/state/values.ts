@@ -12,6 +12,16 @@ export const putValue = (key: string, value: unknown): Put => ({
 /** The most bytes of a key and of what is wrong with its value, so that a message has room for both and what to do. */
 const [MAX_KEY_BYTES, MAX_FAULTS_BYTES] = [1000, 800];
 
+/** What a value says that is only good to know: one that cannot be understood says nothing, and no run ends for that. */
+export function readableValue<T>(found: KeyValue, schema: v.GenericSchema<unknown, T>): T | undefined {
+  try {
+    return decodeValue(found, schema);
+  } catch (error) {
+    if (error instanceof StateError) return undefined;
+    throw error;
+  }
+}
+
 /** @throws StateError that names the key */
 export function decodeValue<T>(found: KeyValue, schema: v.GenericSchema<unknown, T>): T {
   const key = bounded(found.key.toString(), MAX_KEY_BYTES);

@@ -2,13 +2,13 @@ import type * as v from 'valibot';
 import { keyValue, type Query } from '../lock/query.ts';
 import type { Places } from './places.ts';
 import { wanted } from './schemas.ts';
-import { decodeValue } from './values.ts';
+import { readableValue } from './values.ts';
 
 /** A tick that found the lock held, and so did not run. */
 export type Wanting = v.InferOutput<typeof wanted>;
 
-/** The last one of a lock. */
-export interface Wanted extends Wanting {
+/** The last one of a lock, as far as its value can be understood. */
+export interface Wanted extends Partial<Wanting> {
   /** When it was, as a revision of etcd. */
   revision: string;
   /** How many there have been since the key is there. */
@@ -17,14 +17,14 @@ export interface Wanted extends Wanting {
 
 export const wantedKey = ({ statePrefix }: Pick<Places, 'statePrefix'>) => `${statePrefix}wanted`;
 
-/** Reads the last tick that found the lock held. Its `decode` throws StateError. */
+/** Reads the last tick that found the lock held. */
 export function lastWanted(places: Pick<Places, 'statePrefix'>): Query<Wanted | undefined> {
   const { operations, decode } = keyValue(Buffer.from(wantedKey(places)));
   return {
     operations,
     decode(answers) {
       const found = decode(answers);
-      return found && { ...decodeValue(found, wanted), revision: found.mod_revision, count: Number(found.version) };
+      return found && { ...readableValue(found, wanted), revision: found.mod_revision, count: Number(found.version) };
     },
   };
 }

@@ -71,3 +71,23 @@ test('The history of a state that an earlier version has left begins with the ne
     [runId],
   );
 });
+
+test('A history and a tick that is wanted, whose values cannot be understood, are no reason for a run not to do its work.', async () => {
+  await using world = await open();
+  await world.tick();
+  for (const [name, value] of [
+    ['history', '{"runs":[{"kind":"another"}]}'],
+    ['wanted', 'a tick'],
+  ] as const)
+    await etcd.etcdctl(['put', `${world.env.STATE_PREFIX}${name}`, value]);
+  assert.deepEqual((await status(world)).history, []);
+  assert.equal((await world.tick()).status, 'completed');
+  assert.equal((await world.backfill({ since: '2026-01-01T00:00:00Z' })).status, 'completed');
+  assert.deepEqual(
+    (await status(world)).history.map(({ kind, status }) => [kind, status]),
+    [
+      ['backfill', 'completed'],
+      ['tick', 'completed'],
+    ],
+  );
+});
