@@ -30,8 +30,12 @@ export interface InvokeResult {
 }
 
 export interface LocalFunction extends AsyncDisposable {
-  /** Makes one synchronous invocation. Resolves whatever the function does. @throws Error if the function was stopped */
-  invoke(event: unknown, options?: { clientContext?: unknown }): Promise<InvokeResult>;
+  /**
+   * Makes one synchronous invocation. Resolves whatever the function does.
+   * @param options.requestId of an event that is delivered again
+   * @throws Error if the function was stopped
+   */
+  invoke(event: unknown, options?: { clientContext?: unknown; requestId?: string }): Promise<InvokeResult>;
   /**
    * Sends SIGTERM to all processes, so that running invocations can save and end, and waits for them up to `boundMs`. Then
    * it kills all processes; the function cannot be invoked again.
@@ -57,14 +61,13 @@ export function createFunction(options: Options): LocalFunction {
     return environment;
   }
 
-  async function invoke(event: unknown, clientContext: unknown): Promise<InvokeResult> {
+  async function invoke(event: unknown, clientContext: unknown, requestId: string): Promise<InvokeResult> {
     const warm = idle.pop();
     const environment = warm ?? (await startCold());
     if (stopped) {
       await retire(environment);
       throw new Error(`function ${name} was stopped`);
     }
-    const requestId = randomUUID();
     const headers = headersOf(options, requestId, clientContext);
     let startedMs = performance.now();
     const overtime = Promise.withResolvers<'overtime'>();
@@ -96,9 +99,9 @@ export function createFunction(options: Options): LocalFunction {
   }
 
   return {
-    async invoke(event, { clientContext } = {}) {
+    async invoke(event, { clientContext, requestId = randomUUID() } = {}) {
       if (stopped) throw new Error(`function ${name} was stopped`);
-      const invocation = invoke(event, clientContext);
+      const invocation = invoke(event, clientContext, requestId);
       running.add(invocation);
       try {
         return await invocation;

@@ -1,3 +1,4 @@
+import { randomUUID } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { answer, bodyOf, type Served, serve } from '../serve.ts';
 import type { LocalFunction } from './function.ts';
@@ -39,8 +40,10 @@ export function startInvokeApi(functions: Record<string, Invocable>): Promise<Se
 }
 
 async function deliver({ fn, retries }: Invocable, event: unknown): Promise<void> {
+  // A step of a detached backfill knows by it that the run in its way may be its own one that was killed.
+  const requestId = randomUUID();
   for (let tries = 0; tries <= retries; tries++) {
     if (tries > 0) await sleep(RETRY_PAUSE_MS * tries, undefined, { ref: false });
-    if (!(await fn.invoke(event)).error) return;
+    if (!(await fn.invoke(event, { requestId })).error) return;
   }
 }
