@@ -1,4 +1,5 @@
 import { isDeepStrictEqual } from 'node:util';
+import { firstWithin } from '../bounded-list.ts';
 import { EventError, StateError } from '../errors.ts';
 import type { Backfill, StartBackfill } from '../event.ts';
 import { COUNTS, newReport, type Report } from '../report.ts';
@@ -16,6 +17,9 @@ const THROTTLED_PAUSE_MS = 30_000;
 
 /** How long to wait before another attempt. */
 export const pauseAfter = (attempts: number): number => Math.min(MAX_PAUSE_MS, FIRST_PAUSE_MS * 2 ** attempts);
+
+/** The most bytes of the ids of failed records that are kept. Twenty long ones would be more than etcd takes. */
+const MAX_FAILED_IDS_BYTES = 4000;
 
 /** How many windows a detached backfill is cut into. */
 export function windowsOf({
@@ -78,7 +82,7 @@ export function afterStep(before: Detached, step: number, end: StepEnd): Detache
     ...{ window, step: Math.max(step, rest.step) + 1 },
     ...(throughWindow && { counts: addReports(rest.counts, pass.counts), attempts: 0 }),
     failedCount: rest.failedCount + end.givenUp.length,
-    failedIds: [...rest.failedIds, ...end.givenUp].slice(0, MAX_FAILED_IDS),
+    failedIds: firstWithin([...rest.failedIds, ...end.givenUp].slice(0, MAX_FAILED_IDS), MAX_FAILED_IDS_BYTES),
     rate: rateOf(last.report),
   };
   const status = statusAfter(after, end);

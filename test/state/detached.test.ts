@@ -48,6 +48,12 @@ test('A window that is through is counted once, and the next one begins; the las
   assert.partialDeepStrictEqual(last.counts, { read: 20, written: 20, peakInFlight: 10 });
 });
 
+test('The first ids of records that were not written are kept within a bound, and all of them are counted.', () => {
+  const long = Array.from({ length: 3 }, (_, index) => `${index}`.padEnd(400_000, 'x'));
+  const { failedIds, failedCount } = afterStep(begun(), 0, end('completed', { givenUp: ['a', ...long, 'b'] }));
+  assert.deepEqual([failedIds, failedCount], [['a'], 5]);
+});
+
 test('A step is passed by the event that did it, even where that was ahead of the state.', () => {
   assert.equal(afterStep(begun({ step: 3 }), 3, end('partial')).step, 4);
   assert.equal(afterStep(begun({ step: 3 }), 4, end('partial')).step, 5);
