@@ -39,10 +39,10 @@ const UNANSWERED_BEFORE_STOP = 100;
 /** What is known of the removals at the end of a pass. */
 export interface Vanished {
   /**
-   * What the guard has withheld, which is all of them; or that it has let them through; or that nobody knows, because not all
-   * was read or removed.
+   * What the guard has withheld, which is all of them; or that it has let them through; or that it has, and none is due before
+   * the next full pass; or that nobody knows, because not all was read or removed.
    */
-  removals: 'unknown' | 'let through' | { withheld: number; of: number };
+  removals: 'unknown' | 'let through' | 'not due' | { withheld: number; of: number };
   /** Those that are removed if the next full pass does not find them either, by `idHash`. */
   waiting: string[];
 }
@@ -95,7 +95,7 @@ export async function removeVanished<R>(options: {
     if (vanished - due > MAX_WAITING)
       log.warn(`only ${MAX_WAITING} of them are kept until then: the others wait longer`);
   }
-  if (due === 0) return { ending: 'complete', ...removal('let through') };
+  if (due === 0) return { ending: 'complete', ...removal('not due') };
   const report = newReport();
   let doubtful = 0;
   let unansweredInARow = 0;

@@ -84,8 +84,9 @@ export async function work<R>(running: Work<R>): Promise<Result> {
   const status = ending === 'complete' ? 'completed' : 'partial';
   const quota = quotaOf(interrupted);
   const { removals } = copied.vanished;
-  observed.wanted = await conclude(status, { interrupted, quota, ...removalsAfter(running, pass, copied) });
-  observed.removalsLetThrough = removals === 'let through';
+  const left = removalsAfter(running, pass, copied);
+  observed.wanted = await conclude(status, { interrupted, quota, ...left });
+  observed.removalsLetThrough = left.removals === 'none';
   const { counts } = pass.current();
   log.info(interrupted ? `partial (${ending}): ${interrupted.message}` : status, { report, pass: counts });
   return {
@@ -142,7 +143,9 @@ function copyUnderLock<R>(running: Work<R>, keeping: Keeping<R>): Promise<Copied
 const comparesAll = (request: Tick | Backfill, pass: PassUnderWay): boolean =>
   request.kind === 'tick' ? pass.current().full : !(request.since || request.until || request.ids);
 
-/** What a pass that compares leaves of removals. An approval holds for one pass, although this one may not know what has vanished. */
+/**
+ * What a pass that compares leaves of removals. An approval holds for one pass, although this one may not know what has vanished.
+ */
 function removalsAfter<R>(
   { request, startedMs, taken, log }: Work<R>,
   pass: PassUnderWay,
@@ -152,7 +155,9 @@ function removalsAfter<R>(
   const { removals: before, waiting: waited } = taken.state;
   const { removals, waiting } = vanished;
   const left = waiting.length > 0 || waited ? { waiting } : {};
-  if (removals === 'let through') return { ...left, removals: 'none' };
+  // It is for the pass that can remove something.
+  if (removals === 'not due' && before?.approvedUpTo !== undefined) return left;
+  if (removals === 'let through' || removals === 'not due') return { ...left, removals: 'none' };
   if (removals !== 'unknown') return { ...left, removals: { ...removals, at: new Date(startedMs).toISOString() } };
   if (before?.approvedUpTo === undefined) return left;
   log.warn('the approval of removals is used up, although not all of them were made: approve them again');

@@ -187,6 +187,22 @@ for (const [what, env, spoil] of [
   });
 }
 
+test('An approval holds until the records that it is for have been missing twice in a row.', async () => {
+  await using world = await open({ job: { ...untimed, source: { one: undefined } } });
+  await world.tick();
+  world.source.records = models(100);
+  assert.equal((await world.tick()).removalsWithheld, 150);
+  // A pass that does not know all begins the row again.
+  world.source.records = [...models(100), { updatedAt: model(0).updatedAt }];
+  await world.tick();
+  world.source.records = models(100);
+  await world.control({ action: 'approve-removals', upTo: 150 });
+  const removalsOf = async () => (await world.control({ action: 'status' })).removals;
+  assert.deepEqual([(await world.tick()).report.removed, (await removalsOf())?.approvedUpTo], [0, 150]);
+  assert.deepEqual([(await world.tick()).report.removed, await removalsOf()], [150, undefined]);
+  assert.deepEqual(stored(world), models(100));
+});
+
 test('What the source has and its list has left out is not removed.', async () => {
   await using world = await open({ records: models(20) });
   await world.tick();
