@@ -28,9 +28,12 @@ export function fittedStatus(status: Status): Status {
   const smallest = TEXT_BYTES.at(-1)!;
   const fits = (bytes: number) => bytesOf(withTexts(rest, bytes)) < MAX_ANSWER_BYTES / 2;
   const short = withTexts(rest, TEXT_BYTES.find(fits) ?? smallest);
+  // The ids of records that they could not write are whole as well.
+  for (const [index, { failed: ids }] of status.backfills.entries()) if (ids) short.backfills[index]!.failed = ids;
   if (short.shards) {
-    const shown = firstWithin(short.shards, MAX_ANSWER_BYTES * 0.9);
-    if (shown.length < short.shards.length) Object.assign(short, { shards: shown, shardCount: short.shards.length });
+    const { shards, ...others } = short;
+    const shown = firstWithin(shards, MAX_ANSWER_BYTES * 0.9 - bytesOf(others));
+    if (shown.length < shards.length) Object.assign(short, { shards: shown, shardCount: shards.length });
   }
   return { ...short, failed: firstWithin(failed, MAX_ANSWER_BYTES - bytesOf(short)) };
 }

@@ -104,6 +104,27 @@ test('Long texts in a status are cut, and of very many shards the first are list
   assert.deepEqual([huge.failed, huge.failedCount], [[], 1]);
 });
 
+test('The ids of records that a backfill could not write are whole, however long the status is, which is below a megabyte with them.', () => {
+  const text = 'x'.repeat(2000);
+  const ids = Array.from({ length: 2 }, (_, index) => `${index}-`.padEnd(1900, 'x'));
+  const backfill = {
+    ...{ id: 'may', status: 'failed' as const, windows: 1, window: 0, shards: 1, shardsDone: 0, done: 0, attempts: 5 },
+    ...{ counts: newReport(), startedAt: at, updatedAt: at, failedCount: 2, failed: ids, startedBy: text },
+    lastError: { name: 'SourceError', code: 'SOURCE', message: text },
+  };
+  const run = {
+    ...{ runId: text, kind: 'tick' as const, status: 'failed' as const, startedAt: at, endedAt: at, fencingToken: '7' },
+    ...{ report: newReport(), reason: text, message: text, host: text, startedBy: text },
+  };
+  const part = status({ lockKey: text });
+  const fitted = fittedStatus(
+    status({ backfills: Array(20).fill(backfill), history: Array(50).fill(run), shards: Array(4000).fill(part) }),
+  );
+  assert.ok(bytesOf(fitted) < BOUND, `${bytesOf(fitted)} bytes`);
+  assert.deepEqual(fitted.backfills[0]!.failed, ids);
+  assert.equal(fitted.shardCount, 4000);
+});
+
 test('The result of a run cuts its texts, and its failed ids are whole and counted.', () => {
   const long = 'x'.repeat(1_500_000);
   const result: Result = {
