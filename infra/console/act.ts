@@ -1,11 +1,10 @@
 import type { Control } from '../../lib/event.ts';
 import type { Result } from '../../lib/run/result.ts';
-import { addCounts, type Counts, formatCounts, noCounts } from '../operate/counts.ts';
 import type { Functions } from '../operate/functions.ts';
 import { describeSkipped } from '../operate/status.ts';
 import type { Part } from '../operate/windows.ts';
 import type { Action } from './action.ts';
-import type { Operation } from './api.ts';
+import { describeRehearsal, describeRetry, describeTicks, type Outcome } from './outcomes.ts';
 
 interface Tools {
   functions: Functions;
@@ -14,8 +13,6 @@ interface Tools {
   /** Who starts a backfill that goes on by itself. */
   startedBy: string;
 }
-
-type Outcome = Required<Pick<Operation, 'outcome' | 'sentence'>> & Pick<Operation, 'lines'>;
 
 /** A tick may be running; those who ask for single records by hand wait for it. */
 const WAIT_SECONDS = 60;
@@ -82,23 +79,6 @@ async function change(event: Control, sentence: string, { functions }: Tools): P
 
 const capital = (text: string) => text.charAt(0).toUpperCase() + text.slice(1);
 
-function describeTicks(results: Result[]): Outcome {
-  const worked = results.filter(({ status }) => status !== 'skipped');
-  const skipped = results.find(({ status }) => status === 'skipped');
-  if (worked.length === 0 && skipped)
-    return { outcome: 'refused', sentence: `The tick was skipped: ${skipped.message ?? skipped.reason}.` };
-  const ended = worked.every(({ status }) => status === 'completed') ? 'completed' : 'partial';
-  const others = skipped ? ` Of ${results.length} shards, ${results.length - worked.length} were skipped.` : '';
-  const sentence = `The tick is ${ended}: ${formatCounts(sum(worked))}.${others}`;
-  return { outcome: 'done', sentence, lines: problemsOf(worked) };
-}
-
-/** The first records that were not written, each with its reason. */
-const problemsOf = (results: Result[]): string[] =>
-  results.flatMap(({ problems = [] }) => problems.map(({ id, kind, reason }) => `${kind}: ${id}: ${reason}`));
-
-const sum = (results: Result[]): Counts => results.reduce((all, { report }) => addCounts(all, report), noCounts());
-
 /** One shard after the other: a rehearsal takes no lock, but reads as much as a run does. */
 async function rehearse(range: Part, { functions, shards }: Tools): Promise<Result[]> {
   const results: Result[] = [];
@@ -106,28 +86,6 @@ async function rehearse(range: Part, { functions, shards }: Tools): Promise<Resu
     results.push(await functions.backfill({ ...rangeOf(range), ...part, dryRun: true }));
   }
   return results;
-}
-
-function describeRehearsal(results: Result[], only?: 'vanished'): Outcome {
-  const counts = sum(results);
-  const early = results.find(({ status }) => status !== 'completed');
-  const differences = results.flatMap((result) => result.differences ?? []);
-  const shown = only ? differences.filter(({ kind }) => kind === only) : differences;
-  const named = shown.map(({ id, kind, fields = [] }) => {
-    const names = fields.map(({ name }) => name).join(', ');
-    return `${kind}: ${id}${names && ` (${names})`}`;
-  });
-  const others = results.flatMap(({ differences, wouldWrite = [] }) => (differences ? [] : wouldWrite));
-  const lines = [
-    ...named,
-    ...(only ? [] : others.map((id) => `would be written: ${id}`)),
-    ...(only ? [] : problemsOf(results)),
-  ];
-  const partly = early ? ` It ended early (${early.reason}), so this is not all.` : '';
-  const sentence = only
-    ? `${counts.removed} records would be removed${counts.removed > shown.length ? `; the first ${shown.length} of them` : ''}.`
-    : `A dry run, nothing was written: ${formatCounts(counts, true)}.`;
-  return { outcome: 'done', sentence: sentence + partly, lines };
 }
 
 /** One event starts it for all shards. */
@@ -145,9 +103,5 @@ async function retryFailed({ functions, shards }: Tools): Promise<Outcome> {
   for (const part of partsOf(shards)) {
     results.push(await functions.backfill({ ids, ...part, waitSeconds: WAIT_SECONDS }));
   }
-  const skipped = results.find(({ status }) => status === 'skipped');
-  if (skipped) return { outcome: 'refused', sentence: `Nothing was tried: ${skipped.message ?? skipped.reason}.` };
-  const lines = problemsOf(results);
-  const sentence = `Of ${ids.length} failed records: ${formatCounts(sum(results))}. The next tick clears the list.`;
-  return { outcome: lines.length > 0 ? 'failed' : 'done', sentence, lines };
+  return describeRetry(ids.length, results);
 }
