@@ -32,7 +32,7 @@ export function createOperations(tools: { jobs: Jobs; local: boolean; startedBy:
       const shards = jobs.shardsOf(job);
       Object.assign(operation, await act(action, { functions: jobs.of(job), shards, startedBy }));
     } catch (error) {
-      const { message, advice } = troubleOf(error, { local });
+      const { message, advice } = troubleOf(error, { local, asked: 'action' });
       Object.assign(operation, { outcome: 'failed', sentence: `${message} ${advice}` });
     }
     operation.endedAt = new Date().toISOString();

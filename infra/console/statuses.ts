@@ -33,7 +33,11 @@ export function statusReader({ jobs, timers, local }: Options): () => Promise<Jo
       return { ...view, status, ...(due && { nextDue: due }) };
     } catch (error) {
       const due = timer && nextDue(timer, undefined, new Date());
-      return { ...view, trouble: troubleOf(error, { local, late: signal.aborted }), ...(due && { nextDue: due }) };
+      return {
+        ...view,
+        trouble: troubleOf(error, { local, late: signal.aborted, asked: 'status' }),
+        ...(due && { nextDue: due }),
+      };
     }
   }
 

@@ -32,11 +32,27 @@ const UNREACHABLE = new Set([
   ...['TimeoutError', 'NetworkingError', 'UND_ERR_CONNECT_TIMEOUT'],
 ]);
 
-const SIGN_IN =
-  'Sign in again, for example by "aws sso login". This page goes on by itself then; if it does not, start the console again.';
+interface Context {
+  local: boolean;
+  /** Whether nobody waits for the answer any more. */
+  late?: boolean;
+  /** An action is done once; a status is asked for again and again. */
+  asked: 'action' | 'status';
+}
+
+const SIGN_IN = {
+  status:
+    'Sign in again, for example by "aws sso login". This page goes on by itself then; if it does not, start the console again.',
+  action: 'Sign in again, for example by "aws sso login", and then ask for it again.',
+};
+
+const NEXT = {
+  status: 'This page asks again by itself.',
+  action: 'It may have been done all the same: look at the job before you ask for it again.',
+};
 
 /** What went wrong when a function was invoked, told apart, each with a sentence of what to do. */
-export function troubleOf(error: unknown, { local, late = false }: { local: boolean; late?: boolean }): Trouble {
+export function troubleOf(error: unknown, { local, late = false, asked }: Context): Trouble {
   const chain = [...causes(error)];
   const names = chain.flatMap(({ name, code }) => [name, code].filter((text) => typeof text === 'string'));
   const message = chain[0]?.message ?? String(error);
@@ -48,26 +64,26 @@ export function troubleOf(error: unknown, { local, late = false }: { local: bool
     return {
       kind: 'credentials',
       message: `AWS credentials have expired or are not there: ${message}`,
-      advice: SIGN_IN,
+      advice: SIGN_IN[asked],
     };
   }
   if (is(DENIED)) {
     const advice = 'Use credentials that may invoke the functions (lambda:InvokeFunction).';
     return { kind: 'denied', message: `AWS does not allow it: ${message}`, advice };
   }
-  if (is(UNREACHABLE)) return { kind: 'unreachable', ...unreachable(local, message) };
   if (late) {
-    const advice = 'It may be starting, or etcd may not answer it. This page asks again by itself.';
+    const advice = `It may be starting, or AWS or etcd may not answer. ${NEXT[asked]}`;
     return { kind: 'late', message: 'The function has not answered in time.', advice };
   }
+  if (is(UNREACHABLE)) return { kind: 'unreachable', ...unreachable(local, message, asked) };
   if (names.includes('ResourceNotFoundException')) {
     const advice = 'Deploy the stage, or look whether --stage and --region are those of the deployment.';
     return { kind: 'missing', message: `The function is not there: ${message}`, advice };
   }
-  return { kind: 'other', message, advice: 'This page asks again by itself.' };
+  return { kind: 'other', message, advice: NEXT[asked] };
 }
 
-const unreachable = (local: boolean, message: string) =>
+const unreachable = (local: boolean, message: string, asked: Context['asked']) =>
   local
     ? {
         message: `npm run dev does not answer: ${message}`,
@@ -75,7 +91,7 @@ const unreachable = (local: boolean, message: string) =>
       }
     : {
         message: `AWS cannot be reached: ${message}`,
-        advice: 'Look at the network, the VPN and --region. This page asks again by itself.',
+        advice: `Look at the network, the VPN and --region. ${NEXT[asked]}`,
       };
 
 function adviceFor({ errorType }: FunctionFailure): string {

@@ -2,7 +2,9 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { act } from '../../infra/console/act.ts';
 import type { Action } from '../../infra/console/action.ts';
+import { troubleOf } from '../../infra/console/trouble.ts';
 import type { Functions } from '../../infra/operate/functions.ts';
+import { Refusal } from '../../infra/terminal/refusal.ts';
 import { newReport } from '../../lib/report.ts';
 import type { Result } from '../../lib/run/result.ts';
 import { sampleStatus } from './sample.ts';
@@ -58,4 +60,13 @@ test('Where a comparison does not find out what has vanished, nobody is told tha
   );
   assert.equal(outcome, 'refused');
   assert.match(sentence, /^It is not known what would go/);
+});
+
+test('The page asks for a status again by itself, but not for an action that may have been done.', () => {
+  const cause = Object.assign(new Error('reset'), { code: 'ECONNRESET' });
+  for (const error of [new Refusal('sync could not be invoked', { cause }), new Error('no idea')]) {
+    assert.match(troubleOf(error, { local: false, asked: 'status' }).advice, /This page asks again by itself\.$/);
+    const { advice } = troubleOf(error, { local: false, asked: 'action' });
+    assert.match(advice, /It may have been done all the same: look at the job before you ask for it again\.$/);
+  }
 });
