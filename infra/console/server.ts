@@ -10,6 +10,7 @@ import type { Answer } from './api.ts';
 import { bundlePage, type File } from './bundle.ts';
 import { createOperations } from './operations.ts';
 import { statusReader } from './statuses.ts';
+import { until } from './until.ts';
 
 const HEADERS = {
   'content-security-policy':
@@ -46,8 +47,10 @@ export interface Console extends AsyncDisposable {
 }
 
 /** Serves the page and what it asks for on a free loopback port, below a path that only its reader knows. */
-export async function startConsole({ stage, local, jobs, timers, startedBy }: Options): Promise<Console> {
+export async function startConsole({ stage, local, timers, startedBy, ...given }: Options): Promise<Console> {
   const files = await bundlePage();
+  const closing = new AbortController();
+  const jobs = until(closing.signal, given.jobs);
   const token = randomBytes(32).toString('base64url');
   const readStatuses = statusReader({ jobs, timers, local });
   const operations = createOperations({ jobs, local, startedBy });
@@ -88,6 +91,8 @@ export async function startConsole({ stage, local, jobs, timers, startedBy }: Op
   return {
     url: `http://127.0.0.1:${(server.address() as AddressInfo).port}/${token}/`,
     async [Symbol.asyncDispose]() {
+      // What was invoked goes on in the cloud, but this process does not stay for its answer.
+      closing.abort();
       const closed = once(server, 'close');
       server.close();
       server.closeAllConnections();

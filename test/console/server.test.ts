@@ -1,10 +1,13 @@
 import assert from 'node:assert/strict';
 import { request } from 'node:http';
 import { after, before, test } from 'node:test';
+import { setImmediate } from 'node:timers/promises';
 import { gzipSync } from 'node:zlib';
 import { bundlePage } from '../../infra/console/bundle.ts';
 import { type Console, startConsole } from '../../infra/console/server.ts';
 import { statusReader } from '../../infra/console/statuses.ts';
+import { troubleOf } from '../../infra/console/trouble.ts';
+import { until } from '../../infra/console/until.ts';
 import type { Control } from '../../lib/event.ts';
 import { jobsAnswering, sampleStatus } from './sample.ts';
 
@@ -162,6 +165,42 @@ test('Those who ask at the same time share one invocation.', async () => {
   assert.equal(invocations, 1);
   await read();
   assert.equal(invocations, 2);
+});
+
+test('A console that ends waits for no answer any more: not for that of a status, nor for that of an action.', {
+  timeout: 60_000,
+}, async () => {
+  const waiting = new Set<string>();
+  const never = (name: string) => (_: unknown, signal?: AbortSignal) => {
+    waiting.add(name);
+    signal?.addEventListener('abort', () => waiting.delete(name));
+    return new Promise<never>(() => {});
+  };
+  const functions = { sync: never('sync'), backfill: never('backfill'), control: never('control') };
+  const jobs = { names: ['models'], shardsOf: () => 1, of: () => functions };
+  const other = await startConsole({ stage: 'dev', local: true, jobs, timers: [], startedBy: 'a test' });
+  const { origin } = new URL(other.url);
+  const headers = { origin, 'content-type': 'application/json' };
+  const body = JSON.stringify({ job: 'models', action: { do: 'tick' } });
+  const begun = await fetch(`${other.url}api/actions`, { method: 'POST', headers, body });
+  assert.partialDeepStrictEqual(await begun.json(), { action: 'tick', sentence: 'It is under way.' });
+  const asked = fetch(`${other.url}api/jobs`).catch(() => undefined);
+  while (waiting.size < 2) await setImmediate();
+  await other[Symbol.asyncDispose]();
+  assert.deepEqual([...waiting], []);
+  await asked;
+});
+
+test('A status that never comes is not waited for longer than its deadline, whether or not the invocation hears of it.', async () => {
+  const nobody = () => new Promise<never>(() => {});
+  const functions = { sync: nobody, backfill: nobody, control: nobody };
+  const jobs = until(new AbortController().signal, { names: [], shardsOf: () => 1, of: () => functions });
+  const deadline = new AbortController();
+  const status = jobs.of('models').control({ action: 'status' }, deadline.signal);
+  const late = new DOMException('too late', 'TimeoutError');
+  deadline.abort(late);
+  await assert.rejects(status, /too late/);
+  assert.equal(troubleOf(late, { local: false, late: true, asked: 'status' }).kind, 'late');
 });
 
 test('Page, script and style are under 60 kB zipped, and name no other host.', async () => {
