@@ -5,7 +5,7 @@ import { nextDue } from '../../infra/console/next-due.ts';
 import { conditionOf, lagMs } from '../../infra/console/page/condition.ts';
 import { columnsOf, ticksUpTo } from '../../infra/console/page/plot-data.ts';
 import { stripOf } from '../../infra/console/page/runs.ts';
-import type { Status } from '../../lib/run/status.ts';
+import type { PastRun, Status } from '../../lib/run/status.ts';
 import { sampleHistory, sampleStatus } from './sample.ts';
 
 const nowMs = Date.parse('2026-11-24T13:30:00Z');
@@ -98,6 +98,28 @@ test('A line of the plot ends where nothing ran.', () => {
   assert.equal(written!.filter((count) => count === null).length, 1);
   assert.deepEqual(ticksUpTo(130), [0, 1, 10, 100]);
   assert.deepEqual(ticksUpTo(13_000), [0, 10, 100, 1000, 10_000]);
+});
+
+test('Shards that run side by side leave no gap between their runs, and the plot has them in the order of their ends.', () => {
+  const [run] = free.history as [PastRun];
+  const at = (ms: number) => new Date(ms).toISOString();
+  const history = Array.from({ length: 12 }, (_, index): PastRun => {
+    // Three shards start within a second every quarter of an hour, and the first takes longest.
+    const part = 2 - (index % 3);
+    const startMs = nowMs - 600_000 - Math.floor(index / 3) * 900_000 + part * 300;
+    const endedAt = at(startMs + (part === 0 ? 500_000 : 2000));
+    return { ...run, runId: `run-${index}`, startedAt: at(startMs), endedAt, shard: { index: part, of: 3 } };
+  });
+  const items = stripOf({ ...free, history }, nowMs);
+  assert.deepEqual(
+    items.map(({ kind }) => kind),
+    history.map(() => 'run'),
+  );
+  const [seconds] = columnsOf(items);
+  assert.deepEqual(
+    seconds,
+    seconds.toSorted((a, b) => a - b),
+  );
 });
 
 test('When the next tick is due is known of cron, of a rate that began or has ticked, and not of a schedule that is off.', () => {

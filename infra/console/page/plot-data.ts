@@ -13,27 +13,18 @@ export type Columns = [number[], ...(number | null)[][]];
 
 /** What the plot draws of the strip. */
 export function columnsOf(items: StripItem[]): Columns {
-  const seconds: number[] = [];
-  const rows: (number | null)[][] = [];
-  const add = (at: number, counts: (number | null)[]) => {
-    seconds.push(at);
-    rows.push(counts);
-  };
+  const points: { at: number; counts: (number | null)[] }[] = [];
   for (const item of items) {
     if (item.kind === 'run') {
       const { endedAt, report } = item.run;
-      add(
-        Date.parse(endedAt) / 1000,
-        LINES.map(({ name }) => report[name]),
-      );
-    } else if (item.long && seconds.length > 0) {
-      add(
-        seconds.at(-1)! + 0.001,
-        LINES.map(() => null),
-      );
+      points.push({ at: Date.parse(endedAt) / 1000, counts: LINES.map(({ name }) => report[name]) });
+    } else if (item.long && points.length > 0) {
+      points.push({ at: Math.max(...points.map(({ at }) => at)) + 0.001, counts: LINES.map(() => null) });
     }
   }
-  return [seconds, ...LINES.map((_, line) => rows.map((row) => row[line] ?? null))];
+  // The strip is in the order of the starts; of shards that run side by side, the one that began first may end last.
+  points.sort((a, b) => a.at - b.at);
+  return [points.map(({ at }) => at), ...LINES.map((_, line) => points.map(({ counts }) => counts[line] ?? null))];
 }
 
 /** Where a scale that is linear near 0 and logarithmic above has its ticks: 0, 1, 10, 100 and so on. */

@@ -22,23 +22,26 @@ export function stripOf(status: Status, nowMs: number): StripItem[] {
   const longest = Math.max(1, ...runs.map(durationOf));
   const usualMs = usualDistance(runs);
   const items: StripItem[] = [];
-  for (const [index, run] of runs.entries()) {
-    const before = runs[index - 1];
-    const gap = before && gapBetween(endOf(before), startOf(run), usualMs, run.skipsBefore ?? 0);
+  // Shards run side by side, so the run before may have ended before an earlier one.
+  let endMs: number | undefined;
+  for (const run of runs) {
+    const gap = endMs !== undefined && gapBetween(endMs, startOf(run), usualMs, run.skipsBefore ?? 0);
     if (gap) items.push({ ...gap, key: `${run.runId} before` });
     const height = 0.12 + 0.88 * Math.sqrt(durationOf(run) / longest);
     items.push({ kind: 'run', key: `${run.runId} ${run.endedAt}`, run, height, label: describeRun(run, nowMs) });
+    endMs = Math.max(endMs ?? 0, endOf(run));
   }
-  const last = runs.at(-1);
   const running = [status, ...(status.shards ?? [])].some(({ heldBy }) => heldBy);
-  const gap = last && !running && gapBetween(endOf(last), nowMs, usualMs, 0);
+  const gap = endMs !== undefined && !running && gapBetween(endMs, nowMs, usualMs, 0);
   if (gap) items.push({ ...gap, key: 'now' });
   return items;
 }
 
-/** The median time from one start to the next. */
+/** The median time from one start to the next of the same shard. */
 function usualDistance(runs: PastRun[]): number {
-  const distances = runs.slice(1).map((run, index) => startOf(run) - startOf(runs[index]!));
+  const distances = [...Map.groupBy(runs, ({ shard }) => shard?.index).values()].flatMap((ofShard) =>
+    ofShard.slice(1).map((run, index) => startOf(run) - startOf(ofShard[index]!)),
+  );
   return distances.sort((a, b) => a - b)[Math.floor(distances.length / 2)] ?? Number.POSITIVE_INFINITY;
 }
 
