@@ -33,6 +33,9 @@ const NAMING = ['watch', 'cancel', 'resume'] as const;
 /** What is not about a backfill that is named. */
 const DESCRIBING = ['since', 'until', 'ids', 'all', 'dry-run', 'window', 'shard'] as const;
 
+/** What is only about a start. */
+const STARTING = ['detach', 'concurrency'] as const;
+
 /** The backfill that the options name, and what to do with it; undefined where they describe one. @throws Refusal */
 export function namedBackfill(options: BackfillOptions): { what: (typeof NAMING)[number]; id: string } | undefined {
   const [what, second] = NAMING.filter((name) => options[name] !== undefined);
@@ -40,6 +43,8 @@ export function namedBackfill(options: BackfillOptions): { what: (typeof NAMING)
   if (second) throw new Refusal(`--${what} and --${second} exclude each other`);
   const described = DESCRIBING.find((name) => options[name] !== undefined);
   if (described) throw new Refusal(`--${what} is about a backfill as it is: leave out --${described}`);
+  const idle = what === 'resume' ? undefined : STARTING.find((name) => options[name] !== undefined);
+  if (idle) throw new Refusal(`--${what} starts nothing: leave out --${idle}`);
   const id = options[what]!;
   if (!/^[\w-]{1,64}$/.test(id))
     throw new Refusal(`--${what} "${id}" is not an id: "serverless status --job …" lists them`);

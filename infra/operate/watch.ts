@@ -33,7 +33,8 @@ export async function watch(
   let said: string | undefined;
   let silent = 0;
   while (!stop.aborted) {
-    const whole = await control({ action: 'status' }).catch((error: Error) => {
+    const whole = await control({ action: 'status' }, stop).catch((error: Error) => {
+      if (stop.aborted) return undefined;
       if (!(error instanceof Refusal) || ++silent === MAX_SILENT) throw goesOn(id, where, error);
       if (silent === 1) line(`${error.message}; the backfill goes on, and this command asks again`);
       return undefined;

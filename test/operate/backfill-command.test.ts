@@ -1,11 +1,13 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { comeBack, startBackfill } from '../../infra/operate/backfill.ts';
 import { backfillCommand } from '../../infra/operate/backfill-command.ts';
 import { describeStall, endOf, newsOf } from '../../infra/operate/backfill-lines.ts';
 import { formatDuration } from '../../infra/operate/bar.ts';
 import { formatCounts } from '../../infra/operate/counts.ts';
 import { dryRun } from '../../infra/operate/dry-run.ts';
+import type { Functions } from '../../infra/operate/functions.ts';
 import { type BackfillOptions, namedBackfill, readBackfillOptions } from '../../infra/operate/options.ts';
 import { watch } from '../../infra/operate/watch.ts';
 import { cut } from '../../infra/operate/windows.ts';
@@ -68,6 +70,8 @@ test('A backfill is named by one option, and is taken as it is.', () => {
   const wrong: [BackfillOptions, RegExp][] = [
     [{ watch: 'a', cancel: 'a' }, /--watch and --cancel exclude each other/],
     [{ resume: 'a', all: true }, /--resume is about a backfill as it is: leave out --all/],
+    [{ watch: 'a', detach: true }, /--watch starts nothing: leave out --detach/],
+    [{ cancel: 'a', concurrency: '5' }, /--cancel starts nothing: leave out --concurrency/],
     [{ cancel: 'a b' }, /--cancel "a b" is not an id: "serverless status --job …" lists them/],
   ];
   for (const [options, message] of wrong) assert.throws(() => namedBackfill(options), isRefusal(message));
@@ -229,6 +233,21 @@ test('Watching ends with the backfill, outlasts an answer that is lost, and says
   assert.match(lines[2]!, /^window 4 of 4 is through: 4 read, 4 written; .*done$/);
   const other = watch('id-2', { ...tools, control: async () => status(backfill()) });
   await assert.rejects(other, isRefusal(/^there is no backfill id-2 among the last ones: id-1$/));
+});
+
+test('Ctrl-C ends the watching at once, also while nobody answers.', async () => {
+  const stop = new AbortController();
+  const control: Functions['control'] = (_, signal) => {
+    const { promise, reject } = Promise.withResolvers<Status>();
+    signal?.addEventListener('abort', () => reject(new Refusal('control could not be invoked: AbortError')));
+    setImmediate(() => stop.abort());
+    return promise;
+  };
+  const lines: string[] = [];
+  const tools = { line: (text: string) => lines.push(text), bar() {}, where: {}, stop: stop.signal, control };
+  const waited = sleep(30_000, 'still waiting', { ref: false });
+  assert.equal(await Promise.race([watch('id-1', tools), waited]), undefined);
+  assert.deepEqual(lines, []);
 });
 
 test('A job in shards is read shard by shard within each window, or in one shard alone.', () => {
