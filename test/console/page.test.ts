@@ -247,7 +247,15 @@ test('When the console has ended, the page says so and how old it is; it goes on
   await context.setOffline(true);
   await page.clock.fastForward('02:00:00');
   const banner = page.getByRole('alert').filter({ hasText: 'console' });
-  await banner.getByText(/The console on this machine does not answer.*What you see is 2 h 0 min old/).waitFor();
+  await banner
+    .getByText(/The console on this machine does not answer.*open the address.*What you see is of .*\d\d:\d\d:\d\d/)
+    .waitFor();
+  await page.getByText(/^Updated 2 h 0 min ago$/).waitFor();
+  // A text that changes would be read out again and again.
+  const said = await banner.textContent();
+  await page.clock.fastForward('01:05');
+  await page.getByText(/^Updated 2 h 1 min ago$/).waitFor();
+  assert.equal(await banner.textContent(), said);
   await context.setOffline(false);
   await page.evaluate('window.dispatchEvent(new Event("online"))');
   await banner.waitFor({ state: 'detached' });

@@ -73,7 +73,11 @@ function Facts({ status, nowMs }: { status: Status; nowMs: number }) {
   const { failedCount = 0, unfinishedPass: pass, watermark } = status;
   const written = status.history.reduce((sum, { report }) => sum + report.written, 0);
   const facts: [name: string, value: string, note?: string][] = [
-    ['Lag', lag === undefined ? 'no run yet' : span(lag), 'since the last completed run began'],
+    [
+      'Lag',
+      lag === undefined ? 'unknown' : span(lag),
+      lag === undefined ? 'no run has completed yet' : 'since the last completed run began',
+    ],
     ['Failed records', number(failedCount), failedCount ? 'read again by the next ticks' : ''],
     ['Written', number(written), `in the last ${counted(status.history.length, 'run')}`],
     [

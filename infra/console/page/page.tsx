@@ -2,7 +2,7 @@ import { useEffect, useState } from 'preact/hooks';
 import type { Operation } from '../api.ts';
 import { JobCard } from './job-card.tsx';
 import { useNow, usePolled } from './polled.ts';
-import { shown, span } from './words.ts';
+import { moment, shown, span } from './words.ts';
 
 /** What is older than this is said to be old. */
 const OLD_MS = 15_000;
@@ -29,7 +29,8 @@ export function Page() {
       </header>
       {(failure || old) && (
         <p class="banner" role="alert">
-          {failure} {old && `What you see is ${span(ageMs)} old.`}
+          {/* A text that changed each second would be read out each second. */}
+          {failure} {old && `What you see is of ${moment(new Date(receivedMs!).toISOString(), nowMs)}.`}
         </p>
       )}
       <p class="news" role="status" aria-live="polite">

@@ -56,11 +56,14 @@ export function usePolled(): Polled {
 async function fetchAnswer(signal: AbortSignal): Promise<Pick<Polled, 'answer' | 'receivedMs'> | { failure: string }> {
   try {
     const response = await fetch('api/jobs', { signal });
-    if (!response.ok) return { failure: `The console answered with status ${response.status}.` };
+    if (!response.ok)
+      return { failure: `The console answered with status ${response.status}. Start it again if it stays so.` };
     return { answer: await response.json(), receivedMs: Date.now() };
   } catch {
     return {
-      failure: 'The console on this machine does not answer. Start "serverless console" or "npm run dev" again.',
+      failure:
+        'The console on this machine does not answer. Start "serverless console" or "npm run dev" again, and open the address ' +
+        'that it prints.',
     };
   }
 }
