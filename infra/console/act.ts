@@ -14,6 +14,8 @@ interface Tools {
   startedBy: string;
 }
 
+type Backfill = Extract<Action, { do: 'backfill' }>;
+
 /** A tick may be running; those who ask for single records by hand wait for it. */
 const WAIT_SECONDS = 60;
 
@@ -45,6 +47,11 @@ export async function act(action: Action, tools: Tools): Promise<Outcome> {
       const { backfillId } = action;
       const sentence = 'The backfill ends at its next settled page.';
       return await change({ action: 'cancel-backfill', backfillId }, sentence, tools);
+    }
+    case 'resume-backfill': {
+      const { backfillId } = action;
+      await functions.backfill({ backfillId, detach: true, startedBy: tools.startedBy });
+      return { outcome: 'done', sentence: 'The backfill goes on where it was.' };
     }
     case 'show-removals':
       return describeRehearsal(await rehearse({}, tools), 'vanished');
@@ -89,8 +96,10 @@ async function rehearse(range: Part, { functions, shards }: Tools): Promise<Resu
 }
 
 /** One event starts it for all shards. */
-async function startBackfill(range: Part, { functions, startedBy }: Tools): Promise<Outcome> {
-  const { backfillId } = await functions.backfill({ ...rangeOf(range), detach: true, startedBy });
+async function startBackfill(asked: Backfill, { functions, startedBy }: Tools): Promise<Outcome> {
+  const { windowSeconds } = asked;
+  const event = { ...rangeOf(asked), ...(windowSeconds && { windowSeconds }), detach: true, startedBy } as const;
+  const { backfillId } = await functions.backfill(event);
   return { outcome: 'done', sentence: `The backfill ${backfillId ?? ''} has started and goes on by itself.` };
 }
 

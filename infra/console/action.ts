@@ -4,6 +4,8 @@ import { RESETTABLE } from '../operate/commands.ts';
 
 const id = v.pipe(v.string(), v.nonEmpty(), v.maxLength(2000));
 
+const backfillId = v.pipe(v.string(), v.regex(/^[\w-]{1,64}$/));
+
 const action = v.variant('do', [
   v.strictObject({ do: v.literal('tick') }),
   v.strictObject({ do: v.literal('pause'), note: v.optional(v.pipe(v.string(), v.maxLength(500))) }),
@@ -14,9 +16,11 @@ const action = v.variant('do', [
       since: v.optional(utcInstant),
       until: v.optional(utcInstant),
       ids: v.optional(v.pipe(v.array(id), v.nonEmpty('must name an id'), v.maxLength(100_000))),
+      windowSeconds: v.optional(v.pipe(v.number(), v.integer(), v.minValue(1))),
       dryRun: v.boolean(),
     }),
     v.check(({ since, until }) => !since || !until || since < until, 'since must be before until'),
+    v.check(({ since, windowSeconds }) => !windowSeconds || since !== undefined, 'windowSeconds needs since'),
     v.check(({ since, until, ids }) => !ids || !(since || until), 'ids and a window exclude each other'),
   ),
   v.strictObject({ do: v.literal('retry-failed') }),
@@ -29,7 +33,7 @@ const action = v.variant('do', [
     v.strictObject({ do: v.literal('reset'), what: v.picklist(RESETTABLE), to: v.optional(utcInstant) }),
     v.check(({ what, to }) => to === undefined || what === 'watermark', 'to belongs to a reset of the watermark'),
   ),
-  v.strictObject({ do: v.literal('cancel-backfill'), backfillId: v.pipe(v.string(), v.regex(/^[\w-]{1,64}$/)) }),
+  v.strictObject({ do: v.picklist(['cancel-backfill', 'resume-backfill']), backfillId }),
 ]);
 
 /** What the page may ask for. */

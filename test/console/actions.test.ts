@@ -221,7 +221,7 @@ test('Withheld removals are shown with what would go, and approved up to their n
   assert.equal((await saved('removals')).approvedUpTo, undefined);
 });
 
-test('A backfill is started in the cloud, shown until it has ended, and cancelled.', {
+test('A backfill is started in the cloud, shown until it has ended, cancelled, and gone on with.', {
   timeout: TIMEOUT_MS,
 }, async (t) => {
   cloud.source.records = Array.from({ length: 8000 }, (_, index) => model(index));
@@ -257,4 +257,8 @@ test('A backfill is started in the cloud, shown until it has ended, and cancelle
   cloud.target.latencyMs = 0;
   assert.equal((await saved(`backfills/${second}`)).detached.status, 'cancelled');
   assert.ok(cloud.target.models.size < 8000, `${cloud.target.models.size} written`);
+
+  await confirm(page, job, 'Go on with it', 'Go on', /The backfill goes on where it was/);
+  await job.locator('.backfills li.completed', { hasText: /8.000 read/ }).waitFor();
+  assert.equal(cloud.target.models.size, 8000);
 });

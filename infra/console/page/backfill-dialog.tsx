@@ -16,6 +16,16 @@ const RANGES: [range: Range, name: string][] = [
   ['everything', 'Everything'],
 ];
 
+const HOUR = 3600;
+const DAY = 24 * HOUR;
+const WINDOWS: [seconds: number, name: string][] = [
+  [0, 'no windows'],
+  [HOUR, 'of an hour'],
+  [DAY, 'of a day'],
+  [7 * DAY, 'of 7 days'],
+  [30 * DAY, 'of 30 days'],
+];
+
 /** Asks what to copy; a dry run says first what would be written. */
 export function BackfillDialog(props: {
   job: string;
@@ -27,6 +37,7 @@ export function BackfillDialog(props: {
   const [range, setRange] = useState<Range>('window');
   const [since, setSince] = useState('');
   const [until, setUntil] = useState('');
+  const [windowSeconds, setWindowSeconds] = useState(0);
   const [ids, setIds] = useState('');
   const [rehearsal, setRehearsal] = useState<number | string>();
   const list = ids.split('\n').flatMap((line) => line.trim() || []);
@@ -36,7 +47,9 @@ export function BackfillDialog(props: {
     if (range === 'ids') return list.length > 0 ? { do: 'backfill', ids: list, dryRun } : 'Write an id on each line.';
     const [from, to] = [instantOf(since), instantOf(until)];
     if (!from && !to) return 'Say from when, or until when.';
-    return { do: 'backfill', ...(from && { since: from }), ...(to && { until: to }), dryRun };
+    if (windowSeconds && !from) return 'To cut it into windows, say from when.';
+    const window = windowSeconds > 0 && !dryRun && { windowSeconds };
+    return { do: 'backfill', ...(from && { since: from }), ...(to && { until: to }), ...window, dryRun };
   }
 
   async function dryRun() {
@@ -73,6 +86,19 @@ export function BackfillDialog(props: {
         <div class="fields">
           <Moment name="Changed at or after" value={since} set={setSince} />
           <Moment name="and before" value={until} set={setUntil} />
+          <label>
+            Cut it into windows
+            <select
+              value={windowSeconds}
+              onChange={({ currentTarget }) => setWindowSeconds(Number(currentTarget.value))}
+            >
+              {WINDOWS.map(([seconds, name]) => (
+                <option key={seconds} value={seconds}>
+                  {name}
+                </option>
+              ))}
+            </select>
+          </label>
         </div>
       )}
       {range === 'ids' && (

@@ -23,6 +23,7 @@ interface Props {
 /** The backfills that go on by themselves in the cloud, and those that did. */
 export function Backfills({ status, nowMs, told }: Props) {
   const [cancelling, setCancelling] = useState<string>();
+  const [resuming, setResuming] = useState<string>();
   const { job, backfills } = status;
   if (backfills.length === 0) return null;
   return (
@@ -45,6 +46,11 @@ export function Backfills({ status, nowMs, told }: Props) {
             )}
             <p class="small">{describeProgress(one, nowMs)}</p>
             {one.lastError && <p class="small fault">{shown(`${one.lastError.name}: ${one.lastError.message}`)}</p>}
+            {(one.status === 'failed' || one.status === 'cancelled') && (
+              <button type="button" onClick={() => setResuming(one.id)}>
+                Go on with it
+              </button>
+            )}
             {one.failed && one.failed.length > 0 && (
               <p class="small">
                 {counted(one.failedCount ?? one.failed.length, 'failed record')}: {shown(one.failed.join(', '))}
@@ -59,9 +65,20 @@ export function Backfills({ status, nowMs, told }: Props) {
           told={told}
           close={() => setCancelling(undefined)}
           title={`Cancel a backfill of ${job}`}
-          sentence="It ends at its next settled page. What it has written stays, and it can be resumed from the command line."
+          sentence="It ends at its next settled page. What it has written stays, and somebody can go on with it."
           verb="Cancel the backfill"
           action={() => ({ do: 'cancel-backfill', backfillId: cancelling })}
+        />
+      )}
+      {resuming && (
+        <Confirm
+          job={job}
+          told={told}
+          close={() => setResuming(undefined)}
+          title={`Go on with a backfill of ${job}`}
+          sentence="It copies what is left of it, in the cloud, and gives way to the timer. A pause does not hold it up."
+          verb="Go on"
+          action={() => ({ do: 'resume-backfill', backfillId: resuming })}
         />
       )}
     </div>
