@@ -14,7 +14,7 @@ export interface DiffOptions {
   json?: boolean;
 }
 
-/** The most records that are named; each shard names as many. */
+/** The most records that are named of those that would be written, and of those that would be removed; each shard names as many. */
 const MAX_NAMED = 20;
 
 /**
@@ -68,7 +68,9 @@ function describeDiff(results: readonly Result[]): string[] {
   const early = results.find(({ status }) => status !== 'completed');
   const differences = results.flatMap((result) => result.differences ?? []);
   const problems = results.flatMap((result) => result.problems ?? []);
-  const named = differences.slice(0, MAX_NAMED);
+  const vanished = differences.filter(({ kind }) => kind === 'vanished');
+  const others = differences.filter(({ kind }) => kind !== 'vanished');
+  const named = [...others.slice(0, MAX_NAMED), ...vanished.slice(0, MAX_NAMED)];
   const more = counts.written + counts.removed - named.length;
   const equal = early ? 'as far as it was read, the target equals the source' : 'the target equals the source';
   return [

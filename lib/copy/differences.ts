@@ -16,7 +16,7 @@ interface Field {
   target?: unknown;
 }
 
-/** The most differences that are told. */
+/** The most records that are told of those that would be written, and of those that would be removed. */
 const MAX_DIFFERENCES = 20;
 
 /** Notes how the source differs from the target while a pass is rehearsed. */
@@ -45,7 +45,7 @@ export function noteDifferences() {
         return { id, kind: 'changed', fields: [...fieldsOf(body, held.get(id), '')] };
       });
       const vanished = removed.map((id): Difference => ({ id, kind: 'vanished' }));
-      return [...written, ...vanished].slice(0, MAX_DIFFERENCES);
+      return [...written, ...vanished];
     },
   };
 }

@@ -98,6 +98,16 @@ test('Shards are counted together, and twenty records named.', async () => {
   assert.equal(lines.at(-2), '  and 35 more');
 });
 
+test('Vanished records are named however many others differ.', async () => {
+  const differences = (['new', 'vanished'] as const).flatMap((kind) =>
+    Array.from({ length: 20 }, (_, index) => ({ id: `${kind}${index}`, kind })),
+  );
+  const { lines } = await compared({}, result({ read: 30, written: 30, removed: 22 }, { differences }));
+  assert.equal(lines.filter((line) => line.startsWith('  new')).length, 20);
+  assert.equal(lines.filter((line) => line.startsWith('  vanished')).length, 20);
+  assert.equal(lines.at(-2), '  and 12 more');
+});
+
 test('A record that is invalid at the source is named with its reason.', async () => {
   const problems = [{ id: 'a', kind: 'invalid' as const, reason: 'name is missing' }];
   const { lines } = await compared({}, result({ read: 1, invalid: 1 }, { problems }));
