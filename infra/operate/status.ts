@@ -55,7 +55,10 @@ function rowsOf(status: Status): Row[] {
 
 /** The first failed records, of all shards. */
 function failedRows({ failed, failedCount = failed.length, shards }: Status): Row[] {
-  const shown = failed.slice(0, MAX_FAILED).map(({ id, attempts }) => `${id} (attempts: ${attempts})`);
+  const shown = failed.slice(0, MAX_FAILED).map(({ id, attempts, reason }) => {
+    const why = reason ? `: ${reason}` : '';
+    return `${id} (attempts: ${attempts})${why}`;
+  });
   const more = failedCount - shown.length;
   const all = failedCount === failed.length ? 'lists all' : `lists ${failed.length} of all`;
   if (more > 0) shown.push(`and ${more} more: --json ${all}`);

@@ -1,7 +1,11 @@
+import { bounded } from '../bounded.ts';
+
 /** A record that could not be written, and how many runs have tried that while the target was up. */
 export interface Failure {
   id: string;
   attempts: number;
+  /** Why, the last time that it was tried; of the first records of the list only. */
+  reason?: string | undefined;
 }
 
 /** The records that could not be written and are read again by id. */
@@ -29,28 +33,36 @@ const MAX_FAILURES = 1000;
 /** The most bytes of the ids as JSON: a third of what etcd takes in one request. */
 const MAX_BYTES = 500_000;
 
+/** Beside the ids there is room for the reasons of so many records, and for so many bytes of each. */
+const MAX_REASONS = 100;
+const MAX_REASON_BYTES = 200;
+
 /** A record that failed at this many of the timer's runs is not read again. */
 export const RUNS_BEFORE_GIVING_UP = 5;
 
 /** Opens the list that the last run has left. */
 export function openFailures(saved: readonly Failure[], maxAttempts: number): Failures {
-  const before = new Map(saved.map(({ id, attempts }) => [id, attempts]));
+  const before = new Map(saved.map(({ id, attempts, reason }) => [id, { attempts, reason }]));
   const now = new Map<string, { reason: string; always: boolean }>();
   const bytesOf = (id: string) => Buffer.byteLength(JSON.stringify(id));
   let bytes = saved.reduce((sum, { id }) => sum + bytesOf(id), 0);
 
   const list = (targetWasUp: boolean) =>
-    [...before].map(([id, attempts]) => {
+    [...before].map(([id, { attempts, reason: known }], index): Failure => {
       const again = now.get(id);
-      return { id, attempts: attempts + (again && (again.always || targetWasUp) ? 1 : 0) };
+      const reason = index < MAX_REASONS ? (again?.reason ?? known) : undefined;
+      return {
+        ...{ id, attempts: attempts + (again && (again.always || targetWasUp) ? 1 : 0) },
+        ...(reason && { reason: bounded(reason, MAX_REASON_BYTES) }),
+      };
     });
 
   return {
-    due: () => [...before].flatMap(([id, attempts]) => (attempts < maxAttempts ? [id] : [])),
+    due: () => [...before].flatMap(([id, { attempts }]) => (attempts < maxAttempts ? [id] : [])),
     failed(id, reason, refused) {
       if (!before.has(id)) {
         if (before.size >= MAX_FAILURES || bytes + bytesOf(id) > MAX_BYTES) return false;
-        before.set(id, 0);
+        before.set(id, { attempts: 0, reason: undefined });
         bytes += bytesOf(id);
       }
       now.set(id, { reason, always: refused });

@@ -29,7 +29,7 @@ export type Quota = v.InferOutput<typeof quota>;
 /** A server may ask for the moon, and a clock may have been ahead: longer than this, nobody leaves a server alone. */
 export const MAX_QUOTA_MS = 86_400_000;
 
-const failures = v.optional(v.array(v.object({ id: v.string(), attempts: count })), []);
+const failures = v.optional(v.array(v.object({ id: v.string(), attempts: count, reason: v.optional(v.string()) })), []);
 
 const pass = v.object({
   /** The run that began it. */

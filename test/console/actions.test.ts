@@ -163,6 +163,7 @@ test('Failed records are listed by their ids, whatever these contain, and a retr
   await job.getByText(/^failed: <img src=x onerror="document\.title=1">\\u202etxt: .*422/).waitFor();
   assert.equal(await job.locator('code').textContent(), '<img src=x onerror="document.title=1">\\u202etxt');
   assert.equal(await page.locator('img').count(), 0);
+  await job.getByText(/: 1 attempt, .*422/).waitFor();
 
   cloud.target.refuse = undefined;
   await confirm(page, job, 'Retry now', 'Retry now', /Of 1 failed records: 1 read, 1 written/);

@@ -95,13 +95,13 @@ test('A failed write is saved as an attempt only once the target has taken a rec
   keeping.outcomes.failed('b', 'no answer', record('b'), false);
   const failed = async () => ((await saveOnce()).value as { failed: unknown }).failed;
   assert.deepEqual(await failed(), [
-    { id: 'a', attempts: 3 },
-    { id: 'b', attempts: 0 },
+    { id: 'a', attempts: 3, reason: 'no answer' },
+    { id: 'b', attempts: 0, reason: 'no answer' },
   ]);
   report.written = 1;
   assert.deepEqual(await failed(), [
-    { id: 'a', attempts: 4 },
-    { id: 'b', attempts: 1 },
+    { id: 'a', attempts: 4, reason: 'no answer' },
+    { id: 'b', attempts: 1, reason: 'no answer' },
   ]);
 });
 

@@ -34,7 +34,7 @@ test('The list takes a thousand records and continues from what was saved.', () 
     ['a', 'b', '0'].map((id) => failures.failed(id, 'no', true)),
     [true, false, true],
   );
-  assert.deepEqual(failures.list(false)[0], { id: '0', attempts: 2 });
+  assert.deepEqual(failures.list(false)[0], { id: '0', attempts: 2, reason: 'no' });
 });
 
 test('A failure counts as an attempt where the target was up; a refusal counts in any case.', () => {
@@ -79,10 +79,10 @@ test('A record of the list that cannot be read counts whatever the target does, 
   const failures = openFailures([{ id: 'a', attempts: 1 }], 5);
   failures.failedAgain('a', 'cannot be read');
   failures.failedAgain('b', 'invalid');
-  assert.deepEqual(failures.list(false), [{ id: 'a', attempts: 2 }]);
+  assert.deepEqual(failures.list(false), [{ id: 'a', attempts: 2, reason: 'cannot be read' }]);
   // Only a failed write puts it there, with no attempt of its own so far.
   failures.failed('b', 'no answer', false);
-  assert.deepEqual(failures.list(false)[1], { id: 'b', attempts: 0 });
+  assert.deepEqual(failures.list(false)[1], { id: 'b', attempts: 0, reason: 'no answer' });
 });
 
 test('A record that is written leaves the list, and one that fails again afterwards is a new one.', () => {
@@ -92,7 +92,20 @@ test('A record that is written leaves the list, and one that fails again afterwa
   failures.done('never heard of');
   assert.deepEqual([failures.list(true), failures.due()], [[], []]);
   failures.failed('a', 'no answer', false);
-  assert.deepEqual(failures.list(false), [{ id: 'a', attempts: 0 }]);
+  assert.deepEqual(failures.list(false), [{ id: 'a', attempts: 0, reason: 'no answer' }]);
+});
+
+test('The first hundred records of the list keep why they were not written, in at most 200 bytes, until they are tried again.', () => {
+  const first = openFailures([], 5);
+  for (let index = 0; index < 101; index++) first.failed(`${index}`, 'ä'.repeat(1000), true);
+  const saved = first.list(true);
+  assert.ok(saved.slice(0, 100).every(({ reason = '' }) => /^ä+… /.test(reason) && Buffer.byteLength(reason) <= 200));
+  assert.deepEqual(saved[100], { id: '100', attempts: 1 });
+  const next = openFailures(saved, 5);
+  next.done('1');
+  next.failed('0', 'the target answered 422', true);
+  assert.deepEqual(next.list(true)[0], { id: '0', attempts: 2, reason: 'the target answered 422' });
+  assert.deepEqual(next.list(true)[1], saved[2]);
 });
 
 test('What leaves the list gives its room back, once.', () => {

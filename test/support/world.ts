@@ -8,6 +8,7 @@ import { backfill } from '../../lib/run/backfill.ts';
 import { control } from '../../lib/run/control.ts';
 import { createMetrics } from '../../lib/run/metrics.ts';
 import { run } from '../../lib/run/run.ts';
+import type { Status } from '../../lib/run/status.ts';
 import { readSettings } from '../../lib/settings/config.ts';
 import { secretStore } from '../../lib/settings/secrets.ts';
 
@@ -22,6 +23,9 @@ export const model = (index: number, minute = index) => ({
   updatedAt: new Date(Date.UTC(2026, 0, 1, 0, minute)).toISOString(),
   limit: { context: index, output: index },
 });
+
+/** The failed records of a status and their attempts. */
+export const withoutReasons = ({ failed }: Status) => failed.map(({ id, attempts }) => ({ id, attempts }));
 
 /**
  * The shipped job in this process, with a real source and target, a Secrets Manager endpoint, the given etcd, and its own

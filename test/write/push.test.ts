@@ -256,7 +256,10 @@ test('Records that the job cannot write at all do not make a target that is down
   });
   await assert.rejects(shop.world.tick(), { name: 'TargetDownError' });
   const { failed, lastRun } = await shop.world.control({ action: 'status' });
-  assert.deepEqual(failed, [{ id: 'model-00001', attempts: 1 }]);
+  assert.deepEqual(
+    failed.map(({ id, attempts }) => [id, attempts]),
+    [['model-00001', 1]],
+  );
   assert.deepEqual([lastRun?.report.failed, lastRun?.report.unsettled], [1, 5]);
 });
 

@@ -20,10 +20,10 @@ export function Failed({ status, told }: { status: Status; told(text: string): v
         </button>
       </h3>
       <ul class="lines">
-        {failed.slice(0, MAX_SHOWN).map(({ id, attempts, ...rest }) => (
+        {failed.slice(0, MAX_SHOWN).map(({ id, attempts, reason }) => (
           <li key={id}>
             <code>{shown(id)}</code>: {counted(attempts, 'attempt')}
-            {'reason' in rest && `, ${shown(String(rest.reason))}`}
+            {reason && `, ${shown(reason)}`}
           </li>
         ))}
         {more > 0 && <li>and {number(more)} more</li>}
