@@ -119,6 +119,10 @@ const start = v.pipe(
   v.check((range) => isOneRange(range), NOT_ONE_RANGE),
   v.check(({ since, windowSeconds }) => !windowSeconds || since !== undefined, 'windowSeconds needs since'),
   v.check(
+    ({ since = '', until, windowSeconds }) => !windowSeconds || until !== undefined || Date.parse(since) < Date.now(),
+    'windowSeconds needs an until where since is in the future',
+  ),
+  v.check(
     ({ since = '', until, windowSeconds = Number.POSITIVE_INFINITY }) =>
       (until ? Date.parse(until) : Date.now()) - Date.parse(since) <= windowSeconds * 1000 * MAX_WINDOWS ||
       since === '',

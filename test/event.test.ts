@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { parseBackfill, parseControl, parseTick } from '../lib/event.ts';
+import { parseBackfill, parseBackfillEvent, parseControl, parseTick } from '../lib/event.ts';
 
 const scheduled = {
   version: '0',
@@ -264,4 +264,30 @@ test('A backfill names at most 100,000 ids, and of many malformed ones the messa
   assert.equal(parseBackfill({ ids: Array.from({ length: 100_000 }, String) }).ids?.length, 100_000);
   assert.throws(() => parseBackfill({ ids: Array(100_001).fill('') }), refused(/ids: must name at most 100000 ids$/));
   assert.throws(() => parseBackfill({ ids: Array(30).fill('') }), refused(/ids\.19: must not be empty; and 10 more$/));
+});
+
+test('A backfill that is started detached says its range and its windows; what no chain could copy is refused.', () => {
+  const start = (more: object) => parseBackfillEvent({ detach: true, ...more });
+  assert.deepEqual(start({ since: '2026-01-01T00:00:00Z', until: '2026-01-03T00:00:00Z', windowSeconds: 86_400 }), {
+    ...{ kind: 'backfill', detach: true, windowSeconds: 86_400 },
+    ...{ since: '2026-01-01T00:00:00.000Z', until: '2026-01-03T00:00:00.000Z' },
+  });
+  assert.throws(() => start({ windowSeconds: 60 }), refused(/windowSeconds needs since/));
+  assert.throws(
+    () => start({ since: '2999-01-01T00:00:00Z', windowSeconds: 60 }),
+    refused(/windowSeconds needs an until where since is in the future/),
+  );
+  const year = { since: '2025-01-01T00:00:00Z', until: '2026-01-01T00:00:00Z' };
+  assert.throws(() => start({ ...year, windowSeconds: 60 }), refused(/more than 10000 windows/));
+  assert.throws(() => start({ ...year, dryRun: true }), refused(/unknown key dryRun/));
+  assert.throws(() => start({ ...year, ids: ['a'] }), refused(/exclude each other/));
+  assert.throws(() => parseBackfillEvent({ ...year, detach: false }), refused(/detach/));
+});
+
+test('A step of a detached backfill says its backfill, its number and how often it has waited.', () => {
+  const step = { kind: 'continue', backfillId: 'may', step: 3 };
+  assert.deepEqual(parseBackfillEvent(step), { ...step, waits: 0 });
+  assert.throws(() => parseBackfillEvent({ ...step, step: -1 }), refused(/step/));
+  assert.throws(() => parseBackfillEvent({ ...step, waits: 1001 }), refused(/has waited 1000 times in vain/));
+  assert.throws(() => parseBackfillEvent({ kind: 'continue', step: 1 }), refused(/backfillId is missing/));
 });

@@ -122,7 +122,11 @@ export function readSettings(env: Readonly<Record<string, string | undefined>>, 
       `STATE_PREFIX ${statePrefix} must not lie below LOCK_KEY ${lockKey}: its keys would hold the lock`,
     );
   }
-  if (['backfills/', 'shards/'].some((part) => `${lockKey}/`.startsWith(statePrefix + part))) {
+  if (
+    ['backfills/', 'backfill-ids/', 'cancelled/', 'shards/'].some((part) =>
+      `${lockKey}/`.startsWith(statePrefix + part),
+    )
+  ) {
     throw new SettingsError(`LOCK_KEY ${lockKey} must not lie among the state of STATE_PREFIX ${statePrefix}`);
   }
   return {

@@ -194,7 +194,7 @@ test('An endpoint is known by its scheme, host and port, whichever way they are 
 });
 
 test('A lock among the state is refused, because the state would hold it for good.', () => {
-  for (const part of ['backfills', 'shards', 'shards/0-of-2/lock']) {
+  for (const part of ['backfills', 'backfill-ids', 'cancelled', 'shards', 'shards/0-of-2/lock']) {
     const values = { ...required, LOCK_KEY: `/a/state/${part}`, STATE_PREFIX: '/a/state/' };
     assert.throws(() => readSettings(values, job), { name: 'SettingsError', message: /must not lie among/ });
   }
