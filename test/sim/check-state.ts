@@ -21,8 +21,10 @@ export function checkedTxn(
   );
   const [key, shard] = written;
   const owner = key === undefined ? undefined : etcd.owner(shard ? `/sim/lock.${shard}` : '/sim/lock')?.lease;
+  // A restore may put it behind a holder that has ended since: nobody runs under that key, and its own was compared.
+  const mayComeSecond = owner !== undefined && leaseId !== undefined && etcd.restored.has(leaseId);
   const answer = etcd.txn(request);
-  if (key !== undefined && answer.succeeded && (owner === undefined || owner !== leaseId))
+  if (key !== undefined && answer.succeeded && (owner === undefined || owner !== leaseId) && !mayComeSecond)
     complain(`writes ${key}, although the lock belongs to lease ${owner}, not ${leaseId}`);
   return answer;
 }

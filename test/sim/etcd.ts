@@ -18,6 +18,8 @@ export interface ModelEtcd {
   restore(snapshot: Snapshot, options: { bumpRevision: boolean }): void;
   /** The number of restores so far: what was promised before one of them need not hold after it. */
   readonly restores: number;
+  /** The leases that the last restore brought back. */
+  readonly restored: ReadonlySet<string>;
   /** The key under the lock that was created first. */
   owner(lockKey: string): IKeyValue | undefined;
   value(key: string): unknown;
@@ -49,6 +51,7 @@ export function createModelEtcd(options: {
   let { revision = 1 } = options;
   let leases = new Map<string, { ttlSeconds: number; endsAtMs: number }>();
   let restores = 0;
+  let restored: ReadonlySet<string> = new Set();
   const keys = createKeys((id) => leases.has(id));
 
   function revoke(id: string) {
@@ -94,10 +97,14 @@ export function createModelEtcd(options: {
       revision = bumpRevision ? revision + 1_000_000 : snapshot.revision;
       keys.restore(snapshot.keys);
       leases = new Map();
+      restored = new Set(snapshot.leases.keys());
       for (const [id, { ttlSeconds }] of snapshot.leases) renew(id, ttlSeconds);
     },
     get restores() {
       return restores;
+    },
+    get restored() {
+      return restored;
     },
     owner: (lockKey) => keys.inRange(`${lockKey}/`, `${lockKey}0`).sort(byCreation)[0],
     value(key) {

@@ -18,7 +18,7 @@ interface Stored {
   body: { updatedAt: string; name: string };
   /** Its sender had given it up and then written another version: this one came after that and replaced it. */
   overtaken: boolean;
-  tenure: string;
+  by: string;
   madeAtMs: number;
 }
 
@@ -78,8 +78,8 @@ export function createModelTarget(
       applied.set(key, body);
       const now = JSON.parse(body) as Stored['body'];
       const replaced = stored.get(id);
-      const late = replaced?.tenure === tenure && replaced.madeAtMs >= (request.endedAtMs ?? Number.POSITIVE_INFINITY);
-      const older = replaced?.tenure === tenure && replaced.body.updatedAt > now.updatedAt;
+      const late = replaced?.by === request.by && replaced.madeAtMs >= (request.endedAtMs ?? Number.POSITIVE_INFINITY);
+      const older = replaced?.by === request.by && replaced.body.updatedAt > now.updatedAt;
       if (
         older &&
         !late &&
@@ -87,7 +87,7 @@ export function createModelTarget(
         Date.parse(replaced.body.updatedAt) < EPOCH_MS + world.timeline.nowMs
       )
         world.violation(`one run wrote an older version of ${id} over a newer one`);
-      stored.set(id, { body: now, overtaken: late, tenure, madeAtMs: request.madeAtMs });
+      stored.set(id, { body: now, overtaken: late, by: request.by, madeAtMs: request.madeAtMs });
       world.tell(`the target stores ${id} of ${now.updatedAt}, token ${token}`);
       return spending(world, 'target', answer(200), random);
     },
