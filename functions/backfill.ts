@@ -1,4 +1,4 @@
-import { parseBackfillEvent } from '../lib/event.ts';
+import { parseBackfillEvent } from '../lib/backfill-event.ts';
 import { backfill } from '../lib/run/backfill.ts';
 import { lambda } from './lambda.ts';
 

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { parseBackfill, parseBackfillEvent, parseControl, parseTick } from '../lib/event.ts';
+import { parseBackfill, parseBackfillEvent } from '../lib/backfill-event.ts';
+import { parseControl, parseTick } from '../lib/event.ts';
 
 const scheduled = {
   version: '0',

@@ -1,28 +1,21 @@
 import * as v from 'valibot';
+import { backfillId, recordIds, windowSeconds } from '../../lib/backfill-event.ts';
 import { utcInstant } from '../../lib/instant.ts';
 import { RESETTABLE } from '../operate/commands.ts';
-
-const id = v.pipe(v.string(), v.nonEmpty(), v.maxLength(2000));
-
-const backfillId = v.pipe(v.string(), v.regex(/^[\w-]{1,64}$/));
 
 const action = v.variant('do', [
   v.strictObject({ do: v.literal('tick') }),
   v.strictObject({ do: v.literal('pause'), note: v.optional(v.pipe(v.string(), v.maxLength(500))) }),
   v.strictObject({ do: v.literal('resume') }),
-  v.pipe(
-    v.strictObject({
-      do: v.literal('backfill'),
-      since: v.optional(utcInstant),
-      until: v.optional(utcInstant),
-      ids: v.optional(v.pipe(v.array(id), v.nonEmpty('must name an id'), v.maxLength(100_000))),
-      windowSeconds: v.optional(v.pipe(v.number(), v.integer(), v.minValue(1))),
-      dryRun: v.boolean(),
-    }),
-    v.check(({ since, until }) => !since || !until || since < until, 'since must be before until'),
-    v.check(({ since, windowSeconds }) => !windowSeconds || since !== undefined, 'windowSeconds needs since'),
-    v.check(({ since, until, ids }) => !ids || !(since || until), 'ids and a window exclude each other'),
-  ),
+  // Whether the range makes sense, the function says.
+  v.strictObject({
+    do: v.literal('backfill'),
+    since: v.optional(utcInstant),
+    until: v.optional(utcInstant),
+    ids: v.optional(recordIds),
+    windowSeconds: v.optional(windowSeconds),
+    dryRun: v.boolean(),
+  }),
   v.strictObject({ do: v.literal('retry-failed') }),
   v.strictObject({ do: v.literal('show-removals') }),
   v.strictObject({

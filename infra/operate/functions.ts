@@ -1,5 +1,6 @@
 import type { LambdaClientConfig } from '@aws-sdk/client-lambda';
-import type { Backfill, Control, StartBackfill, Tick } from '../../lib/event.ts';
+import type { Backfill, StartBackfill } from '../../lib/backfill-event.ts';
+import type { Control, Tick } from '../../lib/event.ts';
 import type { Result } from '../../lib/run/result.ts';
 import type { Status } from '../../lib/run/status.ts';
 import { Refusal } from '../terminal/refusal.ts';

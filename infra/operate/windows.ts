@@ -1,4 +1,4 @@
-import type { Backfill } from '../../lib/event.ts';
+import type { Backfill } from '../../lib/backfill-event.ts';
 
 /** What one backfill event asks for; an empty part means everything. */
 export type Part = Pick<Backfill, 'since' | 'until' | 'ids' | 'shard'>;

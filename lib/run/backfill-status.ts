@@ -2,10 +2,11 @@ import { firstWithin } from '../bounded-list.ts';
 import type { Budget, Etcd } from '../lock/etcd.ts';
 import { ask } from '../lock/query.ts';
 import { newReport, type Report } from '../report.ts';
+import { type BackfillProgress, type Detached, MAX_FAILED_IDS } from '../state/backfill-schemas.ts';
 import { backfillOf, newestBackfills } from '../state/backfills.ts';
 import { addReports, currentWindow, windowsOf } from '../state/detached.ts';
 import type { Places } from '../state/places.ts';
-import { type BackfillProgress, type Detached, MAX_FAILED_IDS, type Pass } from '../state/schemas.ts';
+import type { Pass } from '../state/schemas.ts';
 
 /** What is known of a backfill that goes on by itself, all shards together. */
 export interface BackfillStatus {

@@ -1,4 +1,4 @@
-import type { Backfill, BackfillStep, StartBackfill } from '../event.ts';
+import type { Backfill, BackfillStep, StartBackfill } from '../backfill-event.ts';
 import type { Job } from '../job-types.ts';
 import type { Invocation } from './invocation.ts';
 import type { Result } from './result.ts';

@@ -1,4 +1,5 @@
-import type { Backfill, Tick } from '../event.ts';
+import type { Backfill } from '../backfill-event.ts';
+import type { Tick } from '../event.ts';
 import type { Etcd } from '../lock/etcd.ts';
 import type { Holder } from '../lock/holder.ts';
 import type { Log } from '../log.ts';

@@ -1,5 +1,6 @@
 import { InvokeCommand, LambdaClient } from '@aws-sdk/client-lambda';
-import type { Backfill, Tick } from '../event.ts';
+import type { Backfill } from '../backfill-event.ts';
+import type { Tick } from '../event.ts';
 import type { Log } from '../log.ts';
 import type { Wanted } from '../state/wanted.ts';
 import { TO_REVOKE_AND_ANSWER_MS } from '../time/deadline.ts';

@@ -1,9 +1,10 @@
+import type { Backfill } from '../backfill-event.ts';
 import { keepCheckpoints } from '../copy/checkpoints.ts';
 import { openDeadLetters } from '../copy/dead-letters.ts';
 import { keepUnwritten } from '../copy/unwritten.ts';
 import { type KnownVersions, openVersions } from '../copy/versions.ts';
 import { Interrupted } from '../errors.ts';
-import type { Backfill, Tick } from '../event.ts';
+import type { Tick } from '../event.ts';
 import type { Job } from '../job-types.ts';
 import type { Budget } from '../lock/etcd.ts';
 import { both, nothing, type Operation, type Query } from '../lock/query.ts';

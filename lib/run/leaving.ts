@@ -1,4 +1,5 @@
-import type { Backfill, Tick } from '../event.ts';
+import type { Backfill } from '../backfill-event.ts';
+import type { Tick } from '../event.ts';
 import type { Settings } from '../settings/config.ts';
 import { type Leaving, leavingOfBackfill, leavingOfTick } from '../state/final-state.ts';
 import type { PassUnderWay } from '../state/pass-under-way.ts';

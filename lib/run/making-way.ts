@@ -1,5 +1,6 @@
+import type { Backfill } from '../backfill-event.ts';
 import { Interrupted } from '../errors.ts';
-import type { Backfill, Tick } from '../event.ts';
+import type { Tick } from '../event.ts';
 import { nothing, type Query } from '../lock/query.ts';
 import type { Settings } from '../settings/config.ts';
 import type { Places } from '../state/places.ts';

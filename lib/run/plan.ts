@@ -1,4 +1,5 @@
-import type { Backfill, Tick } from '../event.ts';
+import type { Backfill } from '../backfill-event.ts';
+import type { Tick } from '../event.ts';
 import type { Job } from '../job-types.ts';
 import type { Log } from '../log.ts';
 import { nameOfShard } from '../shard.ts';

@@ -1,6 +1,6 @@
+import type { Backfill } from '../backfill-event.ts';
 import { copy } from '../copy/copy.ts';
 import type { Difference } from '../copy/differences.ts';
-import type { Backfill } from '../event.ts';
 import type { Job } from '../job-types.ts';
 import type { Log } from '../log.ts';
 import type { RecordOutcomes } from '../record-outcomes.ts';

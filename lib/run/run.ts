@@ -1,7 +1,8 @@
 import { randomUUID } from 'node:crypto';
 import { authOf } from '../authorized.ts';
+import type { Backfill } from '../backfill-event.ts';
 import { EventError } from '../errors.ts';
-import type { Backfill, Tick } from '../event.ts';
+import type { Tick } from '../event.ts';
 import type { Job } from '../job-types.ts';
 import { newReport } from '../report.ts';
 import { openCredentials } from '../settings/secrets.ts';
@@ -15,7 +16,7 @@ import { fittedResult } from './answer.ts';
 import { contend } from './contend.ts';
 import type { Sending } from './continuation.ts';
 import type { Invocation } from './invocation.ts';
-import type { Observed } from './metrics.ts';
+import type { Observed } from './observed.ts';
 import type { Result } from './result.ts';
 import { isUnderWay, lockedBy, reasonToSkip, type Skip } from './skip.ts';
 

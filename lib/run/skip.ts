@@ -1,4 +1,5 @@
-import type { Backfill, Tick } from '../event.ts';
+import type { Backfill } from '../backfill-event.ts';
+import type { Tick } from '../event.ts';
 import { instantAt } from '../instant.ts';
 import type { Holder } from '../lock/holder.ts';
 import { nameOfShard } from '../shard.ts';

@@ -1,7 +1,8 @@
+import type { Backfill } from '../backfill-event.ts';
 import { type Copied, copy, endedBy } from '../copy/copy.ts';
 import type { Ending } from '../engine/ending.ts';
 import { NoProgressError } from '../errors.ts';
-import type { Backfill, Tick } from '../event.ts';
+import type { Tick } from '../event.ts';
 import type { Job } from '../job-types.ts';
 import type { Log } from '../log.ts';
 import type { Report } from '../report.ts';
@@ -18,7 +19,7 @@ import type { Chain } from './detached/chain.ts';
 import { whyFenced } from './fenced.ts';
 import { type Keeping, openKeeping } from './keeping.ts';
 import { leavingOf } from './leaving.ts';
-import type { Observed } from './metrics.ts';
+import type { Observed } from './observed.ts';
 import { quotaOf } from './quota.ts';
 import type { Result } from './result.ts';
 

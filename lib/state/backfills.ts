@@ -1,6 +1,6 @@
 import { keyValue, type Operation, type Query } from '../lock/query.ts';
+import { type BackfillProgress, backfillIds, backfillProgress, cancelled } from './backfill-schemas.ts';
 import type { Places } from './places.ts';
-import { type BackfillProgress, backfillIds, backfillProgress, cancelled } from './schemas.ts';
 import { decodeValue, putValue } from './values.ts';
 
 /** A detached backfill that has ended stays known for so long. */

@@ -1,9 +1,10 @@
 import { isDeepStrictEqual } from 'node:util';
+import type { Backfill, StartBackfill } from '../backfill-event.ts';
 import { firstWithin } from '../bounded-list.ts';
 import { EventError, StateError } from '../errors.ts';
-import type { Backfill, StartBackfill } from '../event.ts';
 import { COUNTS, newReport, type Report } from '../report.ts';
-import { type BackfillProgress, type Detached, MAX_FAILED_IDS, type Pass, type RunRecord } from './schemas.ts';
+import { type BackfillProgress, type Detached, MAX_FAILED_IDS } from './backfill-schemas.ts';
+import type { Pass, RunRecord } from './schemas.ts';
 import type { State } from './state.ts';
 
 /** A detached backfill that has begun so often without settling a page has failed. */

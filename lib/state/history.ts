@@ -1,9 +1,37 @@
-import type * as v from 'valibot';
+import * as v from 'valibot';
 import { bounded } from '../bounded.ts';
+import { utcInstant } from '../instant.ts';
 import type { Put } from '../lock/mutex.ts';
-import type { HistoryEntry, history } from './schemas.ts';
+import { reportSchema } from '../report.ts';
+import { count, error, revision } from './schemas.ts';
 import { putValue } from './values.ts';
 import type { Wanted } from './wanted.ts';
+
+/** One of the last runs that held the lock. */
+const historyEntry = v.object({
+  runId: v.string(),
+  kind: v.picklist(['tick', 'backfill']),
+  status: v.picklist(['completed', 'partial', 'failed']),
+  startedAt: utcInstant,
+  endedAt: utcInstant,
+  fencingToken: revision,
+  report: reportSchema,
+  /** Why it is partial; of a failed run the name of its error. */
+  reason: v.optional(v.string()),
+  message: v.optional(v.string()),
+  error: v.optional(error),
+  scheduledTime: v.optional(utcInstant),
+  /** How many ticks found the lock held from when the run before it had taken it until this one took it; absent for none. */
+  skipsBefore: v.optional(count),
+  backfillId: v.optional(v.string()),
+  startedBy: v.optional(v.string()),
+  host: v.optional(v.string()),
+  removalsWithheld: v.optional(count),
+});
+export type HistoryEntry = v.InferOutput<typeof historyEntry>;
+
+/** The last runs, newest first, and how many ticks had found the lock held by the time the newest one took it. */
+export const history = v.object({ runs: v.array(historyEntry), skips: count });
 
 type History = v.InferOutput<typeof history>;
 

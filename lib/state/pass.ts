@@ -1,6 +1,6 @@
 import { hash } from 'node:crypto';
+import type { Backfill } from '../backfill-event.ts';
 import { EventError } from '../errors.ts';
-import type { Backfill } from '../event.ts';
 import type { Window } from '../job-types.ts';
 import type { Log } from '../log.ts';
 import { newReport } from '../report.ts';

@@ -2,14 +2,14 @@ import * as v from 'valibot';
 import { utcInstant } from '../instant.ts';
 import { reportSchema } from '../report.ts';
 
-const count = v.pipe(v.number(), v.integer(), v.minValue(0));
+export const count = v.pipe(v.number(), v.integer(), v.minValue(0));
 /** As many as the settings allow. */
 const shardCount = v.pipe(v.number(), v.integer(), v.minValue(1), v.maxValue(1000));
 
 /** A revision of etcd. */
-const revision = v.pipe(v.string(), v.regex(/^\d{1,20}$/, 'must be a revision'));
+export const revision = v.pipe(v.string(), v.regex(/^\d{1,20}$/, 'must be a revision'));
 
-const error = v.object({ name: v.string(), code: v.string(), message: v.string() });
+export const error = v.object({ name: v.string(), code: v.string(), message: v.string() });
 
 const run = v.object({
   runId: v.string(),
@@ -29,9 +29,12 @@ export type Quota = v.InferOutput<typeof quota>;
 /** A server may ask for the moon, and a clock may have been ahead: longer than this, nobody leaves a server alone. */
 export const MAX_QUOTA_MS = 86_400_000;
 
-const failures = v.optional(v.array(v.object({ id: v.string(), attempts: count, reason: v.optional(v.string()) })), []);
+export const failures = v.optional(
+  v.array(v.object({ id: v.string(), attempts: count, reason: v.optional(v.string()) })),
+  [],
+);
 
-const pass = v.object({
+export const pass = v.object({
   /** The run that began it. */
   runId: v.string(),
   startedAt: utcInstant,
@@ -84,54 +87,6 @@ export type Pass = v.InferOutput<typeof pass>;
  */
 export const recent = v.object({ at: utcInstant, versions: v.string(), tooMany: v.optional(v.boolean()) });
 
-/** The vanished records that the last full pass has left, packed: the next one removes those that it does not find either. */
-export const waiting = v.object({ ids: v.string() });
-
-/** The most ids of failed records that are kept of a detached backfill. */
-export const MAX_FAILED_IDS = 20;
-
-/** What is known of a detached backfill, or of a shard's part of it. */
-const detached = v.object({
-  status: v.picklist(['running', 'completed', 'failed', 'cancelled']),
-  since: v.optional(utcInstant),
-  until: v.optional(utcInstant),
-  /** How many ids it copies; they have a key of their own. */
-  idCount: v.optional(count),
-  windowSeconds: v.optional(v.pipe(count, v.minValue(1))),
-  concurrency: v.optional(count),
-  /** The windows before this one are through. */
-  window: count,
-  /** Events of an earlier step are old ones. */
-  step: count,
-  /** How often a step has begun since the last page was settled. */
-  attempts: count,
-  /** When the next step begins to work. */
-  notBefore: v.optional(utcInstant),
-  /** The counts of the windows that are through. */
-  counts: reportSchema,
-  /** How many records of them were not written, and the first of them. */
-  failedCount: count,
-  failedIds: v.pipe(v.array(v.string()), v.maxLength(MAX_FAILED_IDS)),
-  /** Records that the last run has read, in a second. */
-  rate: v.optional(v.number()),
-  startedAt: utcInstant,
-  startedBy: v.optional(v.string()),
-  updatedAt: utcInstant,
-  endedAt: v.optional(utcInstant),
-  lastError: v.optional(error),
-});
-export type Detached = v.InferOutput<typeof detached>;
-
-/** Where a backfill goes on, and the records that it could not write. One that is not detached always has a pass. */
-export const backfillProgress = v.object({ pass: v.optional(pass), failed: failures, detached: v.optional(detached) });
-export type BackfillProgress = v.InferOutput<typeof backfillProgress>;
-
-/** The ids that a detached backfill copies. */
-export const backfillIds = v.array(v.string());
-
-/** Asks a detached backfill to end. Written by `control`, without the lock. */
-export const cancelled = v.object({ at: utcInstant });
-
 /** Scopes of more divisions are not closed: a write would have to be under way while `SHARDS` changes as often as that. */
 export const MAX_EARLIER_DIVISIONS = 4;
 
@@ -144,38 +99,6 @@ const removals = v.object({
   approvedUpTo: v.optional(count),
 });
 export type Removals = v.InferOutput<typeof removals>;
-
-/**
- * The last tick that found the lock held. The key is never deleted: its version counts all such ticks, and its modification
- * revision says whether the last of them came since a holder has taken the lock.
- */
-export const wanted = v.object({ runId: v.string(), at: utcInstant, scheduledTime: v.optional(utcInstant) });
-
-/** One of the last runs that held the lock. */
-const historyEntry = v.object({
-  runId: v.string(),
-  kind: v.picklist(['tick', 'backfill']),
-  status: v.picklist(['completed', 'partial', 'failed']),
-  startedAt: utcInstant,
-  endedAt: utcInstant,
-  fencingToken: revision,
-  report: reportSchema,
-  /** Why it is partial; of a failed run the name of its error. */
-  reason: v.optional(v.string()),
-  message: v.optional(v.string()),
-  error: v.optional(v.object({ name: v.string(), code: v.string(), message: v.string() })),
-  scheduledTime: v.optional(utcInstant),
-  /** How many ticks found the lock held from when the run before it had taken it until this one took it; absent for none. */
-  skipsBefore: v.optional(count),
-  backfillId: v.optional(v.string()),
-  startedBy: v.optional(v.string()),
-  host: v.optional(v.string()),
-  removalsWithheld: v.optional(count),
-});
-export type HistoryEntry = v.InferOutput<typeof historyEntry>;
-
-/** The last runs, newest first, and how many ticks had found the lock held by the time the newest one took it. */
-export const history = v.object({ runs: v.array(historyEntry), skips: count });
 
 /** What each key under the state prefix holds, as JSON, but for those that few runs read. */
 export const schemas = {

@@ -2,22 +2,14 @@ import type * as v from 'valibot';
 import type { Holder } from '../lock/holder.ts';
 import type { Put } from '../lock/mutex.ts';
 import { both, nothing, type Operation, type Query } from '../lock/query.ts';
+import { type BackfillProgress, backfillIds, backfillProgress, cancelled } from './backfill-schemas.ts';
 import { backfillIdsKey, backfillKey, cancelledKey } from './backfills.ts';
-import { historyKey } from './history.ts';
+import { history, historyKey } from './history.ts';
 import { otherDivision } from './other-division.ts';
 import type { Places } from './places.ts';
-import {
-  type BackfillProgress,
-  backfillIds,
-  backfillProgress,
-  cancelled,
-  history,
-  recent,
-  schemas,
-  waiting,
-} from './schemas.ts';
+import { recent, schemas } from './schemas.ts';
 import { decodeValue, putValue, readableValue } from './values.ts';
-import { waitingKey } from './waiting.ts';
+import { waiting, waitingKey } from './waiting.ts';
 import { lastWanted, type Wanted } from './wanted.ts';
 
 type Name = keyof typeof schemas;

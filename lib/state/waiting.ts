@@ -1,5 +1,9 @@
+import * as v from 'valibot';
 import type { Operation } from '../lock/query.ts';
 import { putValue } from './values.ts';
+
+/** The vanished records that the last full pass has left, packed: the next one removes those that it does not find either. */
+export const waiting = v.object({ ids: v.string() });
 
 const HASH_BYTES = 8;
 

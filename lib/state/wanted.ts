@@ -1,8 +1,14 @@
-import type * as v from 'valibot';
+import * as v from 'valibot';
+import { utcInstant } from '../instant.ts';
 import { keyValue, type Query } from '../lock/query.ts';
 import type { Places } from './places.ts';
-import { wanted } from './schemas.ts';
 import { readableValue } from './values.ts';
+
+/**
+ * The last tick that found the lock held. The key is never deleted: its version counts all such ticks, and its modification
+ * revision says whether the last of them came since a holder has taken the lock.
+ */
+const wanted = v.object({ runId: v.string(), at: utcInstant, scheduledTime: v.optional(utcInstant) });
 
 /** A tick that found the lock held, and so did not run. */
 export type Wanting = v.InferOutput<typeof wanted>;

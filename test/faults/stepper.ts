@@ -1,6 +1,7 @@
 /** A process that runs one invocation after the other, of any function and with the environment that each message brings. */
 
-import { parseBackfillEvent, parseControl, parseTick } from '../../lib/event.ts';
+import { parseBackfillEvent } from '../../lib/backfill-event.ts';
+import { parseControl, parseTick } from '../../lib/event.ts';
 import { createLog } from '../../lib/log.ts';
 import { backfill } from '../../lib/run/backfill.ts';
 import { control } from '../../lib/run/control.ts';

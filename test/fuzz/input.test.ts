@@ -9,7 +9,8 @@ import fc from 'fast-check';
 import { serviceFolder } from '../../infra/bundle/artifact.ts';
 import { type LocalSecrets, startSecrets } from '../../infra/local/secrets.ts';
 import { readStageConfig } from '../../infra/stage/stage-config.ts';
-import { parseBackfill, parseControl, parseTick } from '../../lib/event.ts';
+import { parseBackfill } from '../../lib/backfill-event.ts';
+import { parseControl, parseTick } from '../../lib/event.ts';
 import { readSettings, settingsTable } from '../../lib/settings/config.ts';
 import { secretStore } from '../../lib/settings/secrets.ts';
 import { job } from '../support/job.ts';
@@ -179,7 +180,8 @@ fuzz(
 /** Parses an event made by `make` in a process with little memory, and returns the message. */
 async function messageWithin(oldSpaceMb: number, make: string): Promise<string> {
   const code = `
-    const { parseBackfill, parseControl, parseTick } = await import(${JSON.stringify(new URL('../../lib/event.ts', import.meta.url).href)});
+    const { parseBackfill } = await import(${JSON.stringify(new URL('../../lib/backfill-event.ts', import.meta.url).href)});
+    const { parseControl, parseTick } = await import(${JSON.stringify(new URL('../../lib/event.ts', import.meta.url).href)});
     const event = JSON.parse(${make});
     for (const parse of [parseTick, parseBackfill, parseControl])
       try { parse(event) } catch (error) { console.log(error.name, error.message.length) }`;

@@ -1,6 +1,8 @@
 /** The files of `lib` that neither wait nor speak to anybody, and the fast tests that have to find every fault in them. */
 export const PURE_FILES: Record<string, string[]> = {
   'lib/event.ts': ['test/event.test.ts'],
+  'lib/backfill-event.ts': ['test/event.test.ts'],
+  'lib/parse-event.ts': ['test/event.test.ts'],
   'lib/instant.ts': ['test/instant.test.ts'],
   'lib/shard.ts': ['test/shard.test.ts'],
   'lib/settings/config.ts': ['test/settings/config.test.ts'],
@@ -9,10 +11,13 @@ export const PURE_FILES: Record<string, string[]> = {
   'lib/state/division.ts': ['test/state/division.test.ts'],
   'lib/state/recent.ts': ['test/state/recent.test.ts'],
   'lib/state/failures.ts': ['test/state/failures.test.ts'],
+  'lib/state/detached.ts': ['test/state/detached.test.ts'],
   'lib/state/final-state.ts': ['test/state/final-state.test.ts'],
+  'lib/state/history.ts': ['test/state/history.test.ts'],
   'lib/state/pass.ts': ['test/state/pass.test.ts'],
   'lib/state/pass-under-way.ts': ['test/state/pass-under-way.test.ts'],
   'lib/state/places.ts': ['test/state/places.test.ts'],
+  'lib/state/waiting.ts': ['test/state/waiting.test.ts'],
   'lib/state/watermark.ts': ['test/state/watermark.test.ts'],
   'lib/run/plan.ts': ['test/run/plan.test.ts'],
   'lib/run/skip.ts': ['test/run/skip.test.ts'],

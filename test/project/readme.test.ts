@@ -6,8 +6,9 @@ import { getDefault } from 'valibot';
 import { startEtcd } from '../../infra/local/etcd/etcd.ts';
 import operatePlugin from '../../infra/operate-plugin.ts';
 import { stageFile } from '../../infra/stage/stage-file.ts';
+import { parseBackfill } from '../../lib/backfill-event.ts';
 import * as errors from '../../lib/errors.ts';
-import { parseBackfill, parseControl, parseTick } from '../../lib/event.ts';
+import { parseControl, parseTick } from '../../lib/event.ts';
 import { readSettings, settingsTable } from '../../lib/settings/config.ts';
 import { model, startWorld } from '../support/world.ts';
 

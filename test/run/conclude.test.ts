@@ -1,16 +1,18 @@
 import assert from 'node:assert/strict';
 import { hostname } from 'node:os';
 import { test } from 'node:test';
+import type { Backfill } from '../../lib/backfill-event.ts';
 import { Interrupted, SourceError } from '../../lib/errors.ts';
-import type { Backfill, Tick } from '../../lib/event.ts';
+import type { Tick } from '../../lib/event.ts';
 import type { Budget } from '../../lib/lock/etcd.ts';
 import type { Put } from '../../lib/lock/mutex.ts';
 import { nothing } from '../../lib/lock/query.ts';
 import { newReport } from '../../lib/report.ts';
 import { concluding } from '../../lib/run/conclude.ts';
+import type { HistoryEntry } from '../../lib/state/history.ts';
 import { openPass } from '../../lib/state/pass-under-way.ts';
 import { placesOf } from '../../lib/state/places.ts';
-import type { HistoryEntry, RunRecord } from '../../lib/state/schemas.ts';
+import type { RunRecord } from '../../lib/state/schemas.ts';
 
 const startedMs = Date.parse('2026-01-05T12:00:00Z');
 const signal = new AbortController().signal;

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import type { Backfill, Tick } from '../../lib/event.ts';
+import type { Backfill } from '../../lib/backfill-event.ts';
+import type { Tick } from '../../lib/event.ts';
 import type { Budget } from '../../lib/lock/etcd.ts';
 import { newReport } from '../../lib/report.ts';
 import { openKeeping } from '../../lib/run/keeping.ts';

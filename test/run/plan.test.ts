@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import type { Backfill, Tick } from '../../lib/event.ts';
+import type { Backfill } from '../../lib/backfill-event.ts';
+import type { Tick } from '../../lib/event.ts';
 import type { Job } from '../../lib/job-types.ts';
 import { planPass } from '../../lib/run/plan.ts';
 import { job as shipped } from '../support/job.ts';

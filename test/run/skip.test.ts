@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import type { Backfill, Tick } from '../../lib/event.ts';
+import type { Backfill } from '../../lib/backfill-event.ts';
+import type { Tick } from '../../lib/event.ts';
 import type { Holder } from '../../lib/lock/holder.ts';
 import { isUnderWay, lockedBy, reasonToSkip } from '../../lib/run/skip.ts';
 import { readSettings } from '../../lib/settings/config.ts';

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { newReport } from '../../lib/report.ts';
+import type { Detached } from '../../lib/state/backfill-schemas.ts';
 import {
   afterStep,
   againAfterEnd,
@@ -11,7 +12,6 @@ import {
   type StepEnd,
   windowsOf,
 } from '../../lib/state/detached.ts';
-import type { Detached } from '../../lib/state/schemas.ts';
 
 const now = '2026-03-01T12:00:00.000Z';
 const day = (date: number) => `2026-01-0${date}T00:00:00.000Z`;

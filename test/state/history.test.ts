@@ -2,8 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import * as v from 'valibot';
 import { newReport } from '../../lib/report.ts';
-import { putHistory } from '../../lib/state/history.ts';
-import { type HistoryEntry, history } from '../../lib/state/schemas.ts';
+import { type HistoryEntry, history, putHistory } from '../../lib/state/history.ts';
 import type { Wanted } from '../../lib/state/wanted.ts';
 
 const at = '2026-11-24T12:00:00.000Z';

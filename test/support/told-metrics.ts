@@ -2,7 +2,8 @@ import assert from 'node:assert/strict';
 import { LockLostError } from '../../lib/errors.ts';
 import type { Log } from '../../lib/log.ts';
 import { newReport } from '../../lib/report.ts';
-import { createMetrics, metricUnits, type Observed } from '../../lib/run/metrics.ts';
+import { createMetrics, metricUnits } from '../../lib/run/metrics.ts';
+import type { Observed } from '../../lib/run/observed.ts';
 import type { Result } from '../../lib/run/result.ts';
 import type { State } from '../../lib/state/state.ts';
 

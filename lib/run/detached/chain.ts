@@ -1,4 +1,4 @@
-import type { BackfillStep } from '../../event.ts';
+import type { BackfillStep } from '../../backfill-event.ts';
 import type { Log } from '../../log.ts';
 import type { Shard } from '../../shard.ts';
 import { invokeLater } from '../continuation.ts';

@@ -1,11 +1,12 @@
 import { NoProgressError } from '../../errors.ts';
 import type { Operation } from '../../lock/query.ts';
+import type { BackfillProgress, Detached } from '../../state/backfill-schemas.ts';
 import { deleteBackfillIds, KEPT_SECONDS, putBackfill, putBackfillIds } from '../../state/backfills.ts';
 import { afterStep, MAX_ATTEMPTS, underWay } from '../../state/detached.ts';
 import { type Leaving, type Reached, removalsOf } from '../../state/final-state.ts';
 import { hasReadAll } from '../../state/pass.ts';
 import type { PassUnderWay } from '../../state/pass-under-way.ts';
-import type { BackfillProgress, Detached, RunRecord } from '../../state/schemas.ts';
+import type { RunRecord } from '../../state/schemas.ts';
 import { putState, type State } from '../../state/state.ts';
 import type { Chain } from './chain.ts';
 

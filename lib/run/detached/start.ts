@@ -1,12 +1,13 @@
 import { randomUUID } from 'node:crypto';
+import type { StartBackfill } from '../../backfill-event.ts';
 import { EventError } from '../../errors.ts';
-import type { StartBackfill } from '../../event.ts';
 import type { Job } from '../../job-types.ts';
 import type { Budget, Etcd } from '../../lock/etcd.ts';
 import { ask, both } from '../../lock/query.ts';
 import { newReport } from '../../report.ts';
 import { openCredentials } from '../../settings/secrets.ts';
 import { allShards, checkBackfillShard, type Shard, shardOf } from '../../shard.ts';
+import type { BackfillProgress } from '../../state/backfill-schemas.ts';
 import {
   backfillIdsOf,
   backfillOf,
@@ -17,7 +18,6 @@ import {
 } from '../../state/backfills.ts';
 import { againAfterEnd, beginDetached, checkSameRange } from '../../state/detached.ts';
 import { type Places, placesOf } from '../../state/places.ts';
-import type { BackfillProgress } from '../../state/schemas.ts';
 import { setDeadline } from '../../time/deadline.ts';
 import { ACQUIRE, look } from '../acquire.ts';
 import type { Invocation } from '../invocation.ts';

@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { Backfill, BackfillStep } from '../../event.ts';
+import type { Backfill, BackfillStep } from '../../backfill-event.ts';
 import type { Job } from '../../job-types.ts';
 import { newReport } from '../../report.ts';
 import { pauseAfter } from '../../state/detached.ts';
