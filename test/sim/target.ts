@@ -16,9 +16,13 @@ export interface ModelTarget {
 
 interface Stored {
   body: { updatedAt: string; name: string };
-  /** Its sender had given it up and then written another version: this one came after that and replaced it. */
+  /**
+   * This version replaced another one that no fence could keep: its sender had given it up and then written that one, or a
+   * process has the same token, because etcd was restored without a raised revision.
+   */
   overtaken: boolean;
   by: string;
+  tenure: string;
   madeAtMs: number;
 }
 
@@ -87,7 +91,8 @@ export function createModelTarget(
         Date.parse(replaced.body.updatedAt) < EPOCH_MS + world.timeline.nowMs
       )
         world.violation(`one run wrote an older version of ${id} over a newer one`);
-      stored.set(id, { body: now, overtaken: late, by: request.by, madeAtMs: request.madeAtMs });
+      const twin = replaced?.tenure === tenure && replaced.by !== request.by;
+      stored.set(id, { body: now, overtaken: late || twin, by: request.by, tenure, madeAtMs: request.madeAtMs });
       world.tell(`the target stores ${id} of ${now.updatedAt}, token ${token}`);
       return spending(world, 'target', answer(200), random);
     },
