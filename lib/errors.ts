@@ -90,6 +90,9 @@ export class TargetRefusedError extends named('TargetRefusedError', 'TARGET_REFU
 /** The run reached its deadline before it settled a page or a record, so another run would get no further. */
 export class NoProgressError extends named('NoProgressError', 'NO_PROGRESS') {}
 
+/** Our own function could not be invoked asynchronously, so a detached backfill does not go on by itself. */
+export class InvokeError extends named('InvokeError', 'INVOKE') {}
+
 /** `yielded`: a backfill makes way for a tick that found the lock held. `cancelled`: a detached backfill was asked to end. */
 type InterruptedBy = 'deadline' | 'throttled' | 'yielded' | 'cancelled';
 

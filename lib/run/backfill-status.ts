@@ -45,6 +45,9 @@ export interface BackfillStatus {
 /** How many backfills are told of. */
 const MAX_BACKFILLS = 20;
 
+/** How many reads are under way at a time. */
+const READERS = 16;
+
 /** The most bytes of the ids of failed records, for each backfill: an id is whole or left out. */
 const MAX_IDS_BYTES = 4000;
 
@@ -56,25 +59,31 @@ type Part = BackfillProgress & { detached: Detached };
  * @throws LockServiceError, CredentialsError, StateError
  */
 export async function readBackfills(etcd: Etcd, places: Places[], budget: Budget): Promise<BackfillStatus[]> {
-  const listed: { id: string; revision: string; places: Places }[] = [];
-  for (const one of places) {
+  const listed = await ofEach(places, async (one) => {
     const newest = await ask(etcd, 'list the backfills', newestBackfills(one.statePrefix), budget);
-    listed.push(...newest.map((backfill) => ({ ...backfill, places: one })));
-  }
-  const newestFirst = listed.sort((a, b) => Number(BigInt(b.revision) - BigInt(a.revision)));
+    return newest.map((backfill) => ({ ...backfill, places: one }));
+  });
+  const newestFirst = listed.flat().sort((a, b) => Number(BigInt(b.revision) - BigInt(a.revision)));
   const all: BackfillStatus[] = [];
   for (const [id, ofShards] of Map.groupBy(newestFirst, (one) => one.id)) {
     if (all.length === MAX_BACKFILLS) break;
-    const parts: Part[] = [];
-    for (const { places } of ofShards) {
+    const found = await ofEach(ofShards, async ({ places }) => {
       // Each on its own, because one may have half a megabyte.
-      const found = await ask(etcd, 'read the backfill', backfillOf(places.statePrefix, id), budget);
-      const { detached } = found?.progress ?? {};
-      if (detached) parts.push({ ...found!.progress, detached });
-    }
+      const { progress } = (await ask(etcd, 'read the backfill', backfillOf(places.statePrefix, id), budget)) ?? {};
+      return progress?.detached ? [{ ...progress, detached: progress.detached }] : [];
+    });
+    const parts = found.flat();
     if (parts.length > 0) all.push(together(id, parts));
   }
   return all.sort((a, b) => (a.startedAt < b.startedAt ? 1 : -1));
+}
+
+/** Asks about a few at a time: there may be a thousand shards. */
+async function ofEach<T, A>(all: T[], ask: (one: T) => Promise<A>): Promise<A[]> {
+  const answers: A[] = [];
+  for (let first = 0; first < all.length; first += READERS)
+    answers.push(...(await Promise.all(all.slice(first, first + READERS).map(ask))));
+  return answers;
 }
 
 /** What is known of a backfill, from what is known of it in each shard. */

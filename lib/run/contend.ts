@@ -45,8 +45,8 @@ export async function contend(etcd: Etcd, contending: Contending): Promise<Taken
   let waitMs = request.kind === 'backfill' ? request.waitSeconds * 1000 : 0;
   if (request.kind === 'backfill' && settings.yields) {
     const sinceMs = performance.now();
-    heldBy = await giveWay(etcd, { places, waitMs, log, signal: deadline.closing });
-    waitMs = Math.max(0, waitMs - (performance.now() - sinceMs));
+    heldBy = await giveWay(etcd, { places, waitMs, log, deadline });
+    waitMs = deadline.closing.aborted ? 0 : Math.max(0, waitMs - (performance.now() - sinceMs));
   }
   for (let attempt = 1; ; attempt++) {
     if (!heldBy || waitMs > 0) {

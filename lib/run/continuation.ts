@@ -1,5 +1,6 @@
 import { InvokeCommand, LambdaClient } from '@aws-sdk/client-lambda';
 import type { Backfill } from '../backfill-event.ts';
+import { InvokeError } from '../errors.ts';
 import type { Tick } from '../event.ts';
 import type { Log } from '../log.ts';
 import type { Wanted } from '../state/wanted.ts';
@@ -50,7 +51,7 @@ export async function runWanted(wanted: Wanted, request: Tick | Backfill, sendin
   }
 }
 
-/** Invokes a function asynchronously. @throws what the client throws, also when the time is up */
+/** Invokes a function asynchronously. @throws InvokeError, also when the time is up */
 export async function invokeLater(
   functionName: string,
   event: object,
@@ -60,12 +61,11 @@ export async function invokeLater(
     maxAttempts: 2,
     requestHandler: { connectionTimeout: 1000, requestTimeout: 2000, throwOnRequestTimeout: true },
   });
-  await client.send(
-    new InvokeCommand({ FunctionName: functionName, InvocationType: 'Event', Payload: JSON.stringify(event) }),
-    {
-      abortSignal: AbortSignal.timeout(
-        Math.max(0, Math.floor(Math.max(endsInMs / 2, endsInMs - TO_REVOKE_AND_ANSWER_MS))),
-      ),
-    },
-  );
+  const command = new InvokeCommand({
+    ...{ FunctionName: functionName, InvocationType: 'Event', Payload: JSON.stringify(event) },
+  });
+  const timeoutMs = Math.max(0, Math.floor(Math.max(endsInMs / 2, endsInMs - TO_REVOKE_AND_ANSWER_MS)));
+  await client.send(command, { abortSignal: AbortSignal.timeout(timeoutMs) }).catch((cause: Error) => {
+    throw new InvokeError(`${functionName} could not be invoked: ${cause.name}: ${cause.message}`, { cause });
+  });
 }

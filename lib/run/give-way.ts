@@ -6,6 +6,7 @@ import type { Log } from '../log.ts';
 import type { Places } from '../state/places.ts';
 import { currentState, type State } from '../state/state.ts';
 import { isLater, lastWanted, type Wanted } from '../state/wanted.ts';
+import type { Deadline } from '../time/deadline.ts';
 import { ACQUIRE } from './acquire.ts';
 
 /** How long a lock may be free before nobody waits for the tick any more. Its invocation takes that long at most to begin. */
@@ -16,14 +17,15 @@ const POLL_MS = 250;
  * Waits, without a lease and outside of the lock's queue, while a tick is on its way for which a backfill makes way: until a
  * tick holds the lock or has held it, or the lock was free for 5 s. So the backfill that made way, and others that wait, do not
  * take the lock before that tick.
- * @param options.waitMs while the lock is held it waits no longer than this
+ * @param options.waitMs while the lock is held it waits no longer than this, nor beyond the deadline
  * @returns who holds the lock now
  */
 export async function giveWay(
   etcd: Etcd,
-  options: { places: Places; waitMs: number; log: Log; signal: AbortSignal },
+  options: { places: Places; waitMs: number; log: Log; deadline: Pick<Deadline, 'closing' | 'cut'> },
 ): Promise<Holder | undefined> {
-  const { places, waitMs, log, signal } = options;
+  const { places, waitMs, log, deadline } = options;
+  const { closing, cut: signal } = deadline;
   const query = both(currentHolder(places.lockKey), both(currentState(places), lastWanted(places)));
   const giveUpAtMs = performance.now() + waitMs;
   let freeSinceMs: number | undefined;
@@ -32,10 +34,10 @@ export async function giveWay(
     const nowMs = performance.now();
     freeSinceMs = holder ? undefined : (freeSinceMs ?? nowMs);
     const isOver = freeSinceMs === undefined ? nowMs >= giveUpAtMs : nowMs >= freeSinceMs + FREE_MS;
-    if (isOver || !isOnItsWay(wanted, holder, state)) return holder;
+    if (isOver || closing.aborted || !isOnItsWay(wanted, holder, state)) return holder;
     if (polls === 0) log.info('a tick is on its way for which a backfill has made way: waiting for it', { wanted });
-    // An abort ends the pause; the call then throws the signal's own reason.
-    await sleep(POLL_MS, undefined, { signal }).catch(() => undefined);
+    // An abort ends the pause.
+    await sleep(POLL_MS, undefined, { signal: closing }).catch(() => undefined);
   }
 }
 

@@ -198,12 +198,30 @@ test('Where the next event cannot be sent, the step fails and may be delivered a
   await world.backfill({ since: at(0), until: at(20), windowSeconds: 10 * 60, detach: true });
   const [event] = sent();
   lambda.status = 400;
-  await assert.rejects(world.backfill(event));
+  const named = {
+    name: 'InvokeError',
+    code: 'INVOKE',
+    message: new RegExp(`of backfill ${event!.backfillId} was not`),
+  };
+  await assert.rejects(world.backfill(event), named);
   assert.partialDeepStrictEqual(await backfillOf(world), { status: 'running', window: 1, counts: { read: 10 } });
   lambda.status = 202;
   await world.backfill(event);
   await playOn(world);
   assert.partialDeepStrictEqual(await backfillOf(world), { status: 'completed', counts: { read: 20, written: 20 } });
+});
+
+test('A start whose event cannot be sent names the backfill, which is known by then and can be resumed.', async () => {
+  await using world = await worldOf(3);
+  lambda.status = 403;
+  const error = await world.backfill({ detach: true }).catch((error) => error);
+  const [, backfillId] = /^the next step of backfill (\S+) was not sent, resume it: /.exec(error.message) ?? [];
+  assert.equal(error.code, 'INVOKE');
+  assert.equal((await backfillOf(world)).id, backfillId);
+  lambda.status = 202;
+  await world.backfill({ detach: true, backfillId });
+  await playOn(world);
+  assert.partialDeepStrictEqual(await backfillOf(world), { status: 'completed', counts: { read: 3, written: 3 } });
 });
 
 test('A step that is run by another event does nothing; one that finds an old event in its way waits for it.', async () => {

@@ -168,6 +168,15 @@ test('A second backfill that would queue while one makes way lets the tick go fi
   assert.ok(BigInt(fencingToken!) > BigInt(tick.fencingToken!));
 });
 
+test('A backfill that waits behind one that makes way, until its own deadline, says who holds the lock.', async () => {
+  await using it = await start();
+  const key = `${it.world.env.LOCK_KEY}/1`;
+  await etcd.etcdctl(['put', key, JSON.stringify({ kind: 'backfill', runId: 'slow', startedAt: DUE })]);
+  await it.world.tick({ scheduledTime: DUE });
+  const { status, reason, heldBy } = await it.world.backfill({ waitSeconds: 60 }, 8000);
+  assert.deepEqual([status, reason, heldBy?.runId], ['skipped', 'locked', 'slow']);
+});
+
 test('Where the tick does not come, a backfill goes on after a while.', async () => {
   await using it = await start();
   it.tickAt(2);

@@ -1,4 +1,5 @@
 import type { BackfillStep } from '../../backfill-event.ts';
+import { InvokeError } from '../../errors.ts';
 import type { Log } from '../../log.ts';
 import type { Shard } from '../../shard.ts';
 import { invokeLater } from '../continuation.ts';
@@ -14,7 +15,7 @@ export interface Chain {
   ended?: 'completed' | 'failed' | 'cancelled';
 }
 
-/** Makes the function that sends an event of a chain to our own function. It throws what invoking throws. */
+/** Makes the function that sends an event of a chain to our own function. It throws InvokeError that names the backfill. */
 export function stepSender(options: {
   functionName: string;
   log: Log;
@@ -25,7 +26,9 @@ export function stepSender(options: {
   const { functionName, log, backfillId, shard, endsInMs } = options;
   return async (event) => {
     const whole = { kind: 'continue', backfillId, ...(shard && shard.of > 1 && { shard }), ...event };
-    await invokeLater(functionName, whole, { endsInMs: endsInMs() });
+    await invokeLater(functionName, whole, { endsInMs: endsInMs() }).catch(({ message }: InvokeError) => {
+      throw new InvokeError(`the next step of backfill ${backfillId} was not sent, resume it: ${message}`);
+    });
     log.info('continued: the function was invoked again', { event: whole });
   };
 }

@@ -35,7 +35,7 @@ const MAX_TRIES = 5;
  * Starts a detached backfill: puts its state in each shard and sends the first event of each chain. Where the backfill is known,
  * goes on with it: one that has failed or was cancelled begins again where it was; of one that runs the event is sent again,
  * which is harmless. Both may be done twice.
- * @throws EventError for what no backfill of this job could do, or an id that is not known; what invoking the function throws
+ * @throws EventError for what no backfill of this job could do, or an id that is not known; InvokeError
  */
 export async function startBackfill<R>(job: Job<R>, request: StartBackfill, invocation: Invocation): Promise<Result> {
   const { settings, secrets, log, functionName, remainingMs, stop } = invocation;
