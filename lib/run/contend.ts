@@ -10,8 +10,8 @@ import type { Deadline } from '../time/deadline.ts';
 import { ACQUIRE, type Taken, takeLock } from './acquire.ts';
 import { giveWay } from './give-way.ts';
 
-/** How often a tick tries to take the lock, where its holder ends just before the skip is counted. */
-const MAX_ATTEMPTS = 3;
+/** How often a tick tries to take the lock, where its holder ends just before the skip is counted, and somebody else has it then. */
+const MAX_ATTEMPTS = 10;
 
 /** Why the lock was not taken, and how many ticks in a row were skipped for that; undefined where that is unknown. */
 export interface Refused {

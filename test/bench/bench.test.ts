@@ -12,7 +12,7 @@ import { logNormal } from './slow-target.ts';
 const bench = (...args: string[]) =>
   promisify(execFile)(process.execPath, [join(import.meta.dirname, 'bench.ts'), ...args], { timeout: 900_000 });
 
-test('The bench prints all ten rows as a table and as JSON, each figure beside its limit.', async (t) => {
+test('The bench prints every row as a table and as JSON, each figure beside its limit.', async (t) => {
   const folder = await mkdtemp(join(tmpdir(), 'solotick-bench-test-'));
   t.after(() => rm(folder, { recursive: true }));
   const chart = join(folder, 'chart.svg');

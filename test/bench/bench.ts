@@ -23,7 +23,7 @@ type Measure = (stage: Stage, wanted: ReadonlySet<RowName>) => Promise<Row[]>;
 const families: [RowName[], Measure][] = [
   [['throughput', 'rival'], measureThroughput],
   [['steady-latency', 'long-tail'], measureLatency],
-  [['bulk', 'bulk-loop', 'unchanged'], measureBulk],
+  [['bulk', 'bulk-loop', 'bulk-work', 'unchanged'], measureBulk],
   [['memory', 'compared-memory'], measureMemory],
   [['cold-start', 'cold-skip'], measureStart],
   [['warm-skip', 'lock'], measureEtcd],

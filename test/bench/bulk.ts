@@ -5,7 +5,7 @@ import type { Invoked, Stage } from './stage.ts';
 
 const LATENCY_MS = 20;
 
-/** Bulk writes compared with one request for each record, and with prepared bodies; and a pass in which nothing has changed. */
+/** Bulk writes compared with one request for each record, with prepared bodies and with a loop that checks as much; and a pass in which nothing has changed. */
 export async function measureBulk(stage: Stage, wanted: ReadonlySet<RowName>): Promise<Row[]> {
   const records = stage.quick ? 1000 : 100_000;
   const rounds = stage.quick ? 1 : 3;
@@ -28,22 +28,27 @@ export async function measureBulk(stage: Stage, wanted: ReadonlySet<RowName>): P
     return rowOf(name, pairs);
   }
 
-  async function againstLoop(): Promise<Row> {
+  async function againstClient(name: 'bulk-loop' | 'bulk-work'): Promise<Row> {
     await using target = await startNginx();
     const pairs: Pair[] = [];
     const many = records * 5;
+    const args = {
+      'bulk-loop': [target.url, `${many}`, '50'],
+      'bulk-work': [`${stage.sourceUrl}/${many}`, target.url, '50'],
+    };
     for (let round = 1; round <= rounds; round++) {
-      stage.progress(`bulk-loop: ${round} of ${rounds}`);
+      stage.progress(`${name}: ${round} of ${rounds}`);
       const own = await stage.copy(target.url, many, { JOB: 'bulk' });
-      const other = await stage.run<Invoked>('bulk-loop', [target.url, `${many}`, '50']);
+      const other = await stage.run<Invoked>(name, args[name]);
       pairs.push({ own: perSecond(many, own), other: perSecond(many, other) });
     }
-    return rowOf('bulk-loop', pairs);
+    return rowOf(name, pairs);
   }
 
   return [
     ...(wanted.has('bulk') ? [await againstOneByOne('bulk', () => written('bulk'))] : []),
-    ...(wanted.has('bulk-loop') ? [await againstLoop()] : []),
+    ...(wanted.has('bulk-loop') ? [await againstClient('bulk-loop')] : []),
+    ...(wanted.has('bulk-work') ? [await againstClient('bulk-work')] : []),
     ...(wanted.has('unchanged') ? [await againstOneByOne('unchanged', unchanged)] : []),
   ];
 }

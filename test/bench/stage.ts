@@ -17,7 +17,7 @@ const run = promisify(execFile);
 
 /** The scripts of clients/. */
 type Client = (typeof CLIENTS)[number];
-const CLIENTS = ['invoke', 'undici-loop', 'bulk-loop', 'fetch-limit', 'lock', 'skips'] as const;
+const CLIENTS = ['invoke', 'undici-loop', 'bulk-loop', 'bulk-work', 'fetch-limit', 'lock', 'skips'] as const;
 
 /** The jobs and the stage of the bench. */
 const PROJECT = {

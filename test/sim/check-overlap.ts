@@ -36,9 +36,24 @@ export function checkOverlap(world: World, running: ReadonlyMap<string, Running>
     const skipped = ticks.filter(({ result }) => result.heldBy?.runId === first.result.runId);
     const wantedMs = Math.min(...skipped.map(({ endedMs }) => endedMs!));
     const isBetween = (run: Ended, last: Ended) => tokenOf(run) > tokenOf(first) && tokenOf(run) < tokenOf(last);
+    // Whether a tick that has failed held the lock, nobody can tell from its end.
+    const mayHaveRun = (other: Running) =>
+      [...running.values()].some(
+        ({ invocation, outcome, startedMs, endedMs = Number.POSITIVE_INFINITY }) =>
+          invocation.function === 'sync' &&
+          outcome !== undefined &&
+          'error' in outcome &&
+          endedMs > wantedMs &&
+          startedMs < other.endedMs!,
+      );
     const isBefore = (run: Ended) => tick.result.heldBy?.runId === run.result.runId || isBetween(run, tick);
     for (const other of backfills)
-      if (other.startedMs > wantedMs && isBefore(other) && !ticks.some((one) => isBetween(one, other)))
+      if (
+        other.startedMs > wantedMs &&
+        isBefore(other) &&
+        !ticks.some((one) => isBetween(one, other)) &&
+        !mayHaveRun(other)
+      )
         world.violation(
           `${other.process.name} goes before ${tick.process.name}, for which ${first.process.name} made way`,
         );

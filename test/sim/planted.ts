@@ -32,7 +32,7 @@ interface Found {
  * @returns whether every fault was found
  */
 export async function playPlanted(first: number, runs: number): Promise<boolean> {
-  const faults = (await readdir(FAULTS)).filter((name) => name.endsWith('.patch')).sort();
+  const faults = await listFaults();
   const left = faults.values();
   const all: Found[] = [];
   console.log(`${faults.length} planted faults, each in up to ${runs} runs from seed ${first} on`);
@@ -50,13 +50,24 @@ export async function playPlanted(first: number, runs: number): Promise<boolean>
   return found === faults.length;
 }
 
+/** The files of all faults. */
+export const listFaults = async (): Promise<string[]> =>
+  (await readdir(FAULTS)).filter((name) => name.endsWith('.patch')).sort();
+
+const applying = (fault: string, ...options: string[]) => ['apply', '-C1', ...options, join(FAULTS, fault)];
+
+/** @throws Error where the code has changed since a fault was written, so that it cannot be planted */
+export async function checkFits(fault: string): Promise<void> {
+  await run('git', applying(fault, '--check'), { cwd: ROOT });
+}
+
 /** Plants one fault, given by its file's name, and plays until something is violated. */
 export async function playPlantedFault(fault: string, first: number, runs: number): Promise<Found> {
   const copy = await mkdtemp(join(tmpdir(), 'solotick-planted-'));
   try {
     for (const path of COPIED) await cp(join(ROOT, path), join(copy, path), { recursive: true });
     await symlink(join(ROOT, 'node_modules'), join(copy, 'node_modules'));
-    await run('git', ['apply', '-C1', join(FAULTS, fault)], { cwd: copy });
+    await run('git', applying(fault), { cwd: copy });
     for (let played = 0; played < runs; ) {
       const found = await firstFailure(copy, first + played, runs - played);
       if (found.runs === undefined) return { fault, what: found.what };

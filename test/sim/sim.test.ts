@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { playPlantedFault } from './planted.ts';
+import { checkFits, listFaults, playPlantedFault } from './planted.ts';
 import { playSideBySide } from './side-by-side.ts';
 
 const first = Number(process.env.SIM_SEED ?? 1);
@@ -24,4 +24,10 @@ test('The simulator can fail: a fault in lib is found.', { timeout: 600_000 }, a
   const found = await playPlantedFault('lock-without-compare.patch', 1, 500);
   assert.ok(found.runs !== undefined, found.what);
   assert.match(found.what, /although the lock .* belongs to|was completed by/);
+});
+
+test('Every fault that can be planted fits the code as it is.', async () => {
+  const faults = await listFaults();
+  assert.ok(faults.length > 0);
+  for (const fault of faults) await checkFits(fault);
 });
