@@ -3,6 +3,7 @@ import type { Job } from '../job-types.ts';
 import type { Log } from '../log.ts';
 import { openSource, type Source, type SourceServer } from '../read/source.ts';
 import type { Shard } from '../shard.ts';
+import { nameOf } from '../state/pass.ts';
 import type { PassUnderWay } from '../state/pass-under-way.ts';
 import type { Guard } from '../time/guard.ts';
 import { openRehearsal } from '../write/rehearsal.ts';
@@ -68,7 +69,7 @@ export async function openServers<R>(
       : undefined;
   const held = comparison?.held;
   const writing = {
-    ...{ id, deleted, runId: pass.current().runId, settings: settings.own, changes: countingChanges(pass) },
+    ...{ id, deleted, passName: () => nameOf(pass.current()), settings: settings.own, changes: countingChanges(pass) },
     updatedAtMs: updatedAtMsOf(job),
   };
   const differences = fence ? undefined : noteDifferences();

@@ -46,12 +46,18 @@ export function resumePass(saved: Pass, identity: Identity, log: Log): Pass {
 
 /** The same window from its beginning. */
 export function startOver(pass: Pass): Pass {
-  const { since, until, full, byIds, runId, startedAt, fingerprint, changes } = pass;
+  const { since, until, full, byIds, runId, startedAt, fingerprint } = pass;
   const listed = { ordered: true, rises: 0, read: 0 };
-  const again = { since, until, full, byIds, runId, startedAt, fingerprint, cursor: null, counts: newReport(), listed };
-  // The idempotency keys are those of the same pass.
-  return changes ? { ...again, changes } : again;
+  const begun = { since, until, full, byIds, runId, startedAt, fingerprint, cursor: null, counts: newReport(), listed };
+  return { ...begun, again: (pass.again ?? 0) + 1 };
 }
+
+/**
+ * Names a pass in idempotency keys. One that had to begin again has another name from then on: a record may have been what it is
+ * now in an earlier run, and something else in between, which nobody remembers by then.
+ */
+export const nameOf = ({ runId, again }: Pick<Pass, 'runId' | 'again'>): string =>
+  again === undefined ? runId : `${runId}.${again}`;
 
 /**
  * Whether the list was settled to its end. What is read again then is all of it, which the same pass would count twice, and whose

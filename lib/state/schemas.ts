@@ -65,6 +65,8 @@ export const pass = v.object({
   ),
   /** How far the pass had got when it had to begin again, and from when it reads since, where the list allows that. */
   restart: v.optional(v.object({ read: count, newest: v.optional(utcInstant), since: v.optional(utcInstant) })),
+  /** How often it had to begin again. */
+  again: v.optional(count),
   /** The source's own clock when the pass began. */
   sourceClock: v.optional(utcInstant),
   /** By hashes of their ids, records that have changed within the pass: how often, and 52 bits of the last content's hash. */

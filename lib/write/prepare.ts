@@ -53,8 +53,8 @@ export interface Writing<R> {
   id: (record: R) => string;
   /** Whether a record is a tombstone. */
   deleted?: ((record: R) => boolean) | undefined;
-  /** The run that began the pass: what a later one writes again has the same key. */
-  runId: string;
+  /** The name of the pass: what a later run of it writes again has the same key. */
+  passName: () => string;
   /** When the record changed. */
   updatedAtMs?: ((record: R) => number) | undefined;
   changes?: Changes | undefined;
@@ -74,7 +74,7 @@ type Call = (request: RecordRequest, removes?: boolean) => Promise<HttpAnswer>;
 /** Makes the writes of a job, each by `call`. */
 export function writesOf<R>(
   job: TargetJob<R>,
-  { id, deleted, runId, updatedAtMs, changes, settings }: Writing<R>,
+  { id, deleted, passName, updatedAtMs, changes, settings }: Writing<R>,
   by: {
     fence: { token: string; scope: string };
     agent: Agent | undefined;
@@ -88,7 +88,7 @@ export function writesOf<R>(
   },
 ): Writes<R> {
   const { fence, agent, call, held, signal, secret } = by;
-  const making = { runId, fence, agent, headers: job.headers };
+  const making = { passName, fence, agent, headers: job.headers };
   const context = { settings, fencingToken: fence.token, fencingScope: fence.scope };
   const requestFor = requestMaker({ ...making, id, updatedAtMs });
   const removalFor = requestMaker<Removal>({ ...making, id: ({ id }) => id, updatedAtMs: ({ atMs }) => atMs });

@@ -28,8 +28,8 @@ export interface RecordRequest extends HttpRequest {
  * @returns a function that throws TargetError where the job's `make` throws or its body is no JSON
  */
 export function requestMaker<R>(options: {
-  /** The run that began the pass. */
-  runId: string;
+  /** The name of the pass. */
+  passName: () => string;
   id: (record: R) => string;
   updatedAtMs?: ((record: R) => number | undefined) | undefined;
   fence: { token: string; scope: string };
@@ -38,7 +38,7 @@ export function requestMaker<R>(options: {
   /** The job's own headers of every request. */
   headers?: Record<string, string> | undefined;
 }): MakeRequest<R> {
-  const { runId, id, updatedAtMs, fence, agent, headers } = options;
+  const { passName, id, updatedAtMs, fence, agent, headers } = options;
   const fixedHeaders = {
     accept: 'application/json',
     // To unpack a small answer costs more than it saves.
@@ -56,7 +56,7 @@ export function requestMaker<R>(options: {
       const content = contentOf(keyed || place, wire.body);
       const atMs = updatedAtMs?.(record);
       const version = atMs === undefined ? content : `${content}:${atMs}`;
-      const key = encodeURIComponent(`${runId}:${id(record)}:${version}`);
+      const key = encodeURIComponent(`${passName()}:${id(record)}:${version}`);
       // Last, so that no job replaces them.
       Object.assign(wire.headers, fenceHeaders, { 'idempotency-key': key });
       return { request: Object.assign(wire, { record }), content };

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import { type LocalEtcd, startEtcd } from '../../infra/local/etcd/etcd.ts';
+import { SourceError } from '../../lib/errors.ts';
 import type { List, Page, TargetJob } from '../../lib/job-types.ts';
 import { job } from '../support/job.ts';
 import { model, startWorld } from '../support/world.ts';
@@ -84,6 +85,23 @@ test('A record that is removed, comes back and is removed again within a pass ha
       `timed: ${timed}`,
     );
   }
+});
+
+test('A pass that had to begin again writes a record once more that has become again what it was in an earlier run of it.', async () => {
+  let run = 0;
+  async function* list({ cursor }: { cursor: string | null }): AsyncGenerator<Page> {
+    if (cursor !== null && run === 1) throw new SourceError('the cursor is gone', { cursorRefused: true });
+    yield { records: [version(1, run === 1 ? 'B' : 'A')], cursor: run === 2 ? null : '1' };
+    if (run < 2) throw new SourceError('the source is down');
+  }
+  await using world = await startWorld({
+    ...{ endpoints: etcd.endpoints, records: [], list: Object.assign(list, { style: 'numbered' }) },
+    job: { updatedAt: undefined as never },
+  });
+  for (; run < 2; run++) await assert.rejects(world.tick(), /the source is down/);
+  await world.tick();
+  const keys = world.target.writes.map(({ idempotencyKey }) => idempotencyKey);
+  assert.deepEqual([keys.length, new Set(keys).size], [3, 3]);
 });
 
 test('The next pass has keys of its own.', async () => {

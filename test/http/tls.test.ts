@@ -34,7 +34,7 @@ async function copyOne(url: string, tls: { source?: Identity; target?: Identity 
   await using source = openSource(job.source, server);
   const [page] = await Array.fromAsync(source.pages({}, null));
   const fence = { token: '7', scope: '/lock', refused: async () => new Error('fenced') };
-  const writing = { id: job.id, runId: 'run-1', settings: { TARGET_REGION_ID: 'eu' } };
+  const writing = { id: job.id, passName: () => 'run-1', settings: { TARGET_REGION_ID: 'eu' } };
   await using target = openTarget(job.target, writing, fence, { ...server, concurrency: 5, perSecond: undefined });
   for (const each of page!.records) await target.prepare(each as ReturnType<typeof record>).write!();
 }
@@ -109,7 +109,7 @@ test('A secret for TLS with a server that is spoken to in the clear is a Setting
     credentials: credentialsWith({ target: identity }),
     guard,
   };
-  const writing = { id: job.id, runId: 'run-1', settings: { TARGET_REGION_ID: 'eu' } };
+  const writing = { id: job.id, passName: () => 'run-1', settings: { TARGET_REGION_ID: 'eu' } };
   const fence = { token: '7', scope: '/lock', refused: async () => new Error('fenced') };
   assert.throws(() => openTarget(job.target, writing, fence, { ...server, concurrency: 5, perSecond: undefined }), {
     ...{ name: 'SettingsError', message: 'TARGET_URL must be an https URL, because the secret has tls.target' },

@@ -11,6 +11,9 @@ export interface RequestChecks {
   answerReceived(process: Process, request: Request, answer: Answer): void;
 }
 
+/** The id of the record that a path of the source names; undefined for a list. */
+const idIn = (path: string) => /^\/v1\/models\/([^/?]+)$/.exec(path)?.[1];
+
 /** Timers count in whole milliseconds. */
 const TIMER_MS = 2;
 
@@ -78,6 +81,8 @@ export function checkRequests(world: World, running: Map<string, Running>): Requ
       )
         complain(process, `asks before the pause is over that the ${to} asked for`);
       noteBeginning(running.get(process.name)!);
+      const id = to === 'source' ? idIn(request.path) : undefined;
+      if (id !== undefined) running.get(process.name)!.unread.add(id);
       if (to !== 'target') return;
       checkOwner(process, request);
       checkWrite(process, request);
@@ -92,6 +97,8 @@ export function checkRequests(world: World, running: Map<string, Running>): Requ
     answerReceived(process, { to, path }, { status, pauseMs = 0 }) {
       if (to !== 'source' && to !== 'target') return;
       const run = running.get(process.name)!;
+      const id = to === 'source' && status === 200 ? idIn(path) : undefined;
+      if (id !== undefined) run.unread.delete(id);
       if (to === 'target' && status < 300) run.taken = true;
       if (to === 'target' && status >= 300 && status < 500 && status !== 401 && status !== 429 && pauseMs === 0)
         run.refused.add(path);

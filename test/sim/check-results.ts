@@ -100,8 +100,9 @@ export function checkResults(world: World): (run: Running) => void {
     const { failed = [] } = etcd.value(`${statePrefix}checkpoint`) as Checkpoint;
     // One that has become invalid counts, whatever the target says.
     const spoiled = new Set(history.changes.flatMap(({ id, kind }) => (kind === 'spoil' ? [id] : [])));
+    const wasUnreadable = (id: string) => run.unread.has(id) || world.unreadableTo.get(id)?.has(process.name);
     for (const { id, attempts } of failed)
-      if (attempts !== before.get(id) && !spoiled.has(id) && !world.unreadableTo.get(id)?.has(process.name))
+      if (attempts !== before.get(id) && !spoiled.has(id) && !wasUnreadable(id))
         complain(run, `the target refuses everybody, and ${id} counts ${attempts} attempts, not ${before.get(id)}`);
     if (!isDeepStrictEqual(etcd.value(`${statePrefix}watermark`), beginning.watermark))
       complain(run, 'the target refuses everybody, and the watermark has moved');

@@ -42,7 +42,8 @@ export function drawWeather(draw: Draw, world: { lastsMs: number; ids: string[];
       status: draw.one([500, 502, 503, 504]),
       share: share(),
     }),
-    () => ({ on: 'target', kind: 'refuses', ids: draw.some(ids, 0.2), status: draw.one(STATUSES) }),
+    // Twenty that stand first in the list are a target that refuses everybody.
+    () => ({ on: 'target', kind: 'refuses', ids: draw.some(ids, 0.2).slice(0, 19), status: draw.one(STATUSES) }),
     () => ({ on: 'source', kind: 'hides', ids: draw.some(ids, 0.4), status: draw.one([301, 403, 404, 410, 451, 500]) }),
     () => ({ on: 'target', kind: 'refuses-everybody', status: draw.one([401, 308, ...STATUSES]) }),
     () => ({ on: 'source', kind: 'shows-older-versions', ids: draw.some(ids, 0.5) }),

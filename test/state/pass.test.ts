@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { newReport } from '../../lib/report.ts';
-import { beginPass, checkResumedBackfill, type Identity, resumePass, startOver } from '../../lib/state/pass.ts';
+import { beginPass, checkResumedBackfill, type Identity, nameOf, resumePass, startOver } from '../../lib/state/pass.ts';
 import type { Pass } from '../../lib/state/schemas.ts';
 import { recordedLog } from '../support/recorded-log.ts';
 
@@ -56,7 +56,7 @@ for (const [what, changed, pass] of [
   });
 }
 
-test('What starts over keeps the window, who began it and which records have changed, and forgets what was seen.', () => {
+test('What starts over keeps the window and who began it, has another name, and forgets what was seen.', () => {
   const before = {
     ...saved(),
     byIds: true,
@@ -67,11 +67,14 @@ test('What starts over keeps the window, who began it and which records have cha
     restart: { read: 5 },
     changes: { '0123456789abcdef': [2, 7] as [number, number] },
   };
-  const { fingerprint, changes } = before;
-  assert.deepEqual(startOver(before), {
-    ...{ ...window, ...run, byIds: true, fingerprint, cursor: null, counts: newReport(), changes },
+  const { fingerprint } = before;
+  const over = startOver(before);
+  assert.deepEqual(over, {
+    ...{ ...window, ...run, byIds: true, fingerprint, cursor: null, counts: newReport(), again: 1 },
     listed: { ordered: true, rises: 0, read: 0 },
   });
+  const names = [before, over, startOver(over)].map(nameOf);
+  assert.deepEqual(names, [run.runId, `${run.runId}.1`, `${run.runId}.2`]);
 });
 
 const backfill = { kind: 'backfill', waitSeconds: 0, dryRun: false } as const;

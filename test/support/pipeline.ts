@@ -172,7 +172,7 @@ export async function pipeline(options: {
   const target = stack.use(
     openTarget(
       options.writes ? { auth: job.target.auth as never, ...options.writes } : job.target,
-      { id: job.id, runId: 'run-1', settings: { TARGET_REGION_ID: 'eu' }, deleted: options.deleted, changes },
+      { id: job.id, passName: () => 'run-1', settings: { TARGET_REGION_ID: 'eu' }, deleted: options.deleted, changes },
       fence,
       server,
     ),

@@ -45,7 +45,7 @@ async function open(
   const target = stack.use(
     openTarget<Named>(
       { auth: job.target.auth as never, writeMany, ...options.target },
-      { id: ({ id }) => id, runId: 'run-1', settings: {}, ...options.writing },
+      { id: ({ id }) => id, passName: () => 'run-1', settings: {}, ...options.writing },
       fence,
       server,
     ),
@@ -93,7 +93,7 @@ test('A batch has its key in each attempt and in each run of the pass, and anoth
   };
   await using target = await open({ handle });
   await using resumed = await open({ token: '43' });
-  await using another = await open({ writing: { runId: 'run-2' } });
+  await using another = await open({ writing: { passName: () => 'run-2' } });
   await told(target.write(many(3)));
   await told(resumed.write(many(3)));
   await told(resumed.write(many(2)));

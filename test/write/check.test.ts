@@ -30,9 +30,14 @@ async function open(answers: [status: number, body: unknown][], job: Partial<Tar
   const fence = { token: '42', scope: '/lock', refused: async () => new Error('fenced') };
   const write: TargetJob<Item>['write'] = ({ id, ...body }) => ({ method: 'PUT', path: `/items/${id}`, body });
   const target = stack.use(
-    openTarget<Item>({ write, ...job }, { id: ({ id }) => id, runId: 'run-1', settings: { SITE: 'shop' } }, fence, {
-      ...{ url: served.url, timeoutMs: 60_000, concurrency: 5, perSecond: undefined, credentials, guard },
-    }),
+    openTarget<Item>(
+      { write, ...job },
+      { id: ({ id }) => id, passName: () => 'run-1', settings: { SITE: 'shop' } },
+      fence,
+      {
+        ...{ url: served.url, timeoutMs: 60_000, concurrency: 5, perSecond: undefined, credentials, guard },
+      },
+    ),
   );
   const owned = stack.move();
   return {

@@ -45,7 +45,7 @@ async function open(options: {
   const { prepare } = stack.use(
     openTarget<Model>(
       { ...shipped, ...(write && { write }) },
-      { id, runId: 'run-1', settings: { TARGET_REGION_ID: 'eu west/1' } },
+      { id, passName: () => 'run-1', settings: { TARGET_REGION_ID: 'eu west/1' } },
       fence,
       server,
     ),

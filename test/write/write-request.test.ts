@@ -14,9 +14,9 @@ import {
 
 type Item = { id: string; at?: number };
 
-const maker = (options: { runId?: string; scope?: string; updatedAtMs?: (item: Item) => number } = {}) =>
+const maker = (options: { passName?: string; scope?: string; updatedAtMs?: (item: Item) => number } = {}) =>
   requestMaker<Item>({
-    runId: options.runId ?? 'run-1',
+    passName: () => options.passName ?? 'run-1',
     id: ({ id }) => id,
     updatedAtMs: options.updatedAtMs,
     fence: { token: '42', scope: options.scope ?? '/locks/a' },
@@ -53,8 +53,10 @@ test('A request without a body has none, and a key all the same.', () => {
 });
 
 test('The key changes with the pass, the record, the content, and what makes it another request of the record.', () => {
-  const keyOf = (id: string, body: unknown, keyed?: string, runId?: string) =>
-    maker(runId === undefined ? {} : { runId })({ id }, () => put(body), keyed).request.headers['idempotency-key'];
+  const keyOf = (id: string, body: unknown, keyed?: string, passName?: string) =>
+    maker(passName === undefined ? {} : { passName })({ id }, () => put(body), keyed).request.headers[
+      'idempotency-key'
+    ];
   const key = keyOf('a', 1);
   assert.equal(keyOf('a', 1), key);
   const others = [keyOf('a', 1, undefined, 'run-2'), keyOf('b', 1), keyOf('a', 2), keyOf('a', 1, 'PUT /x\n')];
@@ -111,7 +113,8 @@ test('Where the job throws, or gives what is no JSON, the record is refused, and
 });
 
 test('The content is the hash within the key, so it changes with the body and never with the run or the record.', () => {
-  const contentOf = (id: string, body: unknown, runId = 'run-1') => maker({ runId })({ id }, () => put(body)).content;
+  const contentOf = (id: string, body: unknown, passName = 'run-1') =>
+    maker({ passName })({ id }, () => put(body)).content;
   const content = contentOf('a', { n: 1 });
   assert.match(content, /^[0-9a-f]{16}$/);
   assert.equal(contentOf('b', { n: 1 }, 'run-2'), content);
@@ -123,7 +126,7 @@ const hashOf = (data: string | Uint8Array) => hash('sha256', data).slice(0, 16);
 test('The headers of a job replace ours, whatever their case, but not the fence and the key.', () => {
   const agent = { service: 'sync', job: 'items' };
   const { headers } = requestMaker<Item>({
-    ...{ runId: 'run-1', id: ({ id }) => id, fence: { token: '42', scope: '/locks/a' }, agent },
+    ...{ passName: () => 'run-1', id: ({ id }) => id, fence: { token: '42', scope: '/locks/a' }, agent },
     headers: { Accept: 'text/plain', 'X-Fencing-Token': '43' },
   })({ id: 'a' }, () => ({ ...put(1), headers: { 'X-Fencing-Scope': 'mine', 'Idempotency-Key': 'mine' } })).request;
   assert.deepEqual(headers, {
@@ -152,7 +155,7 @@ test('The content is that of the bytes on the wire, and of what stands in a quer
 
 test('A record without a time has a key by its content.', () => {
   const make = requestMaker<Item>({
-    ...{ runId: 'run-1', id: ({ id }) => id, updatedAtMs: ({ at }) => at, fence: { token: '1', scope: 's' } },
+    ...{ passName: () => 'run-1', id: ({ id }) => id, updatedAtMs: ({ at }) => at, fence: { token: '1', scope: 's' } },
   });
   const { content, request } = make({ id: 'a' }, () => put(1));
   assert.equal(request.headers['idempotency-key'], `run-1%3Aa%3A${content}`);
