@@ -135,11 +135,14 @@ function* inChunks(ids: string[]): Generator<string[]> {
 const isAboutRecord = (error: SourceError) =>
   !(error.cause instanceof HttpError) && (error.status === undefined || !isTransientStatus(error.status));
 
-/** The id that the record is written with; where it does not match the schema, what the job makes of the raw record. */
+/**
+ * The id that the record is written with; where it does not match the schema, what the job makes of the raw record. Undefined
+ * where that is no id.
+ */
 export async function idOf<R>(job: Pick<Job<R>, 'record' | 'id'>, raw: unknown): Promise<unknown> {
   try {
     const checked = await job.record['~standard'].validate(raw);
-    return job.id(checked.issues ? (raw as R) : checked.value);
+    return job.id(checked.issues ? (raw as R) : checked.value) || undefined;
   } catch {
     return;
   }

@@ -64,9 +64,11 @@ export function accepting<R>(
         .map((issue) => describe(issue, raw))
         .join('; ');
     try {
+      const id: unknown = job.id(value);
+      // A path that ends without an id is usually that of all records.
+      if (typeof id !== 'string' || id === '') return 'the job gives it no id';
       const updatedAtMs = job.updatedAtMs?.(value) ?? Number.NaN;
       const { as, write, bytes, content } = job.prepare(value);
-      const id = job.id(value);
       if (job.idChanged && idOfRaw(job.id, raw) !== id) job.idChanged();
       return { record: value, id, updatedAtMs, as, write, bytes, content };
     } catch (error) {

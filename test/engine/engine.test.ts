@@ -2,11 +2,12 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import * as v from 'valibot';
-import { answer } from '../../infra/local/serve.ts';
+import { answer, bodyOf, serve } from '../../infra/local/serve.ts';
 import { sync } from '../../lib/engine/engine.ts';
 import { Interrupted } from '../../lib/errors.ts';
 import type { Page } from '../../lib/job-types.ts';
 import { newReport, type SettledPage } from '../../lib/report.ts';
+import { job } from '../support/job.ts';
 import {
   pagesOf,
   pipeline,
@@ -144,6 +145,32 @@ test('Invalid records are counted and named, their content is not, and the other
   assert.match(path.problems[2]?.reason ?? '', /^limit\.context: .*; limit\.output: /);
   assert.ok(!JSON.stringify(path.problems).includes(secret));
   assert.equal(path.settled.length, 2);
+});
+
+test('A record of which the job makes no id is invalid: nothing is sent to the path of all records, be it a write or a removal.', async () => {
+  const schema = v.custom<ReturnType<typeof record>>(() => true);
+  const ids = [undefined, '', null, {}, ['model-1']];
+  const odd = ids.map((id) => ({ ...record('model-1'), id }));
+  await using source = await servePages([[...odd, ...records(2)]]);
+  const asked: string[] = [];
+  await using target = await serve(async (request, response) => {
+    await bodyOf(request);
+    asked.push(`${request.method} ${request.url}`);
+    answer(response, 200, {});
+  });
+  for (const deleted of [() => false, () => true]) {
+    asked.length = 0;
+    await using path = await pipeline({
+      ...{ source, target: target as never, schema, deleted },
+      writes: { ...job.target, remove: (id: string) => ({ method: 'DELETE', path: `/models/${id}` }) } as never,
+    });
+    assert.equal(await path.run(), 'complete');
+    assert.equal(asked.length, 2);
+    assert.deepEqual(
+      path.problems.map(({ id, kind, reason }) => [id, kind, reason]),
+      ids.map((_, index) => [`record ${index + 1} of page 1`, 'invalid', 'the job gives it no id']),
+    );
+  }
 });
 
 test('A 401 of both sides renews the credentials once, and no waiting record fails.', async () => {

@@ -288,15 +288,21 @@ test('An invalid record is not removed; where nobody knows its id, nothing is.',
   assert.deepEqual([(await world.tick()).report.removed, world.target.models.size], [0, 19]);
 });
 
-test('Where nobody knows the id of an invalid record, no shard removes anything.', async () => {
-  const job = { ...untimed, source: { one: undefined } };
-  await using world = await open({ records: models(30), job, env: { SHARDS: '3' } });
-  const shards = [0, 1, 2].map((index) => ({ index, of: 3 }));
-  for (const shard of shards) await world.tick({ kind: 'tick', shard });
-  for (let index = 0; index < 6; index++) world.source.records[index] = { name: 'nobody' };
-  for (const shard of shards) assert.equal((await world.tick({ kind: 'tick', shard })).report.removed, 0);
-  assert.equal(world.target.models.size, 30);
-});
+for (const [what, nobody] of [
+  ['nobody knows the id of an invalid record', { name: 'nobody' }],
+  ['the id of a record is empty', { ...model(0), id: '' }],
+] as const)
+  test(`Where ${what}, no shard removes anything.`, async () => {
+    const job = { ...untimed, record: modelSchema, source: { one: undefined } };
+    await using world = await open({ records: models(30), job, env: { SHARDS: '3' } });
+    const shards = [0, 1, 2].map((index) => ({ index, of: 3 }));
+    for (const shard of shards) await world.tick({ kind: 'tick', shard });
+    for (let index = 0; index < 6; index++) world.source.records[index] = nobody;
+    // What is missing is removed when it is missing twice in a row.
+    for (const shard of [...shards, ...shards])
+      assert.equal((await world.tick({ kind: 'tick', shard })).report.removed, 0);
+    assert.equal(world.target.models.size, 30);
+  });
 
 test('An invalid record whose schema makes another id of it is not removed.', async () => {
   const record = v.object({ ...modelSchema.entries, id: v.pipe(v.string(), v.toLowerCase()) });
