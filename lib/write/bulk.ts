@@ -122,7 +122,10 @@ export function openBulk<R>(
         const jsonBytes = batch.reduce((sum, { bytes = 0 }) => sum + bytes, 0);
         checkSize(records, jsonBytes, request.body);
       }
-      return outcomesOf(await call(request), records);
+      const outcomes = outcomesOf(await call(request), records);
+      // The job may have put its list into another order, and then means that one.
+      const places = new Map(records.map((record, index) => [record, index]));
+      return batch.map(({ record }, index) => outcomes[places.get(record) ?? index]);
     },
   };
 }

@@ -192,6 +192,28 @@ test('Results say what became of each record; a reason is cut, and shows neither
   assert.equal(outcomes[3]?.message, 'the target refused the record');
 });
 
+test('A job that puts its list of records into another order gets the results for those of that order.', async () => {
+  const byName = (one: Named, other: Named) => (one.name < other.name ? -1 : 1);
+  const bulk = (models: Named[]) => ({ method: 'POST', path: '/bulk', body: { models } }) as const;
+  const inOrder = manyAtOnce({ max: 500 }).results!;
+  for (const writeMany of [
+    { request: (models: Named[]) => bulk(models.sort(byName)) },
+    { request: (models: Named[]) => bulk(models.reverse()) },
+    {
+      request: bulk,
+      results: ((answered, models) => [inOrder(answered, models.reverse()), []][0]!.reverse()) as typeof inOrder,
+    },
+  ]) {
+    await using target = await open({ writeMany });
+    target.served.outcomeOf = ({ id }) => (id === 'bad' ? { refused: 'no' } : id === 'again' ? 'retry' : undefined);
+    const outcomes = await target.write([named('again', 'c'), named('good', 'b'), named('bad', 'd'), named('x', 'a')]);
+    assert.deepEqual(
+      outcomes.map((error) => error?.refused),
+      [false, undefined, true, undefined],
+    );
+  }
+});
+
 test('Results that throw, give too few outcomes or none that are any are a fault of all records, which says nothing they hold.', async () => {
   const sparse: unknown[] = [];
   sparse[2] = 'written';
