@@ -32,6 +32,9 @@ export async function pushRecord<R>(
   target.signal.addEventListener('abort', end, { once: true });
   /** A call failed in all of its attempts, so the record is not to blame, whatever the job makes of it. */
   let unreached = false;
+  /** The last call that the target refused, as long as it has taken none of this record: it may be refusing everybody. */
+  let refusal: TargetError | undefined;
+  let taken = false;
   let calls: Promise<unknown> = Promise.resolve();
   let over = false;
 
@@ -41,8 +44,10 @@ export async function pushRecord<R>(
     const answer = await call(request).catch((error) => {
       if (!(error instanceof TargetError)) ended.abort(error);
       else if (!error.refused) unreached = true;
+      else refusal = error;
       throw error;
     });
+    taken = true;
     return { status: answer.status, headers: answer.headers, json: () => parse(answer), text: () => textOf(answer) };
   }
 
@@ -68,7 +73,11 @@ export async function pushRecord<R>(
   } catch (cause) {
     signal.throwIfAborted();
     if (cause instanceof TargetError) throw cause;
-    throw new TargetError(`the job's push failed: ${(cause as Error)?.name}`, { cause, refused: !unreached });
+    const { message, status } = (!taken && refusal) || {};
+    throw new TargetError(`the job's push failed: ${(cause as Error)?.name}${message ? `: ${message}` : ''}`, {
+      ...{ cause, refused: !unreached },
+      ...(status !== undefined && { status }),
+    });
   } finally {
     target.signal.removeEventListener('abort', end);
   }

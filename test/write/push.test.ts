@@ -244,6 +244,28 @@ test('A target that is down is noticed although the job throws an error of its o
   assert.deepEqual([failed, lastRun?.report.unsettled], [[], 5]);
 });
 
+test('A target that refuses everybody is noticed although the job throws an error of its own for each record.', async () => {
+  const wrapping = (record: Model, target: Push) =>
+    putBoth(record, target).catch((cause) => Promise.reject(new Error('no', { cause })));
+  for (const status of [403, 308]) {
+    await using shop = await startShop({ count: 60, status: () => status, push: wrapping });
+    await assert.rejects(shop.world.tick(), {
+      name: 'TargetRefusedError',
+      message: new RegExp(`the job's push failed: Error: the target answered ${status}$`),
+    });
+    const { failed, lastRun } = await shop.world.control({ action: 'status' });
+    assert.deepEqual([failed, lastRun?.report.unsettled], [[], 60]);
+  }
+  // It takes a call of each record, so what it refuses is the record's own.
+  await using shop = await startShop({
+    count: 60,
+    status: ({ path }) => (path.startsWith('/limits') ? 403 : 200),
+    push: wrapping,
+  });
+  const { status, report } = await shop.world.tick();
+  assert.deepEqual([status, report.failed], ['completed', 60]);
+});
+
 test('Records that the job cannot write at all do not make a target that is down look as if it were up.', async () => {
   await using shop = await startShop({
     count: 6,
