@@ -71,9 +71,10 @@ export function numberedPages(
   async function* list(listing: Listing): AsyncGenerator<Page> {
     const window = windowOf(listing);
     const isNew = newPages();
-    // A server may give fewer than it is asked for.
-    let perPage = 0;
-    for (let number = numberOf(listing.cursor, first); ; number++) {
+    // A server may give fewer than it is asked for. Kept in the cursor, because the last page does not tell.
+    const [from, given] = placeOf(listing.cursor, first);
+    let perPage = given;
+    for (let number = from; ; number++) {
       const query = { [params.page ?? 'page']: number, [params.size ?? 'size']: size };
       const page = await getCounted(options, listing, query, body && (() => body({ page: number, size }, window)));
       isNew(page);
@@ -81,7 +82,7 @@ export function numberedPages(
       perPage = Math.max(perPage, length);
       const read = (number - first) * perPage + length;
       const ends = length === 0 || (page.total === undefined ? length < size : read >= page.total);
-      yield { records: page.records, cursor: ends ? null : String(number + 1) };
+      yield { records: page.records, cursor: ends ? null : `${number + 1}/${perPage}` };
       if (ends) return;
     }
   }
@@ -130,6 +131,12 @@ function numberOf(cursor: string | null, first: number): number {
   if (cursor === null) return first;
   if (/^\d+$/.test(cursor)) return Number(cursor);
   throw new SourceError('the cursor is no number', { cursorRefused: true });
+}
+
+/** The number of a page, and how many records those before it had at most. */
+function placeOf(cursor: string | null, first: number): [number: number, perPage: number] {
+  const [number = null, perPage = '0'] = cursor?.split('/', 2) ?? [];
+  return [numberOf(number, first), numberOf(perPage, 0)];
 }
 
 /** @returns a function that throws SourceError at a page that is the same as the one before: its list would never end */

@@ -114,6 +114,24 @@ test('A resumed run goes on where its cursor says; a cursor of another kind is o
   await assert.rejects(numbers.read('abc'), { name: 'SourceError', cursorRefused: true });
 });
 
+test('A run that resumes at the last page with a number asks for no page behind it, which many a source refuses.', async () => {
+  for (const [size, cap] of [
+    [10, 10],
+    [10, 4],
+  ] as const) {
+    const list = numberedPages({ ...shape, size, total: 'meta.total' });
+    await using source = await openListed(list, (request, response) => {
+      const page = Number(new URL(request.url ?? '', 'http://source').searchParams.get('page'));
+      const found = items(23).slice((page - 1) * cap, page * cap);
+      answer(response, found.length > 0 ? 200 : 404, { items: found, meta: { total: 23 } });
+    });
+    const pages = await source.readAll();
+    for (const [index, { cursor }] of pages.entries()) {
+      if (cursor !== null) assert.deepEqual(await source.readAll(cursor!), pages.slice(index + 1));
+    }
+  }
+});
+
 test('A source that ignores which page is asked for is a SourceError, and no endless list.', async () => {
   for (const list of [offsetPages(shape), numberedPages(shape)]) {
     await using source = await open(list, 0, { deaf: true });
