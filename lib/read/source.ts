@@ -173,7 +173,7 @@ function requestForOne(job: SourceJob, id: string, settings: unknown): Request {
  * @throws SourceError where the path leads nowhere
  */
 function recordIn(json: unknown, selector: SourceJob['oneRecord'], name: string): unknown {
-  if (selector === undefined) return json;
+  if (selector === undefined) return json ?? undefined;
   const found = select(selector, 'oneRecord', { body: json, headers: {}, path: name });
   if (found !== undefined || typeof selector === 'function') return found ?? undefined;
   if (/^\d+$/.test(selector) && Array.isArray(json)) return undefined;

@@ -126,4 +126,6 @@ test('A single record that is null, or that a function does not find, does not e
     await using source = await open([[200, { node: null }]], { one: () => '/x', oneRecord });
     assert.equal(await source.source.one('x'), undefined);
   }
+  await using whole = await open([[200, null]], { one: () => '/x' });
+  assert.equal(await whole.source.one('x'), undefined);
 });
