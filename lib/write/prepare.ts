@@ -101,10 +101,17 @@ export function writesOf<R>(
     });
   const whole = job.push ? pushed : bulk ? batched : alone;
   return {
-    prepare: (record) => (deleted?.(record) ? remove(id(record), updatedAtMs?.(record)) : whole(record)),
+    prepare: (record) => (isTombstone(record) ? remove(id(record), updatedAtMs?.(record)) : whole(record)),
     remove: (id) => remove(id),
     bulk,
   };
+
+  function isTombstone(record: R): boolean {
+    const said: unknown = deleted?.(record);
+    // A promise is true, whatever it promises: every record would be removed.
+    if (said instanceof Promise) throw new TypeError('deleted of the job gave a promise');
+    return Boolean(said);
+  }
 
   /** Asked when it is written, because only then is the content the last one of its id. */
   function changesOf(id: string, content: string): number {

@@ -288,6 +288,15 @@ test('An invalid record is not removed; where nobody knows its id, nothing is.',
   assert.deepEqual([(await world.tick()).report.removed, world.target.models.size], [0, 19]);
 });
 
+test('Where deleted is asynchronous, nothing is removed: a promise says neither yes nor no.', async () => {
+  const deleted = (async () => false) as unknown as () => boolean;
+  await using world = await open({ records: models(5), job: { ...untimed, deleted } });
+  for (const { id, ...body } of models(5)) world.target.models.set(id, body);
+  const { report, problems } = await world.tick();
+  assert.deepEqual([report.invalid, report.removed, world.target.models.size], [5, 0, 5]);
+  assert.equal(problems?.[0]?.reason, 'the job threw TypeError');
+});
+
 for (const [what, nobody] of [
   ['nobody knows the id of an invalid record', { name: 'nobody' }],
   ['the id of a record is empty', { ...model(0), id: '' }],
