@@ -12,7 +12,7 @@ import type { DeadLetters } from './dead-letters.ts';
  * is given up or invalid goes to the dead-letter queue.
  */
 export function keepUnwritten<R>(options: {
-  job: Pick<Job<R>, 'updatedAt' | 'source'>;
+  job: Pick<Job<R>, 'updatedAt' | 'deleted' | 'source'>;
   kind: 'tick' | 'backfill';
   pass: PassUnderWay;
   failures: Failures;
@@ -30,14 +30,24 @@ export function keepUnwritten<R>(options: {
     pass.holdBack(instantOf(job.updatedAt(record)) ?? pass.current().since ?? instantAt(Number.NEGATIVE_INFINITY));
   }
 
+  /** The source may have a tombstone in its list only, so the next pass reads that again. @returns whether one has failed */
+  function keepTombstone(id: string): boolean {
+    const tombstone = failures.tombstoneOf(id);
+    if (tombstone && !tombstone.isLast) pass.holdBack(tombstone.at);
+    return tombstone !== undefined;
+  }
+
   return {
     done: (id) => failures.done(id),
     notRemoved: (id, reason) => note({ id, kind: 'failed', reason: `it is not removed: ${reason}` }),
     missing(id) {
-      failures.done(id);
-      note({ id, kind: 'missing', reason: 'the source knows no record of this id' });
+      const reason = 'the source knows no record of this id';
+      if (keepTombstone(id)) failures.failedAgain(id, reason);
+      else failures.done(id);
+      note({ id, kind: 'missing', reason });
     },
     unreadable(id, reason) {
+      keepTombstone(id);
       failures.failed(id, reason, true);
       note({ id, kind: 'failed', reason });
     },
@@ -48,7 +58,10 @@ export function keepUnwritten<R>(options: {
     },
     failed(id, reason, record, refused) {
       note({ id, kind: 'failed', reason });
-      if ((readsById || kind === 'backfill') && failures.failed(id, reason, refused)) return;
+      if ((readsById || kind === 'backfill') && failures.failed(id, reason, refused)) {
+        failures.deleted(id, job.deleted?.(record) ? instantOf(job.updatedAt?.(record)) : undefined);
+        return;
+      }
       if (kind === 'tick') return keepByTime(record);
       // Nobody reads a backfill's window again.
       if (!saidFull) log.warn('more records failed than a backfill can name: the rest of them is only counted');

@@ -30,7 +30,12 @@ export type Quota = v.InferOutput<typeof quota>;
 export const MAX_QUOTA_MS = 86_400_000;
 
 export const failures = v.optional(
-  v.array(v.object({ id: v.string(), attempts: count, reason: v.optional(v.string()) })),
+  v.array(
+    v.object({
+      ...{ id: v.string(), attempts: count, reason: v.optional(v.string()) },
+      deletedAt: v.optional(utcInstant),
+    }),
+  ),
   [],
 );
 

@@ -406,6 +406,37 @@ test('A tombstone is removed in the order of the list, and is not counted as van
   assert.deepEqual([world.target.models.has(model(3).id), world.target.models.has(model(4).id)], [false, true]);
 });
 
+for (const status of [404, 410, 403])
+  test(`A tombstone whose removal failed is removed later, although the source answers ${status} to its id.`, async () => {
+    const { list: _, existing, ...byTime } = writes;
+    const gone = model(3).id;
+    const job = {
+      deleted: (record: Model) => record.limit.context === 999,
+      source: { one: () => `/v1/models/gone?status=${status}` },
+    };
+    await using world = await open({ records: models(5), writes: byTime, job });
+    world.source.refuse = (path) => Number(/status=(\d+)/.exec(path)?.[1]) || undefined;
+    await world.tick();
+    world.source.records.push({ ...model(3, 60), limit: { context: 999, output: 0 } }, model(9, 500));
+    world.target.refuseRemoval = () => 409;
+    assert.deepEqual(counts((await world.tick()).report), { read: 4, written: 1, unchanged: 2, removed: 0, failed: 1 });
+    world.target.refuseRemoval = undefined;
+    // By its id; then by its list as well.
+    await world.tick();
+    assert.ok(world.target.models.has(gone));
+    assert.equal((await world.tick()).report.removed, 1);
+    assert.ok(!world.target.models.has(gone));
+    assert.deepEqual((await world.control({ action: 'status' })).failed, []);
+    await world.tick();
+    // It is given up after five runs, like every record.
+    world.source.records.push({ ...model(4, 600), limit: { context: 999, output: 0 } }, model(10, 900));
+    world.target.refuseRemoval = () => 409;
+    for (let run = 1; run <= 7; run++) await world.tick();
+    const [failed, ...others] = (await world.control({ action: 'status' })).failed;
+    assert.deepEqual([failed?.id, failed?.attempts, others], [model(4).id, 5, []]);
+    assert.deepEqual(counts((await world.tick()).report), { read: 1, written: 0, unchanged: 1, removed: 0, failed: 0 });
+  });
+
 test('A record that was not at the target, and is a tombstone later in the list, is not there afterwards.', async () => {
   const deleted = (record: Model) => record.limit.context === 999;
   const tombstone = (index: number) => ({ ...model(index), limit: { context: 999, output: 0 } });
