@@ -98,7 +98,7 @@ export async function removeVanished<R>(options: {
   if (due === 0) return { ending: 'complete', ...removal('not due') };
   const report = newReport();
   let doubtful = 0;
-  let unansweredInARow = 0;
+  const isGone = asking(readOne, outcomes);
   try {
     const ending = await sync<string>({
       pages: pages(),
@@ -131,6 +131,20 @@ export async function removeVanished<R>(options: {
   }
 
   async function* pages() {
+    let found = 0;
+    // Removals move up what comes after them: a list by offset then leaves some of it out.
+    for (let foundBefore = -1; found < due && found > foundBefore; ) {
+      foundBefore = found;
+      for await (const ids of pagesOfIds()) {
+        found += ids.length;
+        const gone = await Promise.all(ids.map(isGone));
+        doubtful += gone.filter((one) => !one).length;
+        yield { records: ids.filter((_, index) => gone[index]), cursor: 'vanished' };
+      }
+    }
+  }
+
+  async function* pagesOfIds() {
     for await (const records of comparison.existing()) {
       const ids = records
         .map(({ id }) => id)
@@ -139,14 +153,16 @@ export async function removeVanished<R>(options: {
         const some = [...new Set(ids.slice(from, from + AT_A_TIME))];
         // A target may list a record twice.
         some.forEach(held.seen);
-        const gone = await Promise.all(some.map(isGone));
-        doubtful += gone.filter((one) => !one).length;
-        yield { records: some.filter((_, index) => gone[index]), cursor: 'vanished' };
+        yield some;
       }
     }
   }
+}
 
-  async function isGone(id: string): Promise<boolean> {
+/** Asks the source whether it has a record that was not in its list. */
+function asking(readOne: Source['one'] | undefined, { notRemoved }: Pick<RecordOutcomes<unknown>, 'notRemoved'>) {
+  let unansweredInARow = 0;
+  return async (id: string): Promise<boolean> => {
     if (!readOne) return true;
     if (unansweredInARow >= UNANSWERED_BEFORE_STOP) return false;
     try {
@@ -156,10 +172,10 @@ export async function removeVanished<R>(options: {
     } catch (error) {
       if (!(error instanceof SourceError)) throw error;
       unansweredInARow++;
-      outcomes.notRemoved(id, `the source does not say whether it has the record: ${error.message}`);
+      notRemoved(id, `the source does not say whether it has the record: ${error.message}`);
       return false;
     }
-  }
+  };
 }
 
 /** Those that had vanished before are due; with them, as many as are kept wait until they are removed. */

@@ -3,7 +3,8 @@ import { after, before, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import * as v from 'valibot';
 import { type LocalEtcd, startEtcd } from '../../infra/local/etcd/etcd.ts';
-import { cursorPages } from '../../lib/job.ts';
+import { answer, serve } from '../../infra/local/serve.ts';
+import { cursorPages, offsetPages } from '../../lib/job.ts';
 import type { TargetJob } from '../../lib/job-types.ts';
 import type { Report } from '../../lib/report.ts';
 import { job as shipped } from '../support/job.ts';
@@ -148,6 +149,30 @@ test('A source that answers an empty list does not empty a target of few records
     24,
   );
   assert.equal(world.target.models.size, 24);
+});
+
+test('All that is approved is removed, from a target that is listed by offset as well, whose records move up meanwhile.', async () => {
+  let atTarget = models(250);
+  let reads = 0;
+  await using server = await serve((request, response) => {
+    const { pathname, searchParams } = new URL(request.url ?? '', 'http://target');
+    if (request.method === 'DELETE') atTarget = atTarget.filter(({ id }) => !pathname.endsWith(id));
+    else reads++;
+    const offset = Number(searchParams.get('offset'));
+    answer(response, 200, { models: atTarget.slice(offset, offset + 50) });
+  });
+  const list = offsetPages({ path: '/v1/regions/eu/models', records: 'models', size: 50 });
+  await using world = await open({ records: models(50), writes: { ...writes, list }, env: { TARGET_URL: server.url } });
+  assert.equal((await world.tick()).removalsWithheld, 200);
+  await world.control({ action: 'approve-removals', upTo: 200 });
+  const { report } = await world.tick();
+  assert.deepEqual([report.unchanged, report.removed], [50, 200]);
+  assert.deepEqual(atTarget, models(50));
+  // Where all is found at once, the list is read no third time.
+  atTarget.push(...models(52).slice(50));
+  reads = 0;
+  assert.equal((await world.tick()).report.removed, 2);
+  assert.equal(reads, 2 * 2);
 });
 
 test('An approval makes the next tick a full one, of a job that reads what has changed.', async () => {
