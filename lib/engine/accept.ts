@@ -7,8 +7,9 @@ export interface Prepared {
   /** What it counts as once that is done; an unchanged one needs nothing. */
   as: 'written' | 'removed' | 'unchanged';
   /**
-   * Sends a request of the record's own; called at most once. A TargetError fails the record, Interrupted leaves it unsettled,
-   * any other error ends the run. Undefined where the record goes into a batch.
+   * Sends a request of the record's own; called at most once. Resolves to false where there was nothing to remove: that does not
+   * say that the target takes anything. A TargetError fails the record, Interrupted leaves it unsettled, any other error ends the
+   * run. Undefined where the record goes into a batch.
    */
   write?: (() => Promise<unknown>) | undefined;
   /** About how many bytes it adds to a batch; 0 where that does not matter. */

@@ -17,8 +17,8 @@ export interface Versions<R> {
 
 /** Settles records by what became of them, and ends the run where the target is to blame. */
 export interface Conclusions<R> {
-  /** The target has the record as it should be. */
-  done(record: Accepted<R>, page: OpenPage): void;
+  /** The target has the record as it should be. @param taken whether it has done something for that */
+  done(record: Accepted<R>, page: OpenPage, taken?: boolean): void;
   /** A record could not be written. */
   failed(record: Accepted<R>, page: OpenPage, error: TargetError): void;
   /** A request for several records has failed. @returns whether some of them may be at fault, and not all or the target */
@@ -57,10 +57,10 @@ export function openConclusions<R>(options: {
   const endWith = (error: Error | undefined) => error && ending.end(error);
 
   return {
-    done(accepted, page) {
+    done(accepted, page, taken = accepted.as !== 'unchanged') {
       const { id, as } = accepted;
       // Settle the streak first: it may hold an earlier version of this record.
-      if (as !== 'unchanged') streak.taken();
+      if (taken) streak.taken();
       outcomes.done(id, as);
       versions?.written(accepted);
       ledger.settle(page, as);

@@ -42,8 +42,8 @@ export function writingFrom<R>(options: {
     try {
       signal.throwIfAborted();
       noteInFlight();
-      await accepted.write!();
-      conclusions.done(accepted, page);
+      const answer = await accepted.write!();
+      conclusions.done(accepted, page, answer !== false);
     } catch (error) {
       if (error instanceof TargetError) return conclusions.failed(accepted, page, error);
       ledger.leave(1);

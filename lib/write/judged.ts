@@ -26,9 +26,12 @@ export function judging<R>(
   };
 }
 
+/** Whether there is nothing to remove. */
+export const isNothingThere = (status: number): boolean => status === 404 || status === 410;
+
 /** What an answer means by its status; undefined where it is refused, now or for good. @param removes the record is to go */
 export function verdictOfStatus(status: number, removes: boolean): Verdict | undefined {
   if (status === 412) return 'fenced';
-  if (removes && (status === 404 || status === 410)) return 'written';
+  if (removes && isNothingThere(status)) return 'written';
   return status >= 200 && status <= 299 ? 'written' : undefined;
 }

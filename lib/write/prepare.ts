@@ -4,6 +4,7 @@ import type { Agent } from '../http/user-agent.ts';
 import type { Request, TargetJob } from '../job-types.ts';
 import { type Bulk, openBulk } from './bulk.ts';
 import type { Held } from './held.ts';
+import { isNothingThere } from './judged.ts';
 import { pushRecord } from './push.ts';
 import {
   contentOfRecord,
@@ -20,7 +21,10 @@ import {
 export interface PreparedWrite {
   /** What it counts as once that is done; an unchanged one needs nothing. */
   as: 'written' | 'removed' | 'unchanged';
-  /** Sends it with a request of its own; called at most once. Undefined where it goes into a batch, or nothing is to be sent. */
+  /**
+   * Sends it with a request of its own; called at most once. Resolves to false where there was nothing to remove. Undefined where
+   * it goes into a batch, or nothing is to be sent.
+   */
   write?: (() => Promise<unknown>) | undefined;
   /** About how many bytes it adds to a batch. */
   bytes?: number;
@@ -161,14 +165,16 @@ export function writesOf<R>(
   ): PreparedWrite {
     try {
       const { request, content } = make();
-      const write = () => call(numbered(request, changesOf(id, content)), as === 'removed');
-      return { as, write, content: () => content };
+      const sent = () => call(numbered(request, changesOf(id, content)), as === 'removed');
+      return { as, write: as === 'removed' ? () => sent().then(hasRemoved) : sent, content: () => content };
     } catch (error) {
       if (error instanceof TargetError) return failing(error);
       throw error;
     }
   }
 }
+
+const hasRemoved = ({ status }: HttpAnswer) => !isNothingThere(status);
 
 /** A removal may have the same body as a write, and must not have its key. */
 const REMOVES = 'removes\n';

@@ -1,6 +1,8 @@
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import { type LocalEtcd, startEtcd } from '../../infra/local/etcd/etcd.ts';
+import type { TargetJob } from '../../lib/job-types.ts';
+import { job as shipped } from '../support/job.ts';
 import { model, startWorld } from '../support/world.ts';
 
 let etcd: LocalEtcd;
@@ -29,6 +31,24 @@ for (const status of [403, 308, 404, 405, 413]) {
     world.target.refuse = undefined;
     assert.equal((await world.tick()).status, 'completed');
     assert.equal(world.target.models.size, 1500);
+  });
+}
+
+for (const status of [404, 410]) {
+  test(`That a target answers ${status} to removals as well does not mean that it takes records.`, async () => {
+    const remove = (id: string) => ({ method: 'DELETE' as const, path: `/v1/regions/eu/models/${id}` });
+    const deleted = ({ limit }: ReturnType<typeof model>) => limit.context % 10 === 5;
+    await using world = await startWorld({
+      ...{ endpoints: etcd.endpoints, records: models(300), env: { CONCURRENCY: '5' }, job: { deleted } },
+      writes: { ...(shipped.target as TargetJob<ReturnType<typeof model>>), remove },
+    });
+    world.target.refuse = () => status;
+    world.target.refuseRemoval = () => status;
+    await assert.rejects(world.tick(), { name: 'TargetRefusedError', message: new RegExp(`answered ${status}`) });
+    assert.deepEqual((await world.control({ action: 'status' })).failed, []);
+    world.target.refuse = undefined;
+    const { status: ended, report } = await world.tick();
+    assert.deepEqual([ended, report.written, report.removed, report.failed], ['completed', 270, 30, 0]);
   });
 }
 
