@@ -161,6 +161,19 @@ test('A backfill that is cancelled while its run holds the lock ends at its next
   assert.deepEqual(sent(), []);
 });
 
+test('A backfill that was asked to end and is resumed before it has ended goes on.', async () => {
+  await using world = await worldOf(20);
+  const { backfillId } = await world.backfill({ since: at(0), detach: true });
+  const [event] = sent();
+  await etcd.etcdctl(['put', `${world.env.LOCK_KEY}/somebody`, '']);
+  const { backfills } = await world.control({ action: 'cancel-backfill', backfillId });
+  assert.equal(backfills[0]!.status, 'running');
+  await world.backfill({ detach: true, backfillId });
+  await etcd.etcdctl(['del', `${world.env.LOCK_KEY}/somebody`]);
+  await playOn(world, [event!, ...sent()]);
+  assert.partialDeepStrictEqual(await backfillOf(world), { status: 'completed', counts: { read: 20 } });
+});
+
 test('A backfill that does not get on is tried again after a pause, gives up after five attempts, and can be resumed.', async () => {
   await using world = await worldOf(10, { FAILURES_BEFORE_STOP: '1' });
   world.source.refuse = () => 500;

@@ -94,7 +94,11 @@ async function enter(
     } else {
       const detached = checkSameRange(id, request, found.progress.detached, { ownIds, savedIds });
       if (detached.status === 'completed') return 'completed';
-      if (detached.status === 'running') return detached.step;
+      if (detached.status === 'running') {
+        // It may have been asked to end, and has not come to it yet.
+        await etcd.txn('start the backfill', { success: [deleteCancelled(jobStatePrefix, id)] }, budget);
+        return detached.step;
+      }
       next = { ...found.progress, detached: againAfterEnd(detached, request.concurrency, now) };
     }
     const ids = ownIds ?? savedIds;
