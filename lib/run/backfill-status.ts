@@ -3,7 +3,7 @@ import type { Budget, Etcd } from '../lock/etcd.ts';
 import { ask } from '../lock/query.ts';
 import { newReport, type Report } from '../report.ts';
 import { type BackfillProgress, type Detached, MAX_FAILED_IDS } from '../state/backfill-schemas.ts';
-import { backfillOf, newestBackfills } from '../state/backfills.ts';
+import { backfillOf, latestBackfills } from '../state/backfills.ts';
 import { addReports, currentWindow, windowsOf } from '../state/detached.ts';
 import type { Places } from '../state/places.ts';
 import type { Pass } from '../state/schemas.ts';
@@ -45,6 +45,9 @@ export interface BackfillStatus {
 /** How many backfills are told of. */
 const MAX_BACKFILLS = 20;
 
+/** How many of those that may run are looked at, and of the latest ones: some may not be detached. */
+const MAX_LOOKED_AT = 50;
+
 /** How many reads are under way at a time. */
 const READERS = 16;
 
@@ -54,18 +57,21 @@ const MAX_IDS_BYTES = 4000;
 type Part = BackfillProgress & { detached: Detached };
 
 /**
- * Reads the newest detached backfills, newest first, each with all its shards.
+ * Reads the detached backfills that run, and those that have ended last, newest first, each with all its shards.
  * @param places those of all shards of the job
  * @throws LockServiceError, CredentialsError, StateError
  */
 export async function readBackfills(etcd: Etcd, places: Places[], budget: Budget): Promise<BackfillStatus[]> {
   const listed = await ofEach(places, async (one) => {
-    const newest = await ask(etcd, 'list the backfills', newestBackfills(one.statePrefix), budget);
-    return newest.map((backfill) => ({ ...backfill, places: one }));
+    const latest = await ask(etcd, 'list the backfills', latestBackfills(one.statePrefix), budget);
+    return latest.map((backfill) => ({ ...backfill, places: one }));
   });
-  const newestFirst = listed.flat().sort((a, b) => Number(BigInt(b.revision) - BigInt(a.revision)));
+  const latestFirst = listed.flat().sort((a, b) => Number(BigInt(b.revision) - BigInt(a.revision)));
+  const known = [...Map.groupBy(latestFirst, (one) => one.id)];
+  const mayRun = known.filter(([, ofShards]) => ofShards.some(({ hasEnded }) => !hasEnded));
   const all: BackfillStatus[] = [];
-  for (const [id, ofShards] of Map.groupBy(newestFirst, (one) => one.id)) {
+  // One that runs for days is not to be lost behind many short ones.
+  for (const [id, ofShards] of new Set([...mayRun.slice(0, MAX_LOOKED_AT), ...known.slice(0, MAX_LOOKED_AT)])) {
     if (all.length === MAX_BACKFILLS) break;
     const found = await ofEach(ofShards, async ({ places }) => {
       // Each on its own, because one may have half a megabyte.

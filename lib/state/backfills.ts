@@ -84,21 +84,25 @@ export const unchangedBackfill = (statePrefix: string, id: string, revision: str
   mod_revision: revision ?? '0',
 });
 
-/** So many keys are listed, because some may be of backfills that are not detached. */
-const MAX_LISTED = 50;
+/** So many keys are listed. Each stays for 30 days after the end of its backfill, or for ever where that was not a detached one. */
+const MAX_LISTED = 500;
 
-/** Reads the ids of the newest backfills, and when each was put first, as a revision of etcd. */
-export function newestBackfills(statePrefix: string): Query<{ id: string; revision: string }[]> {
+/**
+ * Reads the ids of the backfills that have changed last, when that was, as a revision of etcd, and whether it was the end of a
+ * detached one, which its lease says.
+ */
+export function latestBackfills(statePrefix: string): Query<{ id: string; revision: string; hasEnded: boolean }[]> {
   const prefix = backfillsUnder(statePrefix);
   // '0' is the character after the slash.
   const range = { key: Buffer.from(prefix), range_end: Buffer.from(`${prefix.slice(0, -1)}0`) };
-  const newest = { sort_target: 'Create', sort_order: 'Descend', limit: MAX_LISTED, keys_only: true } as const;
+  const latest = { sort_target: 'Mod', sort_order: 'Descend', limit: MAX_LISTED, keys_only: true } as const;
   return {
-    operations: [{ request_range: { ...range, ...newest } }],
+    operations: [{ request_range: { ...range, ...latest } }],
     decode: ([answer]) =>
-      answer!.response_range.kvs.map(({ key, create_revision: revision }) => ({
+      answer!.response_range.kvs.map(({ key, mod_revision: revision, lease }) => ({
         id: key.toString().slice(prefix.length),
         revision,
+        hasEnded: lease !== '0',
       })),
   };
 }

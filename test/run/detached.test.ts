@@ -284,3 +284,18 @@ test('A step may wait for as long as a server wants to be left alone, however sh
   }
   assert.equal(next?.step, event!.step);
 });
+
+test('A backfill that runs is listed, however many have begun and ended since, and so is one that has just ended.', async () => {
+  await using world = await worldOf(3);
+  await world.backfill({ since: at(0), detach: true, backfillId: 'long' });
+  const long = sent();
+  for (let index = 0; index < 60; index++) {
+    await world.backfill({ ids: ['model-00001'], detach: true, backfillId: `short-${index}` });
+    await playOn(world);
+  }
+  const listed = async () => (await world.control({ action: 'status' })).backfills;
+  const before = await listed();
+  assert.deepEqual([before.length, before[0]!.id, before.at(-1)!.id], [20, 'short-59', 'long']);
+  await playOn(world, long);
+  assert.partialDeepStrictEqual((await listed()).at(-1), { id: 'long', status: 'completed' });
+});
