@@ -3,8 +3,11 @@ import { hostname, userInfo } from 'node:os';
 import type { Lines } from '../terminal/print-lines.ts';
 import { Refusal } from '../terminal/refusal.ts';
 import { backfillCommand, type Where } from './backfill-command.ts';
-import type { Functions } from './functions.ts';
+import { FunctionFailure, type Functions } from './functions.ts';
 import type { BackfillRequest } from './options.ts';
+
+/** Nothing was begun, or the error names what was. */
+const TELLING: ReadonlySet<string> = new Set(['EventError', 'InvokeError']);
 
 /**
  * Starts a backfill, or goes on with one; it runs in the cloud by itself.
@@ -27,8 +30,9 @@ export async function startBackfill(
     ...{ detach: true as const, startedBy: operator(), concurrency },
   };
   const { backfillId } = await invoke(event).catch((error: Refusal) => {
-    // What the function itself says is an answer.
-    if (!error.cause || ownId === undefined) throw error;
+    // These say all of it. After any other, such as a lost answer of etcd, the function may have begun it.
+    const isTold = error instanceof FunctionFailure && TELLING.has(error.errorType);
+    if (isTold || ownId === undefined) throw error;
     const command = `  ${backfillCommand(where, { watch: ownId })}`;
     throw new Refusal([...error.lines, 'whether it has started, this says:', command], { cause: error });
   });

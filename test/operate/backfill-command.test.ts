@@ -7,7 +7,7 @@ import { describeStall, endOf, newsOf } from '../../infra/operate/backfill-lines
 import { formatDuration } from '../../infra/operate/bar.ts';
 import { formatCounts } from '../../infra/operate/counts.ts';
 import { dryRun } from '../../infra/operate/dry-run.ts';
-import type { Functions } from '../../infra/operate/functions.ts';
+import { FunctionFailure, type Functions } from '../../infra/operate/functions.ts';
 import { type BackfillOptions, namedBackfill, readBackfillOptions } from '../../infra/operate/options.ts';
 import { watch } from '../../infra/operate/watch.ts';
 import { cut } from '../../infra/operate/windows.ts';
@@ -107,6 +107,17 @@ test('A start says what to copy and who asks, with an id of our own unless it is
     { detach: true, startedBy: by, concurrency: 5 },
     { backfillId: 'earlier', detach: true, startedBy: by, concurrency: undefined },
   ]);
+});
+
+test('A start that fails says how to find out whether it has begun, unless the function has refused it.', async () => {
+  const failing = (errorType: string) => () => Promise.reject(new FunctionFailure('backfill', { errorType }));
+  const start = (errorType: string) => startBackfill(read({ since: '2026-01-01' }), failing(errorType), {});
+  for (const mayHaveBegun of ['LockServiceError', 'Sandbox.Timedout'])
+    await assert.rejects(
+      start(mayHaveBegun),
+      isRefusal(/^backfill failed: .*\nwhether it has started.*\n.* --watch [\w-]{36}$/),
+    );
+  await assert.rejects(start('EventError'), isRefusal(/^backfill failed: EventError: $/));
 });
 
 test('Counts name what was left alone, what was removed and what went wrong, where there is any.', () => {
