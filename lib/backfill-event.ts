@@ -70,6 +70,8 @@ const backfill = v.pipe(
 export type Backfill = v.InferOutput<typeof backfill> & {
   /** Set for a step of a detached backfill: its place in the chain. What it copies is in the state then. */
   step?: number;
+  /** Whether this step has waited in vain before. */
+  waited?: boolean;
 };
 
 /** A year of windows of an hour. Each one is a run of its own. */

@@ -58,10 +58,11 @@ function reasonToSkipStep({ step, backfillId }: Backfill, state: State, nowMs: n
  * The step of a detached backfill that another event has brought already, and that is being run. Without this, events that wait
  * and send themselves again would become more and more. An event whose first delivery holds the lock does wait: that delivery
  * may have been killed, and nobody else would go on. So does one that finds another step in its way: where that is an old one,
- * its run ends without work, and nobody else would go on either.
+ * its run ends without work, and nobody else would go on either. Nor is one dropped that has waited before and was sent again: the
+ * key may be that of its own last wait, left in etcd until its lease ends.
  */
 export function isUnderWay(request: Tick | Backfill, holder: Holder | undefined, requestId: string): Skip | undefined {
-  if (request.kind !== 'backfill' || request.step === undefined || !holder) return;
+  if (request.kind !== 'backfill' || request.step === undefined || request.waited || !holder) return;
   const { backfillId, step } = holder;
   if (backfillId !== request.backfillId || step !== request.step || holder.requestId === requestId) return;
   const message = `step ${request.step} of backfill ${request.backfillId} is under way: run ${holder.runId}`;

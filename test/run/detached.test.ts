@@ -1,7 +1,9 @@
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { type LocalEtcd, startEtcd } from '../../infra/local/etcd/etcd.ts';
 import { type SentEvent, startFakeLambda } from '../support/chain.ts';
+import { startTcpProxy } from '../support/tcp-proxy.ts';
 import { model, startWorld } from '../support/world.ts';
 
 let etcd: LocalEtcd;
@@ -266,6 +268,26 @@ test('A step that finds the lock held waits, and sends its own event again.', as
   assert.ok(again!.waits! > 0);
   await etcd.etcdctl(['del', `${world.env.LOCK_KEY}/somebody`]);
   await playOn(world, [again!]);
+  assert.equal((await backfillOf(world)).status, 'completed');
+});
+
+test('A step that is sent again while the key of its last wait is still in etcd waits until it is gone.', async () => {
+  await using proxy = await startTcpProxy(etcd.endpoints[0]!);
+  await using world = await worldOf(3, { ETCD_ENDPOINTS: proxy.url, LOCK_TTL_SECONDS: '10' });
+  await world.backfill({ since: at(0), detach: true });
+  const [event] = sent();
+  const somebody = `${world.env.LOCK_KEY}/somebody`;
+  await etcd.etcdctl(['put', somebody, '']);
+  const waiting = world.backfill(event, 8000);
+  await sleep(1000);
+  proxy.mode = 'black-hole';
+  assert.equal((await waiting).reason, 'waiting');
+  proxy.mode = 'pass';
+  proxy.cut();
+  await etcd.etcdctl(['del', somebody]);
+  const keys = await etcd.etcdctl(['get', '--prefix', '--keys-only', world.env.LOCK_KEY!]);
+  assert.notEqual(keys.trim(), '', 'the wait has left its key');
+  await playOn(world);
   assert.equal((await backfillOf(world)).status, 'completed');
 });
 

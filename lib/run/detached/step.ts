@@ -43,7 +43,7 @@ export async function runStep<R>(job: Job<R>, event: BackfillStep, invocation: I
   };
   for (let waits = event.waits; ; waits++) {
     const request: Backfill = {
-      ...{ kind: 'backfill', backfillId, shard, step, dryRun: false },
+      ...{ kind: 'backfill', backfillId, shard, step, waited: waits > 0, dryRun: false },
       waitSeconds: Math.max(1, Math.floor(closesInMs() / 2000)),
     };
     let untilMs: number;
