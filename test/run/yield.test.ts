@@ -155,7 +155,8 @@ test('A second backfill that would queue while one makes way lets the tick go fi
   it.gate.before = async (page) => {
     if (page !== 2) return;
     await it.world.tick({ scheduledTime: DUE });
-    it.gate.before = async () => undefined;
+    // As in `tickAt`.
+    it.gate.before = async (later) => (later > page ? sleep(500) : undefined);
     second = it.backfill({ waitSeconds: 60 });
     // It keeps out of the queue, which would come before any tick.
     await until(isWaiting);
