@@ -65,10 +65,11 @@ function failedRows({ failed, failedCount = failed.length, shards }: Status): Ro
   return shown.map((text, index) => [shards && index === 0 ? 'failed in all' : '', text]);
 }
 
-/** The newest backfills that go on by themselves. */
+/** The newest backfills that go on by themselves; first those that run. */
 function backfillRows({ backfills, job }: Status): Row[] {
-  const shown = backfills.slice(0, MAX_BACKFILLS).map(describeBackfillState);
   const running = backfills.find(({ status }) => status === 'running');
+  const ordered = backfills.toSorted((a, b) => Number(b.status === 'running') - Number(a.status === 'running'));
+  const shown = ordered.slice(0, MAX_BACKFILLS).map(describeBackfillState);
   if (running) shown.push(`to watch it: "serverless backfill --job ${job} --watch ${running.id}"`);
   return shown.map((text, index) => [index === 0 ? 'backfills' : '', text]);
 }
