@@ -11,6 +11,7 @@ const TELLING: ReadonlySet<string> = new Set(['EventError', 'InvokeError']);
 
 /**
  * Starts a backfill, or goes on with one; it runs in the cloud by itself.
+ * @param stop aborts where nobody waits for the answer any more
  * @returns its id
  * @throws Refusal
  */
@@ -18,6 +19,7 @@ export async function startBackfill(
   request: Pick<BackfillRequest, 'whole' | 'window' | 'concurrency' | 'resume'>,
   invoke: Functions['backfill'],
   where: Where,
+  stop: AbortSignal,
 ): Promise<string> {
   const { whole, window, concurrency, resume } = request;
   const { since, until, ids } = whole;
@@ -29,12 +31,14 @@ export async function startBackfill(
     ...(ownId !== undefined && { backfillId: ownId }),
     ...{ detach: true as const, startedBy: operator(), concurrency },
   };
-  const { backfillId } = await invoke(event).catch((error: Refusal) => {
+  const { backfillId } = await invoke(event, stop).catch((error: Refusal) => {
     // These say all of it. After any other, such as a lost answer of etcd, the function may have begun it.
-    const isTold = error instanceof FunctionFailure && TELLING.has(error.errorType);
-    if (isTold || ownId === undefined) throw error;
-    const command = `  ${backfillCommand(where, { watch: ownId })}`;
-    throw new Refusal([...error.lines, 'whether it has started, this says:', command], { cause: error });
+    if (error instanceof FunctionFailure && TELLING.has(error.errorType)) throw error;
+    const says =
+      ownId === undefined
+        ? ['whether it has started, "serverless status --job …" says']
+        : ['whether it has started, this says:', `  ${backfillCommand(where, { watch: ownId })}`];
+    throw new Refusal([...(stop.aborted ? [] : error.lines), ...says], { cause: error });
   });
   return backfillId ?? ownId!;
 }

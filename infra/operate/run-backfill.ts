@@ -31,18 +31,18 @@ export async function runBackfill(options: BackfillOptions & Where, tools: Tools
   const request = named ? undefined : readBackfillOptions(options, new Date(), shards);
   if (request?.dryRun) return await withBar((terminal) => dryRun(request, functions.backfill, terminal));
   const asked = request ?? { whole: {}, resume: named!.id, ...concurrencyOf(options) };
-  const id = named?.what === 'watch' ? named.id : await startBackfill(asked, functions.backfill, options);
+  const interrupted = new AbortController();
+  onInterrupt(() => interrupted.abort());
+  const stop = interrupted.signal;
+  const id = named?.what === 'watch' ? named.id : await startBackfill(asked, functions.backfill, options, stop);
   if (options.detach) return print([`backfill ${id} has started and goes on by itself`, ...comeBack(id, options)]);
-  await watchBackfill(id, options, tools);
+  await watchBackfill(id, options, { ...tools, stop });
 }
 
 /** Shows a backfill until its end, or until Ctrl-C. */
-async function watchBackfill(id: string, where: Where, { functions, print, withBar }: Tools): Promise<void> {
-  const stop = new AbortController();
-  onInterrupt(() => stop.abort());
-  const seen = await withBar((terminal) =>
-    watch(id, { ...terminal, control: functions.control, where, stop: stop.signal }),
-  );
+async function watchBackfill(id: string, where: Where, tools: Tools & { stop: AbortSignal }): Promise<void> {
+  const { functions, print, withBar, stop } = tools;
+  const seen = await withBar((terminal) => watch(id, { ...terminal, control: functions.control, where, stop }));
   if (!seen) {
     print([`backfill ${id} goes on without this terminal`, ...comeBack(id, where)]);
     process.exitCode = 130;

@@ -18,6 +18,7 @@ import type { Result } from '../../lib/run/result.ts';
 import type { Status } from '../../lib/run/status.ts';
 
 const now = new Date('2026-03-01T12:30:00Z');
+const never = new AbortController().signal;
 const read = (options: BackfillOptions) => readBackfillOptions(options, now);
 const counts = (written: number) => ({ ...newReport(), read: written, written });
 const result = (rest: Omit<Result, 'job' | 'runId'>): Result => ({ job: 'models', runId: 'run-1', ...rest });
@@ -96,9 +97,9 @@ test('A start says what to copy and who asks, with an id of our own unless it is
     events.push({ ...event });
     return result({ status: 'started', report: newReport(), ...(events.length === 2 && { backfillId: 'theirs' }) });
   };
-  const id = await startBackfill(read({ since: '2026-01-01', until: '2026-01-03', window: '1d' }), invoke, {});
-  assert.equal(await startBackfill(read({ all: true, concurrency: '5' }), invoke, {}), 'theirs');
-  assert.equal(await startBackfill({ whole: {}, resume: 'earlier' }, invoke, {}), 'earlier');
+  const id = await startBackfill(read({ since: '2026-01-01', until: '2026-01-03', window: '1d' }), invoke, {}, never);
+  assert.equal(await startBackfill(read({ all: true, concurrency: '5' }), invoke, {}, never), 'theirs');
+  assert.equal(await startBackfill({ whole: {}, resume: 'earlier' }, invoke, {}, never), 'earlier');
   const range = { since: '2026-01-01T00:00:00.000Z', until: '2026-01-03T00:00:00.000Z', windowSeconds: 86_400 };
   const by = events[0]!.startedBy;
   assert.match(String(by), /^.+@.+$/);
@@ -111,7 +112,7 @@ test('A start says what to copy and who asks, with an id of our own unless it is
 
 test('A start that fails says how to find out whether it has begun, unless the function has refused it.', async () => {
   const failing = (errorType: string) => () => Promise.reject(new FunctionFailure('backfill', { errorType }));
-  const start = (errorType: string) => startBackfill(read({ since: '2026-01-01' }), failing(errorType), {});
+  const start = (errorType: string) => startBackfill(read({ since: '2026-01-01' }), failing(errorType), {}, never);
   for (const mayHaveBegun of ['LockServiceError', 'Sandbox.Timedout'])
     await assert.rejects(
       start(mayHaveBegun),

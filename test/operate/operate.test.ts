@@ -9,6 +9,7 @@ import { after, before, type TestContext, test } from 'node:test';
 import { parse, stringify } from 'yaml';
 import { serverless, serviceFolder } from '../../infra/bundle/artifact.ts';
 import { type LocalCloud, startCloud } from '../../infra/local/cloud.ts';
+import { serve } from '../../infra/local/serve.ts';
 import { announce } from '../../infra/terminal/announce.ts';
 import { testProject } from '../support/project/project.ts';
 import { prices } from '../support/templates.ts';
@@ -91,6 +92,26 @@ test('A backfill that does not fit into one invocation goes on by itself until i
   assert.equal(cloud.target.models.size, 3000);
   const status = await local('status', '--job', 'models');
   assert.match(status, /^backfills +[\w-]{36}: completed, 3000 read, 3000 written, from .*, started \S+ by \S+@\S+$/m);
+});
+
+test('Ctrl-C before a backfill is known to have started says how to find that out.', {
+  timeout: TIMEOUT_MS,
+}, async (t) => {
+  const asked = Promise.withResolvers<void>();
+  await using silent = await serve(async () => asked.resolve());
+  const own = await mkdtemp(join(tmpdir(), 'solotick-silent-'));
+  t.after(() => rm(own, { recursive: true, force: true }));
+  const service = await serviceFolder(own, testProject);
+  announce(service, { url: silent.url, stage: 'dev', jobs: [{ job: 'models', shards: 1 }] });
+  const osls = join(root, 'node_modules/osls/bin/serverless.js');
+  const { child, lines, closed } = start(t, service, osls, 'backfill', '--since', '2026-01-01', '--local');
+  await asked.promise;
+  child.kill('SIGINT');
+  assert.deepEqual(await closed, [1, null], lines.join('\n'));
+  assert.match(
+    lines.join('\n'),
+    /whether it has started, this says:\n +npx serverless backfill --local --watch [\w-]{36}$/m,
+  );
 });
 
 test('Ctrl-C leaves a backfill running, and the printed commands watch it, cancel it and go on with it.', {

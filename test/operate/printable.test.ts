@@ -72,15 +72,18 @@ test('A refusal shows its lines, and no line that a stranger has begun.', async 
   assert.equal(message, `skipped: ${printable(EVIL)}\nto continue:`);
   assert.equal(lines.length, 2);
   const failing = async () => Promise.reject(new Refusal(EVIL, { cause: new Error('lost') }));
-  await assert.rejects(startBackfill({ whole: { ids: ['a'] } }, failing, {}), (error: Error) => {
-    const [first, ...others] = error.message.split('\n');
-    assert.equal(first, printable(EVIL));
-    assert.match(
-      others.join('\n'),
-      /^whether it has started, this says:\n {2}npx serverless backfill --watch [\w-]{36}$/,
-    );
-    return true;
-  });
+  await assert.rejects(
+    startBackfill({ whole: { ids: ['a'] } }, failing, {}, new AbortController().signal),
+    (error: Error) => {
+      const [first, ...others] = error.message.split('\n');
+      assert.equal(first, printable(EVIL));
+      assert.match(
+        others.join('\n'),
+        /^whether it has started, this says:\n {2}npx serverless backfill --watch [\w-]{36}$/,
+      );
+      return true;
+    },
+  );
 });
 
 test('A log line of a function is one line in npm run dev, whatever it says, and no line breaks the command.', () => {
