@@ -69,7 +69,7 @@ export function openFailures(saved: readonly Failure[], maxAttempts: number): Fa
     failed(id, reason, refused) {
       if (!before.has(id)) {
         if (before.size >= MAX_FAILURES || bytes + bytesOf(id) > MAX_BYTES) return false;
-        before.set(id, { attempts: 0 });
+        before.set(id, { attempts: 0, reason: undefined });
         bytes += bytesOf(id);
       }
       now.set(id, { reason, always: refused });
