@@ -25,6 +25,8 @@ export interface RemovalGuard {
    * only these are removed, because a list may leave out a record by chance. A rehearsal waits for no second pass.
    */
   waiting?: ReadonlySet<string> | undefined;
+  /** Receives how many were removed, however that ends. */
+  removed?(records: number): void;
 }
 
 /** So few may always be removed; of a job in shards, by all of them together. */
@@ -98,7 +100,6 @@ export async function removeVanished<R>(options: {
   if (due === 0) return { ending: 'complete', ...removal('not due') };
   const report = newReport();
   let doubtful = 0;
-  const isGone = asking(readOne, outcomes);
   try {
     const ending = await sync<string>({
       pages: pages(),
@@ -120,6 +121,7 @@ export async function removeVanished<R>(options: {
     options.report.removed += report.removed;
     options.report.peakInFlight = Math.max(options.report.peakInFlight, report.peakInFlight);
     pass.removed(report.removed);
+    guard.removed?.(report.removed);
     if (doubtful > 0) {
       log.warn(`${doubtful} records were not in the list of the source, which may have them: they are not removed`);
     }
@@ -131,6 +133,7 @@ export async function removeVanished<R>(options: {
   }
 
   async function* pages() {
+    const isGone = asking(readOne, outcomes);
     let found = 0;
     // Removals move up what comes after them: a list by offset then leaves some of it out.
     for (let foundBefore = -1; found < due && found > foundBefore; ) {

@@ -26,7 +26,7 @@ export type Conclude = (
   status: RunRecord['status'],
   more?: { error?: Error; interrupted?: Interrupted | undefined; quota?: Quota | undefined } & Pick<
     Reached,
-    'removals' | 'waiting'
+    'removals' | 'waiting' | 'approval'
   >,
 ) => Promise<Wanted | undefined>;
 
@@ -47,7 +47,7 @@ export function concluding(options: {
   const { request, runId, startedMs, places, taken, deadline, report, pass, leaving, reached, way } = options;
   const { kind } = request;
   const { session, lock, state } = taken;
-  return async (status, { error, interrupted, quota, removals, waiting } = {}) => {
+  return async (status, { error, interrupted, quota, removals, waiting, approval } = {}) => {
     const endedMs = Date.now();
     // The clock may have been set back meanwhile.
     report.durationMs = Math.max(0, endedMs - startedMs);
@@ -58,7 +58,8 @@ export function concluding(options: {
       endedAt: new Date(endedMs).toISOString(),
       ...(error && { error: describe(error) }),
     };
-    const reachedNow = { ...reached(), reason: interrupted?.reason, ...(quota && { quota }), removals, waiting };
+    const compared = { removals, waiting, approval };
+    const reachedNow = { ...reached(), reason: interrupted?.reason, ...(quota && { quota }), ...compared };
     const [record, ...others] = await leaving.final(last, reachedNow);
     const reason = last.error?.name ?? interrupted?.reason;
     const entry: HistoryEntry = {

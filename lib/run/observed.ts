@@ -23,6 +23,8 @@ export interface Observed {
   backfillEnded?: 'completed' | 'failed' | 'cancelled' | undefined;
   /** The run has found no removals to withhold, whatever was withheld before it. */
   removalsLetThrough?: boolean;
+  /** How many vanished records it has removed. */
+  vanishedRemoved?: number;
   /** The tick that found the lock held by this run, and is to run now that it is free. */
   wanted?: Wanted | undefined;
 }

@@ -73,7 +73,7 @@ export async function work<R>(running: Work<R>): Promise<Result> {
     // A job's code may throw anything.
     const error = thrown instanceof Error ? thrown : new Error(`the job threw ${String(thrown)}`, { cause: thrown });
     log.error('the run failed', { report });
-    await conclude('failed', { error })
+    await conclude('failed', { error, ...approvalLeft(running) })
       .then((wanted) => {
         observed.wanted = wanted;
       })
@@ -121,6 +121,9 @@ function copyUnderLock<R>(running: Work<R>, keeping: Keeping<R>): Promise<Copied
           approvedUpTo: taken.state.removals?.approvedUpTo,
           shards: settings.shards,
           waiting: unpackWaiting(taken.state.waiting?.ids),
+          removed(records) {
+            observed.vanishedRemoved = records;
+          },
         }
       : undefined,
     failedBefore: job.source.one && !continues ? failures.due() : [],
@@ -148,11 +151,13 @@ const comparesAll = (request: Tick | Backfill, pass: PassUnderWay): boolean =>
  * What a pass that compares leaves of removals. An approval holds for one pass, although this one may not know what has vanished.
  */
 function removalsAfter<R>(
-  { request, startedMs, taken, log }: Work<R>,
+  running: Work<R>,
   pass: PassUnderWay,
   { ending, vanished }: Copied,
-): Pick<Reached, 'removals' | 'waiting'> {
-  if (ending !== 'complete' || !comparesAll(request, pass)) return {};
+): Pick<Reached, 'removals' | 'waiting' | 'approval'> {
+  const { request, startedMs, taken, log } = running;
+  if (ending !== 'complete') return approvalLeft(running);
+  if (!comparesAll(request, pass)) return {};
   const { removals: before, waiting: waited } = taken.state;
   const { removals, waiting } = vanished;
   const left = waiting.length > 0 || waited ? { waiting } : {};
@@ -163,6 +168,15 @@ function removalsAfter<R>(
   if (before?.approvedUpTo === undefined) return left;
   log.warn('the approval of removals is used up, although not all of them were made: approve them again');
   return { ...left, removals: { ...before, approvedUpTo: undefined } };
+}
+
+/** What an approval is worth that a run has used in part: the next pass goes on with it. */
+function approvalLeft<R>({ taken, observed }: Work<R>): Pick<Reached, 'approval'> {
+  const { removals } = taken.state;
+  const { vanishedRemoved: made = 0 } = observed;
+  if (removals?.approvedUpTo === undefined || made === 0) return {};
+  const [withheld, approvedUpTo] = [removals.withheld, removals.approvedUpTo].map((n) => Math.max(0, n - made));
+  return { approval: { ...removals, withheld: withheld!, approvedUpTo } };
 }
 
 /** @throws NoProgressError where other runs like this one would never come to the end of the pass */

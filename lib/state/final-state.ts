@@ -25,6 +25,8 @@ export interface Reached {
   givenUp: string[];
   /** What a pass that compared has withheld. It counts at the end of the pass; absent, it stays as it was. */
   removals?: Removals | 'none' | undefined;
+  /** What is left of an approval that the run has used in part. It counts where the pass has not ended. */
+  approval?: Removals | undefined;
   /** The vanished records that wait for the next full pass, by `idHash`; as `removals`. */
   waiting?: string[] | undefined;
 }
@@ -55,7 +57,7 @@ export function leavingOfBackfill(prefix: string, backfillId: string): LeavingAt
     progress,
     final(last, reached) {
       const record = putState(prefix, 'backfill', { last, quota: reached.quota });
-      if (last.status !== 'completed') return [record, progress(reached)];
+      if (last.status !== 'completed') return [record, progress(reached), ...approvalOf(prefix, reached)];
       return [record, deleteBackfill(prefix, backfillId), ...removalsOf(prefix, reached)];
     },
   };
@@ -109,11 +111,16 @@ export function leavingOfTick(
       return [
         putState(prefix, 'run', { last, completedScheduledTime, completedStartedAt, closedGeneration, quota }),
         progress(reached),
+        ...approvalOf(prefix, reached),
         noSkips,
       ];
     },
   };
 }
+
+/** Keeps what is left of an approval, for the next pass. */
+export const approvalOf = (prefix: string, { approval }: Reached): Operation[] =>
+  approval ? [putState(prefix, 'removals', approval)] : [];
 
 /** Keeps what a pass that compared has withheld, and what waits for the next one. */
 export function removalsOf(prefix: string, { removals, waiting }: Reached): Operation[] {

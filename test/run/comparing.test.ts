@@ -299,6 +299,32 @@ test('A pass that is interrupted while it removes begins again as a new one, whi
   assert.equal(new Set(keys).size, 4);
 });
 
+for (const end of ['a deadline', 'an error'])
+  test(`An approval is for so many removals, also of a pass that ${end} interrupts while it removes.`, async () => {
+    await using world = await open({ records: models(300), env: { CONCURRENCY: '1', FAILURES_BEFORE_STOP: '1' } });
+    await world.tick();
+    world.source.records = models(200);
+    assert.equal((await world.tick()).removalsWithheld, 100);
+    await world.control({ action: 'approve-removals', upTo: 100 });
+    const stop = new AbortController();
+    world.target.refuseRemoval = () => {
+      if (world.target.removals.length < 75) return undefined;
+      if (end === 'a deadline') stop.abort();
+      return 500;
+    };
+    const interrupted = world.tick({}, 60_000, stop.signal);
+    if (end === 'a deadline') assert.equal((await interrupted).status, 'partial');
+    else await assert.rejects(interrupted, { name: 'TargetDownError' });
+    world.target.refuseRemoval = undefined;
+    const { removals } = await world.control({ action: 'status' });
+    assert.deepEqual([removals?.withheld, removals?.approvedUpTo], [25, 25]);
+    world.source.records = models(160);
+    const more = await world.tick();
+    assert.deepEqual([more.removalsWithheld, more.report.removed, world.target.models.size], [65, 0, 225]);
+    await world.control({ action: 'approve-removals', upTo: 65 });
+    assert.equal((await world.tick()).report.removed, 65);
+  });
+
 test('An invalid record is not removed; where nobody knows its id, nothing is.', async () => {
   await using world = await open({ records: models(20) });
   await world.tick();

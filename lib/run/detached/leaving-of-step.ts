@@ -3,7 +3,7 @@ import type { Operation } from '../../lock/query.ts';
 import type { BackfillProgress, Detached } from '../../state/backfill-schemas.ts';
 import { deleteBackfillIds, KEPT_SECONDS, putBackfill, putBackfillIds } from '../../state/backfills.ts';
 import { afterStep, MAX_ATTEMPTS, underWay } from '../../state/detached.ts';
-import { type Leaving, type Reached, removalsOf } from '../../state/final-state.ts';
+import { approvalOf, type Leaving, type Reached, removalsOf } from '../../state/final-state.ts';
 import { hasReadAll } from '../../state/pass.ts';
 import type { PassUnderWay } from '../../state/pass-under-way.ts';
 import type { RunRecord } from '../../state/schemas.ts';
@@ -66,7 +66,7 @@ export function leavingOfStep(options: {
         givenUp: throughWindow ? reached.givenUp : arrived,
       });
       const record = putState(prefix, 'backfill', { last, quota });
-      const removals = throughWindow ? removalsOf(prefix, reached) : [];
+      const removals = throughWindow ? removalsOf(prefix, reached) : approvalOf(prefix, reached);
       const progress = { failed: throughWindow ? [] : failed, ...(!throughWindow && { pass: reached.pass }) };
       if (detached.status === 'running') {
         // Without the next event this one has to be delivered again, and must not be an old one then.
