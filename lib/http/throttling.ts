@@ -121,8 +121,12 @@ function numberOf(value: unknown): number | undefined {
   return typeof value === 'string' && /^\s*-?\d+(\.\d+)?\s*$/.test(value) ? Number(value) : undefined;
 }
 
-/** V8 takes "1.5" for a date as well. */
-const httpDateMs = (value: unknown) => dateMs(value, /^\s*(Mon|Tue|Wed|Thu|Fri|Sat|Sun)/);
+/** V8 takes "1.5" for a date as well, and one without a zone, as that of C's asctime, for our own. */
+const httpDateMs = (value: unknown) =>
+  dateMs(
+    typeof value === 'string' ? value.replace(/\s\d{4}\s*$/, '$& GMT') : value,
+    /^\s*(Mon|Tue|Wed|Thu|Fri|Sat|Sun)/,
+  );
 const isoDateMs = (value: unknown) => dateMs(value, /^\d{4}-\d{2}-\d{2}T/);
 
 function dateMs(value: unknown, form: RegExp): number | undefined {

@@ -25,6 +25,22 @@ test('Retry-After is read as seconds or as a date; anything else is ignored.', (
     assert.equal(retryAfterMs(header, now), undefined);
 });
 
+test('Each of the three forms of a date in HTTP is one in GMT, wherever this machine is.', () => {
+  const { TZ } = process.env;
+  try {
+    for (process.env.TZ of ['America/New_York', 'Asia/Tokyo', 'UTC'])
+      for (const header of [
+        'Mon, 02 Mar 2026 10:00:05 GMT',
+        'Monday, 02-Mar-26 10:00:05 GMT',
+        'Mon Mar  2 10:00:05 2026',
+      ])
+        assert.equal(retryAfterMs(header, Date.UTC(2026, 2, 2, 10)), 5000, `${process.env.TZ}: ${header}`);
+  } finally {
+    if (TZ === undefined) delete process.env.TZ;
+    else process.env.TZ = TZ;
+  }
+});
+
 test('A reset is read as seconds from now, as seconds or milliseconds since 1970, or as a date.', () => {
   const epochSeconds = nowMs / 1000 + 7;
   const forms = ['7', ' 7 ', '7.0', `${epochSeconds}`, `${epochSeconds}.0`, `${epochSeconds * 1000}`];
