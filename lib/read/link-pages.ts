@@ -64,7 +64,8 @@ function nextLink(header: string, path: string): string | undefined {
     if (!link || !read(END)) {
       throw new SourceError(`the page at ${path} has a malformed Link header (at character ${at + 1})`);
     }
-    const relations = (parameters.get('rel') ?? '').toLowerCase().split(/\s+/);
+    // No relation has an apostrophe, but some servers quote with them: the rest of the list would be lost.
+    const relations = (parameters.get('rel') ?? '').toLowerCase().split(/[\s']+/);
     if (!relations.includes('next')) continue;
     if (parameters.has('anchor'))
       throw new SourceError(`the page at ${path} has a Link header whose rel=next has an anchor`);

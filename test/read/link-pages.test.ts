@@ -100,6 +100,7 @@ test('The next page is found among other links, however they are written.', asyn
     ', ,</next>;; hreflang=de;rel="next";,',
     '</prev>; title="; rel=next, <x>; rel=next"; rel="prev", </next>; rel="next"; rel="prev"',
     "</next>; rel=next; title*=UTF-8''%e2%82%ac; flag",
+    "</prev>; rel='prev', </next>; rel='next'",
   ];
   for (const header of headers) {
     await using source = await open([header]);
