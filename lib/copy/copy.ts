@@ -78,9 +78,25 @@ async function copyWhole<R>(copying: Copying<R>): Promise<Copied> {
   const { bulk, pace } = target;
   const readsAll = !ids && isWhole(pass);
   const engine = { concurrency, pace, closing, failuresBeforeStop: settings.failuresBeforeStop, report };
+  let listed = 0;
+  const count = (records: number) => {
+    listed += records;
+  };
+  const reading = {
+    job,
+    source,
+    pass,
+    ids,
+    shard,
+    failedBefore,
+    unowned: watched?.unowned,
+    listed: count,
+    outcomes,
+    log,
+  };
   const ending = await sync<R>({
     ...engine,
-    pages: readPages({ job, source, pass, ids, shard, failedBefore, unowned: watched?.unowned, outcomes, log }),
+    pages: readPages(reading),
     accept: { schema: job.record, id: job.id, updatedAtMs, prepare: target.prepare, idChanged: watched?.idChanged },
     batches: bulk,
     outcomes,
@@ -109,7 +125,7 @@ async function copyWhole<R>(copying: Copying<R>): Promise<Copied> {
     }
     const removal = await removeVanished<R>({
       ...engine,
-      ...{ comparison, target, pass, log, guard: copying.removals! },
+      ...{ comparison, target, pass, log, guard: copying.removals!, sourceIsEmpty: listed === 0 },
       readOne: job.source.one && source.one,
       outcomes: {
         notRemoved: outcomes.notRemoved,

@@ -21,6 +21,8 @@ export interface Reading<R> {
   failedBefore: string[];
   /** Called where nobody knows which shard a record belongs to, so that only the first one reads it. */
   unowned?: (() => void) | undefined;
+  /** Receives how many records a page of the list has, of all shards. */
+  listed?: (records: number) => void;
   outcomes: Pick<RecordOutcomes<R>, 'missing' | 'unreadable'>;
   log: Log;
 }
@@ -58,7 +60,7 @@ async function* ownPages<R>(reading: Reading<R>): AsyncGenerator<Page> {
 }
 
 /** The list from the pass's cursor on; where the source refuses that cursor, from where the pass restarts. */
-async function* listPages<R>({ source, pass, shard, log }: Reading<R>): AsyncGenerator<Page> {
+async function* listPages<R>({ source, pass, shard, listed, log }: Reading<R>): AsyncGenerator<Page> {
   const { since, until, cursor, restart } = pass.current();
   const window = { since: restart ? restart.since : since, until, shard };
   let refusal: unknown;
@@ -67,6 +69,7 @@ async function* listPages<R>({ source, pass, shard, log }: Reading<R>): AsyncGen
     try {
       for await (const page of source.pages(window, cursor)) {
         taken = true;
+        listed?.(page.records.length);
         yield page;
       }
       return;
@@ -80,6 +83,7 @@ async function* listPages<R>({ source, pass, shard, log }: Reading<R>): AsyncGen
     if (refusal) startOver(pass, refusal, log);
     refusal = undefined;
     pass.sourceClock(source.clock);
+    listed?.(page.records.length);
     yield page;
   }
 }

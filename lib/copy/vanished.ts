@@ -66,6 +66,8 @@ export interface Removal extends Vanished {
 export async function removeVanished<R>(options: {
   comparison: Comparison;
   guard: RemovalGuard;
+  /** The list of the source has no record at all, of any shard. */
+  sourceIsEmpty: boolean;
   readOne: Source['one'] | undefined;
   target: Pick<Target<R>, 'remove' | 'pace'>;
   concurrency: number;
@@ -83,7 +85,7 @@ export async function removeVanished<R>(options: {
   const { waiting, due } = before ? vanishedTwice(held, before) : { waiting: new Set<string>(), due: vanished };
   const removal = (removals: Vanished['removals']) => ({ removals, waiting: [...waiting].slice(0, MAX_WAITING) });
   if (vanished === 0) return { ending: 'complete', ...removal('let through') };
-  if (isTooMany(vanished, of, guard)) {
+  if (isTooMany(vanished, of, guard, options.sourceIsEmpty)) {
     log.warn(
       `${vanished} of the ${of} records at the target have vanished from the source: they are not removed without an approval`,
       { removalsWithheld: vanished },
@@ -193,5 +195,9 @@ function vanishedTwice(held: Comparison['held'], before: ReadonlySet<string>): {
   return { waiting, due };
 }
 
-const isTooMany = (vanished: number, of: number, { maxPercent, approvedUpTo = 0, shards }: RemovalGuard) =>
-  vanished > ALWAYS_ALLOWED / shards && vanished > (of * maxPercent) / 100 && vanished > approvedUpTo;
+function isTooMany(vanished: number, of: number, guard: RemovalGuard, sourceIsEmpty: boolean): boolean {
+  const { maxPercent, approvedUpTo = 0, shards } = guard;
+  // An empty list never empties a target, however small it is.
+  const isLoss = sourceIsEmpty || vanished > ALWAYS_ALLOWED / shards;
+  return isLoss && vanished > (of * maxPercent) / 100 && vanished > approvedUpTo;
+}

@@ -151,6 +151,17 @@ test('A source that answers an empty list does not empty a target of few records
   assert.equal(world.target.models.size, 24);
 });
 
+test('A source that answers an empty list does not empty a target of three records; one that has lost two of them has them removed.', async () => {
+  await using world = await open({ records: models(3), job: { ...untimed, source: { one: undefined } } });
+  await world.tick();
+  world.source.records = [];
+  for (let pass = 0; pass < 2; pass++) assert.equal((await world.tick()).removalsWithheld, 3);
+  assert.equal(world.target.models.size, 3);
+  world.source.records = models(1);
+  for (let pass = 0; pass < 2; pass++) assert.equal((await world.tick()).removalsWithheld, undefined);
+  assert.equal(world.target.models.size, 1);
+});
+
 test('All that is approved is removed, from a target that is listed by offset as well, whose records move up meanwhile.', async () => {
   let atTarget = models(250);
   let reads = 0;

@@ -12,11 +12,13 @@ type Ended = Running & { result: Result };
 export function checkOverlap(world: World, running: ReadonlyMap<string, Running>): void {
   const { history, sent } = world;
   if (history.weather.some(({ on }) => on === 'etcd') || world.clocksGoBack || world.clocksGoAhead) return;
-  const ended = [...running.values()].flatMap((run): Ended[] => {
+  const all = [...running.values()].flatMap((run): Ended[] => {
     const { outcome, invocation } = run;
-    const isUndisturbed = invocation.faults.length === 0 && invocation.function !== 'control';
-    return isUndisturbed && outcome && 'result' in outcome ? [{ ...run, result: outcome.result as Result }] : [];
+    return invocation.function !== 'control' && outcome && 'result' in outcome
+      ? [{ ...run, result: outcome.result as Result }]
+      : [];
   });
+  const ended = all.filter(({ invocation }) => invocation.faults.length === 0);
   for (const tick of ended) {
     const { reason, heldBy } = tick.result;
     if (tick.invocation.function !== 'sync' || reason !== 'locked') continue;
@@ -51,7 +53,7 @@ export function checkOverlap(world: World, running: ReadonlyMap<string, Running>
       if (
         other.startedMs > wantedMs &&
         isBefore(other) &&
-        !ticks.some((one) => isBetween(one, other)) &&
+        !all.some((one) => one.invocation.function === 'sync' && isBetween(one, other)) &&
         !mayHaveRun(other)
       )
         world.violation(
