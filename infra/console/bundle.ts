@@ -26,6 +26,12 @@ const HTML = `<!doctype html>
 </html>
 `;
 
+/**
+ * A browser that was started without a locale (LANG=C) says that its language is en-US@posix. Intl throws at such a name, and so
+ * would uPlot while it is loaded, which leaves the page empty.
+ */
+const BEFORE = `try{new Intl.Locale(navigator.language)}catch{Object.defineProperty(navigator,'language',{value:'en'})}`;
+
 /** Bundles the page. @returns its files, by their paths below the token */
 export async function bundlePage(): Promise<Map<string, File>> {
   const { outputFiles } = await build({
@@ -40,6 +46,7 @@ export async function bundlePage(): Promise<Map<string, File>> {
     jsx: 'automatic',
     jsxImportSource: 'preact',
     legalComments: 'none',
+    banner: { js: BEFORE },
     logLevel: 'silent',
   });
   const contentOf = (ending: string) => outputFiles.find(({ path }) => path.endsWith(ending))?.text ?? '';

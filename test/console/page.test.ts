@@ -180,6 +180,13 @@ test('Nothing moves for a reader who wants that.', { timeout: TIMEOUT_MS }, asyn
   assert.equal(await moves(other), 1);
 });
 
+test('A browser whose language is no language tag, as one without a locale says it, shows the page.', {
+  timeout: TIMEOUT_MS,
+}, async (t) => {
+  const { job } = await showing(t, { models }, { locale: 'en-US@posix' });
+  await job.locator('.plot canvas').first().waitFor();
+});
+
 /** A page on functions that are invoked through Lambda's API at this address. */
 async function invoking(t: TestContext, endpoint: string): Promise<Page> {
   const credentials = { accessKeyId: 'a', secretAccessKey: 'b' };
