@@ -27,6 +27,8 @@ export interface RemovalGuard {
   waiting?: ReadonlySet<string> | undefined;
   /** Receives how many were removed, however that ends. */
   removed?(records: number): void;
+  /** Nothing is really removed, which the log says. */
+  rehearses?: true;
 }
 
 /** So few may always be removed; of a job in shards, by all of them together. */
@@ -110,7 +112,7 @@ export async function removeVanished<R>(options: {
       outcomes: { done, invalid: () => undefined, failed: outcomes.notRemoved },
       pageSettled() {},
     });
-    log.info(`${report.removed} of ${vanished} vanished records were removed`, { doubtful });
+    log.info(`${report.removed} of ${vanished} vanished records ${wereOrWouldBe(guard)} removed`, { doubtful });
     return { ending, ...removal('let through') };
   } catch (error) {
     // Everything else is written, and the next pass that compares tries again.
@@ -194,6 +196,8 @@ function vanishedTwice(held: Comparison['held'], before: ReadonlySet<string>): {
   }
   return { waiting, due };
 }
+
+const wereOrWouldBe = ({ rehearses }: RemovalGuard) => (rehearses ? 'would be' : 'were');
 
 function isTooMany(vanished: number, of: number, guard: RemovalGuard, sourceIsEmpty: boolean): boolean {
   const { maxPercent, approvedUpTo = 0, shards } = guard;

@@ -69,7 +69,7 @@ export async function rehearse<R>(
     shard: request.shard,
     failedBefore: [],
     // Nothing is removed, so there is nothing to withhold.
-    removals: request.ids ? undefined : { maxPercent: 100, shards: 1 },
+    removals: request.ids ? undefined : { maxPercent: 100, shards: 1, rehearses: true },
     stops: { check() {}, deadline },
     report,
     outcomes,

@@ -588,6 +588,8 @@ test('A dry run of everything counts what differs, names it, and neither writes 
   const before = new Map(world.target.models);
   const dry = await world.backfill({ dryRun: true });
   assert.deepEqual(counts(dry.report), { read: 30, written: 2, unchanged: 28, removed: 20, failed: 0 });
+  const said = world.lines.map(({ message }) => message).filter((message) => message.includes('vanished'));
+  assert.deepEqual(said, ['20 of 20 vanished records would be removed']);
   assert.equal(dry.differences?.length, 22);
   assert.deepEqual(dry.differences?.slice(0, 3), [
     { id: model(7).id, kind: 'changed', fields: [{ name: 'name' }, { name: 'limit.context' }] },
