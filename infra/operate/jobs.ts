@@ -54,13 +54,16 @@ export function invokeDev(folder: string, stage: string | undefined): void {
 export const localJobs = (folder: string, stage: string | undefined): Promise<Jobs> =>
   announcedJobs(runningDev(folder, stage));
 
+/** The `npm run dev` has ended, and with it all that ran there. */
+export class DevHasEnded extends Refusal {}
+
 /** The job of an `npm run dev`. */
 export async function announcedJobs(running: Announcement): Promise<Jobs> {
   const credentials = { accessKeyId: 'local', secretAccessKey: 'local' };
   const client = await connect({ endpoint: running.url, region: 'us-east-1', credentials });
   const explain = (error: Error): never => {
     const { code } = (error.cause ?? {}) as { code?: string };
-    throw code === 'ECONNREFUSED' ? new Refusal('npm run dev is not running any more', { cause: error }) : error;
+    throw code === 'ECONNREFUSED' ? new DevHasEnded('npm run dev is not running any more', { cause: error }) : error;
   };
   return {
     ...named(running.jobs),

@@ -6,6 +6,7 @@ import { backfillCommand, type Where } from './backfill-command.ts';
 import { describeBar, describeStall, endOf, newsOf } from './backfill-lines.ts';
 import type { Terminal } from './bar.ts';
 import type { Functions } from './functions.ts';
+import { DevHasEnded } from './jobs.ts';
 
 const POLL_MS = 2000;
 
@@ -35,6 +36,7 @@ export async function watch(
   while (!stop.aborted) {
     const whole = await control({ action: 'status' }, stop).catch((error: Error) => {
       if (stop.aborted) return undefined;
+      if (error instanceof DevHasEnded) throw new Refusal(`${error.message}, and backfill ${id} has stopped with it`);
       if (!(error instanceof Refusal) || ++silent === MAX_SILENT) throw goesOn(id, where, error);
       if (silent === 1) line(`${error.message}; the backfill goes on, and this command asks again`);
       return undefined;

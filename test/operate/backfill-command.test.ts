@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { serve } from '../../infra/local/serve.ts';
 import { comeBack, startBackfill } from '../../infra/operate/backfill.ts';
 import { backfillCommand } from '../../infra/operate/backfill-command.ts';
 import { describeStall, endOf, newsOf } from '../../infra/operate/backfill-lines.ts';
@@ -8,6 +9,7 @@ import { formatDuration } from '../../infra/operate/bar.ts';
 import { formatCounts } from '../../infra/operate/counts.ts';
 import { dryRun } from '../../infra/operate/dry-run.ts';
 import { FunctionFailure, type Functions } from '../../infra/operate/functions.ts';
+import { announcedJobs } from '../../infra/operate/jobs.ts';
 import { type BackfillOptions, namedBackfill, readBackfillOptions } from '../../infra/operate/options.ts';
 import { watch } from '../../infra/operate/watch.ts';
 import { cut } from '../../infra/operate/windows.ts';
@@ -245,6 +247,20 @@ test('Watching ends with the backfill, outlasts an answer that is lost, and says
   assert.match(lines[2]!, /^window 4 of 4 is through: 4 read, 4 written; .*done$/);
   const other = watch('id-2', { ...tools, control: async () => status(backfill()) });
   await assert.rejects(other, isRefusal(/^there is no backfill id-2 among the last ones: id-1$/));
+});
+
+test('Watching ends with the npm run dev that runs the backfill, and does not say that the backfill goes on.', async () => {
+  const gone = await serve(() => {});
+  await gone[Symbol.asyncDispose]();
+  const jobs = await announcedJobs({ url: gone.url, stage: 'dev', jobs: [{ job: 'models', shards: 1 }] });
+  const lines: string[] = [];
+  const tools = { line: (text: string) => lines.push(text), bar() {}, stop: new AbortController().signal };
+  const { control } = jobs.of('models');
+  await assert.rejects(
+    watch('id-1', { ...tools, where: { local: true }, control }),
+    isRefusal(/^npm run dev is not running any more, and backfill id-1 has stopped with it$/),
+  );
+  assert.deepEqual(lines, []);
 });
 
 test('Ctrl-C ends the watching at once, also while nobody answers.', async () => {
