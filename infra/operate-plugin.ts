@@ -82,7 +82,7 @@ export default function operatePlugin(serverless: Serverless, options: Options, 
   async function runControl(event: Control) {
     const { control } = await connectJob();
     const status = await control(event);
-    print(options.json ? JSON.stringify(status, null, 2).split('\n') : describeStatus(status));
+    print(options.json ? JSON.stringify(status, null, 2).split('\n') : describeStatus(status, options));
     if (status.notApproved !== undefined) throw new Refusal(`nothing was approved: ${status.notApproved}`);
     const skipped = describeSkipped(status, event.action === 'reset' ? 'reset' : 'approved');
     if (skipped)

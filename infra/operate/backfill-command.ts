@@ -10,28 +10,36 @@ export interface Where {
   local?: boolean;
 }
 
-/** Returns a command about a backfill, ready to paste into a shell. */
-export function backfillCommand(
-  where: Where,
-  what: { watch?: string; cancel?: string; resume?: string; ids?: string[] },
-) {
-  const options: [string, string | true | undefined][] = [
+type Option = [name: string, value: string | true | undefined];
+
+/** Returns a command about the job of this deployment, ready to paste into a shell. */
+export function commandFor(name: string, where: Where, own: Option[]): string {
+  const options: Option[] = [
     ['stage', where.stage],
     ['region', where.region],
     ['aws-profile', where['aws-profile']],
     ['job', where.job],
     ['local', where.local || undefined],
-    ['watch', what.watch],
-    ['cancel', what.cancel],
-    ['resume', what.resume],
-    ['ids', what.ids && joinIds(what.ids)],
+    ...own,
   ];
   const words = options.flatMap(([name, value]) => {
     if (value === undefined) return [];
     return value === true ? [`--${name}`] : [option(name, value)];
   });
-  return ['npx serverless backfill', ...words].join(' ');
+  return [`npx serverless ${name}`, ...words].join(' ');
 }
+
+/** Returns a command about a backfill, ready to paste into a shell. */
+export const backfillCommand = (
+  where: Where,
+  what: { watch?: string; cancel?: string; resume?: string; ids?: string[] },
+) =>
+  commandFor('backfill', where, [
+    ['watch', what.watch],
+    ['cancel', what.cancel],
+    ['resume', what.resume],
+    ['ids', what.ids && joinIds(what.ids)],
+  ]);
 
 /** Without the equals sign, a value that begins with a dash would be another option. */
 const option = (name: string, value: string) => `--${name}${value.startsWith('-') ? '=' : ' '}${shellWord(value)}`;

@@ -1,4 +1,5 @@
 import type { Status } from '../../lib/run/status.ts';
+import { backfillCommand, commandFor, type Where } from './backfill-command.ts';
 import { describeBackfill } from './backfill-lines.ts';
 import { formatCounts } from './counts.ts';
 
@@ -9,9 +10,10 @@ const MAX_BACKFILLS = 5;
 
 type Row = [name: string, text: string | undefined];
 
-/** Describes the status for a reader, one line for each fact. */
-export function describeStatus(status: Status): string[] {
+/** Describes the status for a reader, one line for each fact. Commands in it are for the deployment that was asked. */
+export function describeStatus(status: Status, asked: Where = {}): string[] {
   const { job, stage, pause, shards, shardCount = shards?.length ?? 0 } = status;
+  const where = { ...asked, job };
   const rows: Row[] = [
     ['job', `${job}, stage ${stage}`],
     ['timer', pause ? describePause(pause) : 'not paused'],
@@ -19,8 +21,8 @@ export function describeStatus(status: Status): string[] {
       rowsOf(status)),
     ['', shards && shardCount > shards.length ? `and ${shardCount - shards.length} more shards` : undefined],
     ...failedRows(status),
-    ...backfillRows(status),
-    ['', howToApprove(status)],
+    ...backfillRows(status, where),
+    ['to approve', howToApprove(status, where)],
   ];
   return rows.flatMap(([name, text]) => (text === undefined ? [] : [`${name.padEnd(16)}${text}`]));
 }
@@ -66,11 +68,11 @@ function failedRows({ failed, failedCount = failed.length, shards }: Status): Ro
 }
 
 /** The newest backfills that go on by themselves; first those that run. */
-function backfillRows({ backfills, job }: Status): Row[] {
+function backfillRows({ backfills }: Status, where: Where): Row[] {
   const running = backfills.find(({ status }) => status === 'running');
   const ordered = backfills.toSorted((a, b) => Number(b.status === 'running') - Number(a.status === 'running'));
   const shown = ordered.slice(0, MAX_BACKFILLS).map(describeBackfillState);
-  if (running) shown.push(`to watch it: "serverless backfill --job ${job} --watch ${running.id}"`);
+  if (running) shown.push(`to watch it: ${backfillCommand(where, { watch: running.id })}`);
   return shown.map((text, index) => [index === 0 ? 'backfills' : '', text]);
 }
 
@@ -94,10 +96,10 @@ function describeRemovals({ withheld, of, at, approvedUpTo = 0 }: NonNullable<St
   return `${withheld} of ${of} records at the target withheld ${at}, ${approvedUpTo ? approved : 'not approved'}`;
 }
 
-function howToApprove({ job, removals }: Status): string | undefined {
+function howToApprove({ removals }: Status, where: Where): string | undefined {
   if (!removals || (removals.approvedUpTo ?? 0) >= removals.withheld) return undefined;
-  const command = `serverless approve-removals --job ${job} --up-to ${removals.withheld}`;
-  return `if the source is right to have no such records: "${command}"`;
+  const command = commandFor('approve-removals', where, [['up-to', `${removals.withheld}`]]);
+  return `if the source is right to have no such records: ${command}`;
 }
 
 const describeRun = ({ runId, status, startedAt, endedAt, report }: Run) =>

@@ -173,7 +173,8 @@ test('While the lock is held, a backfill that was started waits, and runs when t
     assert.match(
       await local('status', '--job', 'models'),
       new RegExp(
-        `lock +held by another program, key ${key}[\\s\\S]*etcdctl del[\\s\\S]*^backfills +${id}: running, 0 % done`,
+        `lock +held by another program, key ${key}[\\s\\S]*etcdctl del[\\s\\S]*^backfills +${id}: running, 0 % done` +
+          `[\\s\\S]*^ +to watch it: npx serverless backfill --job models --local --watch ${id}$`,
         'm',
       ),
     );
@@ -210,11 +211,15 @@ test('Removals that are withheld are approved up to a number, and withdrawn.', {
   await cloud.etcd.etcdctl(['put', key, JSON.stringify({ withheld: 12, of: 100, at })]);
   try {
     const status = await local('status', '--job', 'models');
-    const command = /^ +if the source is right .*: "serverless (approve-removals --job models --up-to 12)"$/m.exec(
-      status,
-    );
+    const command =
+      /^to approve +if the source is right .*: npx serverless (approve-removals --job models) --local( --up-to 12)$/m.exec(
+        status,
+      );
     assert.ok(command, status);
-    assert.match(await local(...command[1]!.split(' ')), /^removals .* approved: the next full pass removes them$/m);
+    assert.match(
+      await local(...`${command[1]}${command[2]}`.split(' ')),
+      /^removals .* approved: the next full pass removes them$/m,
+    );
     const withdrawn = JSON.parse(await local('approve-removals', '--up-to', '0', '--json'));
     assert.deepEqual(withdrawn.removals, { withheld: 12, of: 100, at });
 
