@@ -27,10 +27,10 @@ export function columnsOf(items: StripItem[]): Columns {
   return [points.map(({ at }) => at), ...LINES.map((_, line) => points.map(({ counts }) => counts[line] ?? null))];
 }
 
-/** Where a scale that is linear near 0 and logarithmic above has its ticks: 0, 1, 10, 100 and so on. */
+/** Where a scale that is linear near 0 and logarithmic above has its ticks: 0, 10, 100 and so on; 1 where it does not touch 0. */
 export function ticksUpTo(max: number): number[] {
   const ticks = [0];
-  for (let tick = max < 1000 ? 1 : 10; tick <= max; tick *= 10) ticks.push(tick);
+  for (let tick = max < 20 ? 1 : 10; tick <= max; tick *= 10) ticks.push(tick);
   return ticks;
 }
 
