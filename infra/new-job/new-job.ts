@@ -13,8 +13,8 @@ const STAGE_FILE = `infra/config/${STAGE}.yml`;
 const root = join(import.meta.dirname, '../..');
 
 /** Writes the files of a new job and its block. @returns what to do next @throws Error before it has written anything */
-async function newJob(name: string | undefined): Promise<string[]> {
-  if (!name) throw new Error('usage: npm run new-job <name>');
+async function newJob([name, ...more]: string[]): Promise<string[]> {
+  if (!name || more.length > 0) throw new Error('usage: npm run new-job <name>');
   const service = await serviceName(root);
   const bad = describeBadName(service, STAGE, name, 1);
   if (bad) throw new Error(`${name} ${bad}`);
@@ -49,7 +49,7 @@ async function newJob(name: string | undefined): Promise<string[]> {
 }
 
 try {
-  say(await newJob(process.argv[2]));
+  say(await newJob(process.argv.slice(2)));
 } catch (error) {
   complain((error as Error).message);
   process.exitCode = 1;

@@ -102,13 +102,14 @@ describe('A fork that is adapted as CONTRIBUTING.md says', { timeout: TIMEOUT_MS
   });
 
   test('A job is written only under a name that AWS takes, and never over one that is there.', async () => {
-    for (const [name, fault] of [
-      ['', /usage: npm run new-job <name>/],
-      ['My Job', /My Job is no name for a job: write lower-case letters/],
-      ['a'.repeat(60), /characters, and AWS takes 64/],
-      ['contacts', /there is functions\/jobs\/contacts\.ts and test\/jobs\/contacts\.test\.ts already/],
+    for (const [names, fault] of [
+      [[], /usage: npm run new-job <name>/],
+      [['orders', 'tickets'], /usage: npm run new-job <name>/],
+      [['My Job'], /My Job is no name for a job: write lower-case letters/],
+      [['a'.repeat(60)], /characters, and AWS takes 64/],
+      [['contacts'], /there is functions\/jobs\/contacts\.ts and test\/jobs\/contacts\.test\.ts already/],
     ] as const)
-      await assert.rejects(run('npm', 'run', 'new-job', ...(name ? [name] : [])), fault);
+      await assert.rejects(run('npm', 'run', 'new-job', ...names), fault);
     assert.equal(await run('git', 'status', '--porcelain'), '');
   });
 
