@@ -3,7 +3,7 @@ import { test } from 'node:test';
 import type { JobView } from '../../infra/console/api.ts';
 import { nextDue } from '../../infra/console/next-due.ts';
 import { conditionOf, lagMs } from '../../infra/console/page/condition.ts';
-import { columnsOf, ticksUpTo } from '../../infra/console/page/plot-data.ts';
+import { clock, columnsOf, ticksUpTo } from '../../infra/console/page/plot-data.ts';
 import { stripOf } from '../../infra/console/page/runs.ts';
 import type { PastRun, Status } from '../../lib/run/status.ts';
 import { sampleHistory, sampleStatus } from './sample.ts';
@@ -86,6 +86,12 @@ test('The strip shows the runs from the oldest to the newest, with gaps where no
   assert.equal(stripOf({ ...free, heldBy: heldBy! }, hourLater).at(-1)!.kind, 'run');
   assert.deepEqual(stripOf({ ...free, history: [] }, nowMs), []);
   assert.equal(stripOf({ ...free, history: sampleHistory(nowMs).slice(0, 1) }, nowMs).length, 1);
+});
+
+test('Times below the plot have seconds where they lie less than a minute apart, so that no two are the same.', () => {
+  const at = Date.parse('2026-11-24T13:25:30Z') / 1000;
+  assert.match(clock(at, 60), /^\d\d:25$/);
+  assert.match(clock(at, 30), /^\d\d:25:30$/);
 });
 
 test('A line of the plot ends where nothing ran.', () => {

@@ -34,4 +34,11 @@ export function ticksUpTo(max: number): number[] {
   return ticks;
 }
 
+/** A time of day below the plot, of times that lie `stepSeconds` apart. */
+export const clock = (seconds: number, stepSeconds: number) =>
+  new Date(seconds * 1000).toLocaleTimeString(undefined, {
+    ...{ hour: '2-digit', minute: '2-digit', hour12: false },
+    ...(stepSeconds < 60 && { second: '2-digit' }),
+  });
+
 export const shortCount = (count: number) => (count >= 10_000 ? `${Math.round(count / 1000)}k` : String(count));

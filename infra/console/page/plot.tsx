@@ -1,6 +1,6 @@
 import { useEffect, useRef, useState } from 'preact/hooks';
 import uPlot from 'uplot';
-import { type Columns, columnsOf, LINES, shortCount, ticksUpTo } from './plot-data.ts';
+import { type Columns, clock, columnsOf, LINES, shortCount, ticksUpTo } from './plot-data.ts';
 import { durationOf, type StripItem } from './runs.ts';
 import { duration, number } from './words.ts';
 
@@ -72,8 +72,6 @@ function usePlot(
   return () => plot.current?.setData(latest.current as uPlot.AlignedData);
 }
 
-const CLOCK = { hour: '2-digit', minute: '2-digit', hour12: false } as const;
-
 function optionsOf(box: HTMLElement, at: (index: number | undefined) => void): uPlot.Options {
   const style = getComputedStyle(box);
   const colour = (name: string) => style.getPropertyValue(`--${name}`).trim();
@@ -83,7 +81,6 @@ function optionsOf(box: HTMLElement, at: (index: number | undefined) => void): u
     ticks: { show: false },
     font: '11px system-ui, sans-serif',
   };
-  const clock = (seconds: number) => new Date(seconds * 1000).toLocaleTimeString(undefined, CLOCK);
   return {
     width: box.clientWidth,
     height: HEIGHT,
@@ -92,7 +89,12 @@ function optionsOf(box: HTMLElement, at: (index: number | undefined) => void): u
     // Counts lie far apart, and 0 has to be shown.
     scales: { y: { distr: 4, asinh: 5, range: (_, _min, max) => [0, Math.max(10, max * 1.3)] } },
     axes: [
-      { ...axis, space: 90, size: 26, values: (_, ticks) => ticks.map(clock) },
+      {
+        ...axis,
+        space: 90,
+        size: 26,
+        values: (_, ticks, _axis, _space, step) => ticks.map((tick) => clock(tick, step)),
+      },
       {
         ...axis,
         size: 44,
