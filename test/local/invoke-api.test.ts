@@ -29,3 +29,19 @@ test('An asynchronous event whose invocation fails is delivered again, as often 
   assert.match(seen[0]!.requestId, /^[\da-f-]{36}$/);
   assert.equal(new Set(seen.map(({ requestId }) => requestId)).size, 1);
 });
+
+test('A GET is told that a function is invoked by POST, and not that there is none.', async () => {
+  const fn: LocalFunction = {
+    invoke: () => assert.fail('nothing is invoked'),
+    drain: async () => undefined,
+    [Symbol.asyncDispose]: async () => undefined,
+  };
+  await using api = await startInvokeApi({ control: { fn, retries: 2 } });
+  const said = async (path: string) => {
+    const response = await fetch(`${api.url}${path}`);
+    return [response.status, ((await response.json()) as { message: string }).message];
+  };
+  assert.deepEqual(await said('/2015-03-31/functions/control/invocations'), [405, 'control is invoked by POST']);
+  assert.deepEqual(await said('/2015-03-31/functions/other/invocations'), [404, 'there is no function other']);
+  assert.deepEqual(await said('/'), [404, 'there is no function in this path']);
+});

@@ -21,8 +21,8 @@ export function startInvokeApi(functions: Record<string, Invocable>): Promise<Se
   return serve(async (request, response) => {
     const name = /^\/2015-03-31\/functions\/([^/]+)\/invocations$/.exec(request.url ?? '')?.[1];
     const invocable = name === undefined ? undefined : functions[name];
-    if (request.method !== 'POST' || !invocable)
-      return answer(response, 404, { message: `there is no function ${name ?? 'in this path'}` });
+    if (!invocable) return answer(response, 404, { message: `there is no function ${name ?? 'in this path'}` });
+    if (request.method !== 'POST') return answer(response, 405, { message: `${name} is invoked by POST` });
     let event: unknown;
     try {
       event = JSON.parse((await bodyOf(request)) || '{}');
