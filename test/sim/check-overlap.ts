@@ -1,3 +1,4 @@
+import { isDeepStrictEqual } from 'node:util';
 import type { Result } from '../../lib/run/result.ts';
 import type { Running } from './running.ts';
 import type { World } from './world.ts';
@@ -51,6 +52,7 @@ export function checkOverlap(world: World, running: ReadonlyMap<string, Running>
     const isBefore = (run: Ended) => tick.result.heldBy?.runId === run.result.runId || isBetween(run, tick);
     for (const other of backfills)
       if (
+        isDeepStrictEqual(other.invocation.event.shard, tick.invocation.event.shard) &&
         other.startedMs > wantedMs &&
         isBefore(other) &&
         !all.some((one) => one.invocation.function === 'sync' && isBetween(one, other)) &&

@@ -106,7 +106,8 @@ export function checkRest(options: {
   function checkAttempts(id: string, attempts: number) {
     // An invalid record counts as an attempt as well, and nobody has seen how often it was read.
     if (history.changes.some((change) => change.id === id && change.kind !== 'change')) return;
-    const reasons = new Set([...(blame.get('') ?? []), ...(blame.get(id) ?? [])]).size;
+    const unread = [...running.values()].flatMap((run) => (run.unread.has(id) ? [run.process.name] : []));
+    const reasons = new Set([...(blame.get('') ?? []), ...(blame.get(id) ?? []), ...unread]).size;
     if (attempts > reasons) violation(`${id} counts ${attempts} attempts, of which ${reasons} were its own fault`);
     if (attempts < GIVEN_UP_AFTER && !refusedForever.includes(id))
       violation(`${id} is still in the list after ${attempts} attempts, although nothing is wrong any more`);

@@ -115,6 +115,9 @@ export function checkResults(world: World): (run: Running) => void {
     const quiet = run.startedMs > endOfFaults(history) || history.weather.length === 0;
     const { faults, clocks } = run.invocation;
     const undisturbed = faults.length === 0 && clocks.monotonicRate === 1 && clocks.wallRate === 1;
+    // The target remembers the tokens from before until its operator lets it forget them.
+    const lowerTokens = history.weather.some((weather) => weather.kind === 'restore' && !weather.bumpRevision);
+    if (error.name === 'FenceAheadError' && lowerTokens && etcd.restores > 0) return;
     if (quiet && undisturbed && !NOBODYS_FAULT.includes(error.name))
       complain(run, `ended with ${error.name} although nothing was wrong: ${error.message}`);
   }
