@@ -82,21 +82,12 @@ async function copyWhole<R>(copying: Copying<R>): Promise<Copied> {
   const count = (records: number) => {
     listed += records;
   };
-  const reading = {
-    job,
-    source,
-    pass,
-    ids,
-    shard,
-    failedBefore,
-    unowned: watched?.unowned,
-    listed: count,
-    outcomes,
-    log,
-  };
   const ending = await sync<R>({
     ...engine,
-    pages: readPages(reading),
+    pages: readPages({
+      ...{ job, source, pass, ids, shard, failedBefore, unowned: watched?.unowned, outcomes, log },
+      listed: count,
+    }),
     accept: { schema: job.record, id: job.id, updatedAtMs, prepare: target.prepare, idChanged: watched?.idChanged },
     batches: bulk,
     outcomes,
