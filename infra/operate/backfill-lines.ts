@@ -37,6 +37,16 @@ export function describeStall(backfill: BackfillStatus, nowMs: number, where: Wh
   return `nothing has happened since ${updatedAt}: to send its next step once more: ${command}`;
 }
 
+/** The line about a lock that somebody else holds; undefined where it is free, or held by the backfill itself in any shard. */
+export function describeWait({ heldBy, shards = [] }: Status, { id, status }: BackfillStatus): string | undefined {
+  const holders = [heldBy, ...shards.map((shard) => shard.heldBy)].filter((holder) => holder !== undefined);
+  const [holder] = holders;
+  if (status !== 'running' || !holder || holders.some(({ backfillId }) => backfillId === id)) return undefined;
+  const { kind = 'run', runId, startedAt, key } = holder;
+  if (!runId) return `waits for the lock, which another program holds by key ${key}`;
+  return `waits for the lock, which ${kind} ${runId} has held since ${startedAt ?? 'an unknown time'}`;
+}
+
 /** `from … until …, 5 windows, 2 shards`. */
 export function describeBackfill({ since, until, ids, windows, shards }: BackfillStatus): string {
   return [

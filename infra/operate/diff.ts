@@ -55,8 +55,8 @@ function rangeOf({ since, until }: DiffOptions): Part {
 }
 
 const NOT_LOOKED_FOR =
-  'what has vanished from the source is not among them: a comparison of a window or of shards that the source divides by itself ' +
-  '(source.sharded), or one that has not read all, does not find it';
+  'nothing is said of records that have vanished from the source: they are found only where all of it is read, which a window is not, ' +
+  'nor the part of a shard that the source divides by itself (source.sharded)';
 
 const different = ({ written, removed, invalid, failed }: Counts) => written + removed + invalid + failed;
 

@@ -3,7 +3,7 @@ import type { BackfillStatus } from '../../lib/run/backfill-status.ts';
 import type { Status } from '../../lib/run/status.ts';
 import { Refusal } from '../terminal/refusal.ts';
 import { backfillCommand, type Where } from './backfill-command.ts';
-import { describeBar, describeStall, endOf, newsOf } from './backfill-lines.ts';
+import { describeBar, describeStall, describeWait, endOf, newsOf } from './backfill-lines.ts';
 import type { Terminal } from './bar.ts';
 import type { Functions } from './functions.ts';
 import { DevHasEnded } from './jobs.ts';
@@ -32,6 +32,8 @@ export async function watch(
   const { control, where, stop, line, bar } = tools;
   let before: BackfillStatus | undefined;
   let said: string | undefined;
+  let waited: string | undefined;
+  let saidWait: string | undefined;
   let silent = 0;
   while (!stop.aborted) {
     const whole = await control({ action: 'status' }, stop).catch((error: Error) => {
@@ -48,6 +50,13 @@ export async function watch(
       const stall = describeStall(backfill, Date.now(), where);
       if (stall !== undefined && stall !== said) line(stall);
       said = stall;
+      const wait = describeWait(whole, backfill);
+      // A tick that it makes way for is soon gone again.
+      if (wait !== undefined && wait === waited && wait !== saidWait) {
+        line(wait);
+        saidWait = wait;
+      }
+      waited = wait;
       if (backfill.status !== 'running') return { whole, backfill };
       bar(describeBar(backfill, Date.now()));
       before = backfill;

@@ -249,6 +249,27 @@ test('Watching ends with the backfill, outlasts an answer that is lost, and says
   await assert.rejects(other, isRefusal(/^there is no backfill id-2 among the last ones: id-1$/));
 });
 
+test('Watching says who else has the lock, once, where it has it for more than a moment.', async () => {
+  const lines: string[] = [];
+  const tools = { line: (text: string) => lines.push(text), bar() {}, where: {}, stop: new AbortController().signal };
+  const one = backfill({ updatedAt: new Date().toISOString() });
+  const holder = {
+    key: '/lock/1',
+    leaseId: '1',
+    createRevision: '7',
+    kind: 'tick',
+    startedAt: '2026-03-01T12:00:00.000Z',
+  };
+  const held = (runId: string, more: object = {}) => status(one, { heldBy: { ...holder, runId, ...more } });
+  const answers = [
+    ...[held('run-1'), held('run-2'), held('run-2'), held('run-2'), held('run-3', { backfillId: 'id-1' })],
+    status(backfill({ status: 'completed', window: 4, done: 1, counts: counts(4) })),
+  ];
+  await watch('id-1', { ...tools, control: async () => answers.shift() ?? assert.fail('asked again') });
+  const waits = lines.filter((text) => text.startsWith('waits for the lock'));
+  assert.deepEqual(waits, ['waits for the lock, which tick run-2 has held since 2026-03-01T12:00:00.000Z']);
+});
+
 test('Watching ends with the npm run dev that runs the backfill, and does not say that the backfill goes on.', async () => {
   const gone = await serve(() => {});
   await gone[Symbol.asyncDispose]();
