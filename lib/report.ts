@@ -67,6 +67,13 @@ export interface Problem {
 
 export const newReport = () => Object.fromEntries(COUNTS.map((name) => [name, 0])) as Report;
 
+/** The sum of two reports; of the peaks, the higher one. */
+export function addReports(a: Report, b: Report): Report {
+  const sum = Object.fromEntries(COUNTS.map((name) => [name, a[name] + b[name]])) as Report;
+  const outside = (a.outside ?? 0) + (b.outside ?? 0);
+  return { ...sum, peakInFlight: Math.max(a.peakInFlight, b.peakInFlight), ...(outside > 0 && { outside }) };
+}
+
 /** The most problems that are listed and logged; the counts are always complete. */
 const MAX_PROBLEMS = 20;
 

@@ -1,10 +1,10 @@
 import { firstWithin } from '../bounded-list.ts';
 import type { Budget, Etcd } from '../lock/etcd.ts';
 import { ask } from '../lock/query.ts';
-import { newReport, type Report } from '../report.ts';
+import { addReports, newReport, type Report } from '../report.ts';
 import { type BackfillProgress, type Detached, MAX_FAILED_IDS } from '../state/backfill-schemas.ts';
 import { backfillOf, latestBackfills } from '../state/backfills.ts';
-import { addReports, currentWindow, windowsOf } from '../state/detached.ts';
+import { currentWindow, windowsOf } from '../state/detached.ts';
 import type { Places } from '../state/places.ts';
 import type { Pass } from '../state/schemas.ts';
 

@@ -11,6 +11,7 @@ export const PURE_FILES: Record<string, string[]> = {
   'lib/state/division.ts': ['test/state/division.test.ts'],
   'lib/state/recent.ts': ['test/state/recent.test.ts'],
   'lib/state/failures.ts': ['test/state/failures.test.ts'],
+  'lib/state/after-step.ts': ['test/state/detached.test.ts'],
   'lib/state/detached.ts': ['test/state/detached.test.ts'],
   'lib/state/final-state.ts': ['test/state/final-state.test.ts'],
   'lib/state/history.ts': ['test/state/history.test.ts'],

@@ -1,15 +1,14 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { newReport } from '../../lib/report.ts';
+import { afterStep, type StepEnd } from '../../lib/state/after-step.ts';
 import type { Detached } from '../../lib/state/backfill-schemas.ts';
 import {
-  afterStep,
   againAfterEnd,
   askedByStep,
   beginDetached,
   checkSameRange,
   currentWindow,
-  type StepEnd,
   windowsOf,
 } from '../../lib/state/detached.ts';
 

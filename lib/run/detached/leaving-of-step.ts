@@ -1,8 +1,8 @@
 import { NoProgressError } from '../../errors.ts';
 import type { Operation } from '../../lock/query.ts';
+import { afterStep, MAX_ATTEMPTS, underWay } from '../../state/after-step.ts';
 import type { BackfillProgress, Detached } from '../../state/backfill-schemas.ts';
 import { deleteBackfillIds, KEPT_SECONDS, putBackfill, putBackfillIds } from '../../state/backfills.ts';
-import { afterStep, MAX_ATTEMPTS, underWay } from '../../state/detached.ts';
 import { approvalOf, type Leaving, type Reached, removalsOf } from '../../state/final-state.ts';
 import { hasReadAll } from '../../state/pass.ts';
 import type { PassUnderWay } from '../../state/pass-under-way.ts';

@@ -3,7 +3,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { Backfill, BackfillStep } from '../../backfill-event.ts';
 import type { Job } from '../../job-types.ts';
 import { newReport } from '../../report.ts';
-import { pauseAfter } from '../../state/detached.ts';
+import { pauseAfter } from '../../state/after-step.ts';
 import type { Invocation } from '../invocation.ts';
 import type { Result } from '../result.ts';
 import { run } from '../run.ts';
