@@ -51,7 +51,9 @@ export function isOnItsWay(
   { run, backfill }: Pick<State, 'run' | 'backfill'>,
 ): boolean {
   if (!wanted) return false;
-  if (holder) return holder.kind === 'backfill' && isLater(wanted.revision, holder.createRevision);
   const [tick, lastBackfill] = [run?.last.fencingToken ?? '0', backfill?.last.fencingToken ?? '0'];
-  return isLater(wanted.revision, lastBackfill) && isLater(lastBackfill, tick);
+  const wasSent = isLater(wanted.revision, lastBackfill) && isLater(lastBackfill, tick);
+  if (!holder) return wasSent;
+  // One that had queued before may have the lock now. The tick finds it in its way, and is sent again.
+  return holder.kind === 'backfill' && (wasSent || isLater(wanted.revision, holder.createRevision));
 }
