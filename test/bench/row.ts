@@ -21,7 +21,7 @@ export const rowTable = {
   'long-tail': { title: 'long-tailed target / ideal', unit: 'records/s', atLeast: 0.95 },
   bulk: { title: 'target of 20 ms, 500 a request / one each', unit: 'records/s', atLeast: 40 },
   'bulk-loop': { title: '500 a request / a bare undici loop of them', unit: 'records/s', atLeast: 0.6 },
-  'bulk-work': { title: '500 a request / a loop that checks as much', unit: 'records/s', atLeast: 0.6 },
+  'bulk-work': { title: '500 a request / a loop that checks as much', unit: 'records/s', atLeast: 0.5 },
   unchanged: { title: 'target of 20 ms, all unchanged / writing all', unit: 'records/s', atLeast: 20 },
   memory: { title: 'peak memory, 1,000,000 / 10,000 records', unit: 'MB', atMost: 1.2 },
   'compared-memory': { title: 'peak memory, 1,000,000 compared / written', unit: 'MB', atMost: 1.6 },
