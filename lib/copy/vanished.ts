@@ -94,13 +94,7 @@ export async function removeVanished<R>(options: {
     );
     return { ending: 'complete', ...removal({ withheld: vanished, of }) };
   }
-  if (vanished > due) {
-    log.info(
-      `${vanished - due} records have vanished: they are removed if the next full pass does not find them either`,
-    );
-    if (vanished - due > MAX_WAITING)
-      log.warn(`only ${MAX_WAITING} of them are kept until then: the others wait longer`);
-  }
+  if (vanished > due) tellWaiting(vanished - due, log);
   if (due === 0) return { ending: 'complete', ...removal('not due') };
   const report = newReport();
   let doubtful = 0;
@@ -195,6 +189,11 @@ function vanishedTwice(held: Comparison['held'], before: ReadonlySet<string>): {
     if (isDue || waiting.size < MAX_WAITING) waiting.add(id);
   }
   return { waiting, due };
+}
+
+function tellWaiting(records: number, log: Log): void {
+  log.info(`${records} records have vanished: they are removed if the next full pass does not find them either`);
+  if (records > MAX_WAITING) log.warn(`only ${MAX_WAITING} of them are kept until then: the others wait longer`);
 }
 
 const wereOrWouldBe = ({ rehearses }: RemovalGuard) => (rehearses ? 'would be' : 'were');
