@@ -22,18 +22,26 @@ before(async () => {
 });
 after(() => browser?.close());
 
-async function serving(t: TestContext, jobs: Jobs, local = false): Promise<Console> {
+async function serving(jobs: Jobs): Promise<Console> {
   const timer = { expression: 'rate(15 minutes)', timezone: 'UTC', enabled: true };
   const timers = jobs.names.map((job) => ({ job, timer }));
-  const served = await startConsole({ stage: 'prod', local, jobs, timers, startedBy: 'a test' });
-  t.after(() => served[Symbol.asyncDispose]());
-  return served;
+  return await startConsole({ stage: 'prod', local: false, jobs, timers, startedBy: 'a test' });
+}
+
+/** Opens a page on a console. The page is closed first: it would complain of a console that does not answer. */
+async function opened(t: TestContext, jobs: Jobs, options: BrowserContextOptions = {}): Promise<Page> {
+  const served = await serving(jobs);
+  try {
+    return await openPage(t, { browser, url: served.url, ...options });
+  } finally {
+    // What is done after a test is done in the order of these calls.
+    t.after(() => served[Symbol.asyncDispose]());
+  }
 }
 
 /** Opens a page on jobs whose functions answer with these statuses. */
 async function showing(t: TestContext, statuses: Record<string, () => Status>, options: BrowserContextOptions = {}) {
-  const { url } = await serving(t, jobsAnswering(statuses));
-  const page = await openPage(t, { browser, url, ...options });
+  const page = await opened(t, jobsAnswering(statuses), options);
   const [first = ''] = Object.keys(statuses);
   const job = page.getByRole('region', { name: first, exact: true });
   await job.waitFor();
@@ -192,8 +200,7 @@ async function invoking(t: TestContext, endpoint: string): Promise<Page> {
   const credentials = { accessKeyId: 'a', secretAccessKey: 'b' };
   const config = { endpoint, region: 'eu-central-1', credentials };
   const jobs = await deployedJobs([{ job: 'models', shards: 1 }], config, (name) => `solotick-prod-${name}`);
-  const { url } = await serving(t, jobs);
-  return await openPage(t, { browser, url });
+  return await opened(t, jobs);
 }
 
 test('The page tells apart expired credentials, a function that is not there, one that fails, and says what to do.', {
@@ -243,7 +250,9 @@ test('The page says that AWS cannot be reached.', { timeout: TIMEOUT_MS }, async
 test('When the console has ended, the page says so and how old it is; it goes on by itself when asked to look again.', {
   timeout: TIMEOUT_MS,
 }, async (t) => {
-  const { url } = await serving(t, jobsAnswering({ models }));
+  const served = await serving(jobsAnswering({ models }));
+  t.after(() => served[Symbol.asyncDispose]());
+  const { url } = served;
   const context = await browser.newContext({ locale: 'en-GB' });
   t.after(() => context.close());
   const page = await context.newPage();
