@@ -46,5 +46,5 @@ test('The status shows a backfill that runs, although others have begun since.',
   const ended = ['e', 'd', 'c', 'b', 'a'].map((id) => backfillOf(id, 'completed'));
   const seen = describeStatus({ ...status, backfills: [...ended, backfillOf('long', 'running')] }).join('\n');
   assert.match(seen, /^backfills +long: running, 25 % done.*\n +e: completed/m);
-  assert.match(seen, /--watch long"/);
+  assert.match(seen, /--watch long$/m);
 });

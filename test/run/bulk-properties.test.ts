@@ -192,8 +192,10 @@ async function play(kind: Kind, happens: Step[], seed: number) {
   async function invoke(run: () => Promise<Result>, approved = 0): Promise<Result | undefined> {
     const inList = new Set(source.list.map(({ id }) => id));
     const tombstones = new Set(source.list.filter(isDeleted).map(({ id }) => id));
-    const vanished = [...target.models.keys()].filter((id) => !inList.has(id)).length;
-    const isTooMany = vanished > 10 && vanished > target.models.size / 10 && vanished > approved;
+    // An empty list never empties a target.
+    const isEmpty = world.source.records.length === 0;
+    const vanished = [...target.models.keys()].filter((id) => isEmpty || !inList.has(id)).length;
+    const isTooMany = (isEmpty || vanished > 10) && vanished > target.models.size / 10 && vanished > approved;
     const [arrivals, removals] = [target.arrivals.length, target.removals.length];
     target.peakInFlight = 0;
     const outcome = await run().catch((error: Error) => error);
