@@ -99,6 +99,7 @@ export function checkRequests(world: World, running: Map<string, Running>): Requ
       const run = running.get(process.name)!;
       const id = to === 'source' && status === 200 ? idIn(path) : undefined;
       if (id !== undefined) run.unread.delete(id);
+      if (to === 'target' && status >= 300) run.putOff.set(path, [...(run.putOff.get(path) ?? []), pauseMs > 0]);
       if (to === 'target' && status < 300) run.taken = true;
       if (to === 'target' && status >= 300 && status < 500 && status !== 401 && status !== 429 && pauseMs === 0)
         run.refused.add(path);

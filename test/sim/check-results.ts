@@ -48,6 +48,11 @@ export function checkResults(world: World): (run: Running) => void {
     const refused = [...run.refused].filter((path) => !failedBefore.has(path)).length;
     if (refused >= REFUSES_EVERYBODY && !run.taken)
       complain(run, `the target has refused ${refused} records and taken none, and the run is ${status}`);
+    for (const { id, kind } of result.problems ?? []) {
+      const answers = run.putOff.get(`/v1/regions/eu/models/${id}`);
+      if (kind === 'failed' && answers?.length === 1 && answers[0])
+        complain(run, `${id} has failed, although the target has only asked for a pause, once`);
+    }
     if (status === 'completed' && report.unsettled > 0) complain(run, 'completed with unsettled records');
     if (fencingToken) {
       const accepted = target.accepted(placesOf(run).lockKey, fencingToken);

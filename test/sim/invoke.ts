@@ -42,7 +42,7 @@ export function invoking(
     const stop = new AbortController();
     const started: Running = {
       ...{ invocation, process: simulated, settings, startedMs: timeline.nowMs, metrics: [] },
-      ...{ refused: new Set<string>(), taken: false, unread: new Set<string>() },
+      ...{ refused: new Set<string>(), taken: false, unread: new Set<string>(), putOff: new Map() },
       startedMonotonicMs: simulated.monotonicMs(),
     };
     running.set(name, started);

@@ -26,6 +26,8 @@ export interface Running {
   /** The paths that the target has refused it for good, and whether it has taken any. */
   refused: Set<string>;
   taken: boolean;
+  /** By path, the answers of the target that were no 2xx: whether each has asked for a pause. */
+  putOff: Map<string, boolean[]>;
   /** The records that it has asked the source for, each by its id, and not got so far. */
   unread: Set<string>;
   /** What there was when it opened its session. */
