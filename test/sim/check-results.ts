@@ -27,8 +27,8 @@ export function checkResults(world: World): (run: Running) => void {
       startedMonotonicMs + invocation.remainingMs,
       (terminatedMonotonicMs ?? Number.POSITIVE_INFINITY) + reserveMs,
     );
-    // While it is stopped it can do nothing about it.
-    const lateMs = nowMs - endsMs - process.stoppedMs;
+    // While it is stopped it can do nothing about it. Its clock may go fast meanwhile.
+    const lateMs = nowMs - endsMs - process.stoppedMs * Math.max(1, invocation.clocks.monotonicRate);
     if (lateMs > 0) complain(run, `ends ${Math.ceil(lateMs)} ms after its deadline`);
   }
 
