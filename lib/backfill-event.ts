@@ -1,6 +1,6 @@
 import * as v from 'valibot';
 import { utcInstant } from './instant.ts';
-import { natural, parseEvent, shard } from './parse-event.ts';
+import { backfillId, natural, parseEvent, shard } from './parse-event.ts';
 
 const seconds = v.pipe(v.number(), v.integer('must be a whole number of seconds'), v.minValue(0), v.maxValue(900));
 
@@ -21,8 +21,6 @@ export const recordIds = v.pipe(
   v.maxLength(MAX_IDS, `must name at most ${MAX_IDS} ids`),
   v.array(recordId),
 );
-
-export const backfillId = v.pipe(v.string(), v.regex(/^[\w-]{1,64}$/, 'must be an id from an earlier result'));
 
 export const windowSeconds = v.pipe(v.number(), v.integer(), v.minValue(1));
 

@@ -1,7 +1,6 @@
 import * as v from 'valibot';
-import { backfillId } from './backfill-event.ts';
 import { utcInstant } from './instant.ts';
-import { natural, parseEvent, shard } from './parse-event.ts';
+import { backfillId, natural, parseEvent, shard } from './parse-event.ts';
 
 const tick = v.strictObject({
   kind: v.optional(v.literal('tick'), 'tick'),

@@ -4,6 +4,8 @@ import { EventError } from './errors.ts';
 
 export const natural = v.pipe(v.number(), v.integer(), v.minValue(0));
 
+export const backfillId = v.pipe(v.string(), v.regex(/^[\w-]{1,64}$/, 'must be an id from an earlier result'));
+
 export const shard = v.pipe(
   v.strictObject({ index: natural, of: natural }),
   v.check(({ index, of }) => index < of, 'index must be below of'),

@@ -1,6 +1,7 @@
 import * as v from 'valibot';
-import { backfillId, recordIds, windowSeconds } from '../../lib/backfill-event.ts';
+import { recordIds, windowSeconds } from '../../lib/backfill-event.ts';
 import { utcInstant } from '../../lib/instant.ts';
+import { backfillId } from '../../lib/parse-event.ts';
 import { RESETTABLE } from '../operate/commands.ts';
 
 const action = v.variant('do', [

@@ -61,9 +61,8 @@ export async function invokeLater(
     maxAttempts: 2,
     requestHandler: { connectionTimeout: 1000, requestTimeout: 2000, throwOnRequestTimeout: true },
   });
-  const command = new InvokeCommand({
-    ...{ FunctionName: functionName, InvocationType: 'Event', Payload: JSON.stringify(event) },
-  });
+  const Payload = JSON.stringify(event);
+  const command = new InvokeCommand({ FunctionName: functionName, InvocationType: 'Event', Payload });
   const timeoutMs = Math.max(0, Math.floor(Math.max(endsInMs / 2, endsInMs - TO_REVOKE_AND_ANSWER_MS)));
   await client.send(command, { abortSignal: AbortSignal.timeout(timeoutMs) }).catch((cause: Error) => {
     throw new InvokeError(`${functionName} could not be invoked: ${cause.name}: ${cause.message}`, { cause });

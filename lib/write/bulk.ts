@@ -123,6 +123,7 @@ export function openBulk<R>(
         checkSize(records, jsonBytes, request.body);
       }
       const outcomes = outcomesOf(await call(request), records);
+      if (!results) return outcomes;
       // The job may have put its list into another order, and then means that one.
       const places = new Map(records.map((record, index) => [record, index]));
       return batch.map(({ record }, index) => outcomes[places.get(record) ?? index]);

@@ -26,8 +26,9 @@ export function stepSender(options: {
   const { functionName, log, backfillId, shard, endsInMs } = options;
   return async (event) => {
     const whole = { kind: 'continue', backfillId, ...(shard && shard.of > 1 && { shard }), ...event };
-    await invokeLater(functionName, whole, { endsInMs: endsInMs() }).catch(({ message }: InvokeError) => {
-      throw new InvokeError(`the next step of backfill ${backfillId} was not sent, resume it: ${message}`);
+    await invokeLater(functionName, whole, { endsInMs: endsInMs() }).catch((cause: InvokeError) => {
+      const why = `the next step of backfill ${backfillId} was not sent, resume it: ${cause.message}`;
+      throw new InvokeError(why, { cause });
     });
     log.info('continued: the function was invoked again', { event: whole });
   };
