@@ -80,14 +80,26 @@ function partOfTheTime(ms: number, closing: AbortSignal): { signal: AbortSignal 
 export function watching<R>(
   outcomes: RecordOutcomes<R>,
   { held, idOf, readsOne }: { held: Held; idOf: (record: R) => string; readsOne: boolean },
-): { outcomes: RecordOutcomes<R>; unowned(): void; idChanged(): void; knowsAll(): boolean } {
+): {
+  outcomes: RecordOutcomes<R>;
+  unowned(): void;
+  listed(records: number): void;
+  idChanged(): void;
+  knowsAll(): boolean;
+  sourceIsEmpty(): boolean;
+} {
   let knowsAll = true;
   let idsChange = false;
   let guessed = false;
+  let isEmpty = true;
   return {
     /** The source has a record of which nobody knows the id. */
     unowned() {
       knowsAll = false;
+    },
+    /** The list of the source has so many records more, of all shards. */
+    listed(records) {
+      if (records > 0) isEmpty = false;
     },
     /** The schema makes other ids of records, so that of an invalid one is a guess. */
     idChanged() {
@@ -107,6 +119,7 @@ export function watching<R>(
         outcomes.unreadable(id, reason);
       },
     },
+    sourceIsEmpty: () => isEmpty,
     knowsAll: () => knowsAll && !(guessed && idsChange && !readsOne),
   };
 }

@@ -9,8 +9,9 @@ import { guardWith, type Stops } from '../time/guard.ts';
 import { watching } from './comparison.ts';
 import type { Difference } from './differences.ts';
 import { readPages } from './reading.ts';
+import type { RemovalGuard } from './removal-guard.ts';
 import { openServers, type Serving, updatedAtMsOf } from './servers.ts';
-import { type RemovalGuard, removeVanished, UNKNOWN, type Vanished } from './vanished.ts';
+import { removeVanished, UNKNOWN, type Vanished } from './vanished.ts';
 import { outsideOf } from './window.ts';
 
 /** How a pass is copied. */
@@ -78,15 +79,11 @@ async function copyWhole<R>(copying: Copying<R>): Promise<Copied> {
   const { bulk, pace } = target;
   const readsAll = !ids && isWhole(pass);
   const engine = { concurrency, pace, closing, failuresBeforeStop: settings.failuresBeforeStop, report };
-  let listed = 0;
-  const count = (records: number) => {
-    listed += records;
-  };
   const ending = await sync<R>({
     ...engine,
     pages: readPages({
-      ...{ job, source, pass, ids, shard, failedBefore, unowned: watched?.unowned, outcomes, log },
-      listed: count,
+      ...{ job, source, pass, ids, shard, failedBefore, outcomes, log },
+      ...{ unowned: watched?.unowned, listed: watched?.listed },
     }),
     accept: { schema: job.record, id: job.id, updatedAtMs, prepare: target.prepare, idChanged: watched?.idChanged },
     batches: bulk,
@@ -116,7 +113,7 @@ async function copyWhole<R>(copying: Copying<R>): Promise<Copied> {
     }
     const removal = await removeVanished<R>({
       ...engine,
-      ...{ comparison, target, pass, log, guard: copying.removals!, sourceIsEmpty: listed === 0 },
+      ...{ comparison, target, pass, log, guard: copying.removals!, sourceIsEmpty: watched.sourceIsEmpty() },
       readOne: job.source.one && source.one,
       outcomes: {
         notRemoved: outcomes.notRemoved,

@@ -22,7 +22,7 @@ export interface Reading<R> {
   /** Called where nobody knows which shard a record belongs to, so that only the first one reads it. */
   unowned?: (() => void) | undefined;
   /** Receives how many records a page of the list has, of all shards. */
-  listed?: (records: number) => void;
+  listed?: ((records: number) => void) | undefined;
   outcomes: Pick<RecordOutcomes<R>, 'missing' | 'unreadable'>;
   log: Log;
 }

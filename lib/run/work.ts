@@ -8,7 +8,6 @@ import type { Log } from '../log.ts';
 import type { Report } from '../report.ts';
 import type { Settings } from '../settings/config.ts';
 import type { Credentials } from '../settings/secrets.ts';
-import type { Reached } from '../state/final-state.ts';
 import type { PassUnderWay } from '../state/pass-under-way.ts';
 import type { Places } from '../state/places.ts';
 import { deleteRecent } from '../state/state.ts';
@@ -21,6 +20,7 @@ import { type Keeping, openKeeping } from './keeping.ts';
 import { leavingOf } from './leaving.ts';
 import type { Observed } from './observed.ts';
 import { quotaOf } from './quota.ts';
+import { approvalLeft, comparesAll, removalsAfter } from './removals-after.ts';
 import type { Result } from './result.ts';
 
 /** What a run that holds the lock works with. */
@@ -141,42 +141,6 @@ function copyUnderLock<R>(running: Work<R>, keeping: Keeping<R>): Promise<Copied
       observed.settledPages++;
     },
   });
-}
-
-/** A full pass compares with what the target holds; one of a tick's changes only would read more than it writes. */
-const comparesAll = (request: Tick | Backfill, pass: PassUnderWay): boolean =>
-  request.kind === 'tick' ? pass.current().full : !(request.since || request.until || request.ids);
-
-/**
- * What a pass that compares leaves of removals. An approval holds for one pass, although this one may not know what has vanished.
- */
-function removalsAfter<R>(
-  running: Work<R>,
-  pass: PassUnderWay,
-  { ending, vanished }: Copied,
-): Pick<Reached, 'removals' | 'waiting' | 'approval'> {
-  const { request, startedMs, taken, log } = running;
-  if (ending !== 'complete') return approvalLeft(running);
-  if (!comparesAll(request, pass)) return {};
-  const { removals: before, waiting: waited } = taken.state;
-  const { removals, waiting } = vanished;
-  const left = waiting.length > 0 || waited ? { waiting } : {};
-  // It is for the pass that can remove something.
-  if (removals === 'not due' && before?.approvedUpTo !== undefined) return left;
-  if (removals === 'let through' || removals === 'not due') return { ...left, removals: 'none' };
-  if (removals !== 'unknown') return { ...left, removals: { ...removals, at: new Date(startedMs).toISOString() } };
-  if (before?.approvedUpTo === undefined) return left;
-  log.warn('the approval of removals is used up, although not all of them were made: approve them again');
-  return { ...left, removals: { ...before, approvedUpTo: undefined } };
-}
-
-/** What an approval is worth that a run has used in part: the next pass goes on with it. */
-function approvalLeft<R>({ taken, observed }: Work<R>): Pick<Reached, 'approval'> {
-  const { removals } = taken.state;
-  const { vanishedRemoved: made = 0 } = observed;
-  if (removals?.approvedUpTo === undefined || made === 0) return {};
-  const [withheld, approvedUpTo] = [removals.withheld, removals.approvedUpTo].map((n) => Math.max(0, n - made));
-  return { approval: { ...removals, withheld: withheld!, approvedUpTo } };
 }
 
 /** @throws NoProgressError where other runs like this one would never come to the end of the pass */
